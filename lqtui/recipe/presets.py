@@ -1,0 +1,104 @@
+"""The published strategies for placing Q8_0 on a Q4_0 base, for any number of blocks.
+
+The published experiment passed its block patterns unanchored, and llama-quantize searches them: `blk.1`
+also hits blocks 10 to 19. Each preset therefore exists twice: as its label says, and "as published",
+with what the unanchored patterns really reach.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.file_types import FileType
+from lqtui.recipe.recipe import Recipe
+from lqtui.recipe.rules import quantizable_tensors
+from lqtui.recipe.shape import ModelShape
+from lqtui.recipe.types import TensorType
+
+AS_PUBLISHED_SUFFIX = "_as_published"
+
+_BLOCKS: dict[str, Callable[[int], list[int]]] = {
+    "first_4_layers_q8": lambda n: list(range(min(4, n))),
+    "first_8_layers_q8": lambda n: list(range(min(8, n))),
+    "last_4_layers_q8": lambda n: list(range(max(0, n - 4), n)),
+    "last_8_layers_q8": lambda n: list(range(max(0, n - 8), n)),
+    "middle_8_layers_q8": lambda n: list(range(max(0, (n - 8) // 2), min(n, (n - 8) // 2 + 8))),
+    "first_last_4_layers_q8": lambda n: sorted({*range(min(4, n)), *range(max(0, n - 4), n)}),
+    "alternating_even_q8": lambda n: list(range(0, n, 2)),
+}
+_ROLES = {
+    "attention_q8": ("attn_q", "attn_k", "attn_v", "attn_output"),
+    "ffn_q8": ("ffn_up", "ffn_gate", "ffn_down"),
+}
+
+PRESET_NAMES: tuple[str, ...] = ("baseline_fp16", "uniform_q4_0", *_BLOCKS, *_ROLES)
+"""The published names, in the published order."""
+
+
+def preset(name: str, shape: ModelShape, *, as_published: bool = False) -> Recipe:
+    """The recipe of a published strategy on a model; RecipeError for an unknown name.
+
+    With `as_published`, the tensors that the experiment's unanchored patterns hit on this model.
+    """
+    if name == "baseline_fp16":
+        return _labelled(Recipe(name, FileType.F16, description="every tensor F16"), as_published)
+    if name == "uniform_q4_0":
+        return _labelled(
+            Recipe(name, FileType.Q4_0, description="llama-quantize Q4_0, no overrides"),
+            as_published,
+        )
+    if name in _BLOCKS:
+        return _block_preset(name, shape, as_published)
+    if name in _ROLES:
+        return _role_preset(name, shape, as_published)
+    raise RecipeError(f"unknown preset {name!r}; the presets are: {', '.join(PRESET_NAMES)}")
+
+
+def _block_preset(name: str, shape: ModelShape, as_published: bool) -> Recipe:
+    blocks = _BLOCKS[name](shape.block_count)
+    if as_published:
+        patterns = [f"blk.{block}" for block in blocks]
+        hit = {t.block for t in shape.tensors if any(re.search(p, t.name) for p in patterns)}
+        blocks = sorted(block for block in hit if block is not None)
+    tensors = [t.name for t in quantizable_tensors(shape) if t.block in set(blocks)]
+    return _q8_on_q4(name, tensors, as_published, f"blocks {ranges(blocks)} Q8_0, the rest Q4_0")
+
+
+def _role_preset(name: str, shape: ModelShape, as_published: bool) -> Recipe:
+    roles = _ROLES[name]
+    tensors = [
+        t.name
+        for t in quantizable_tensors(shape)
+        if t.block is not None
+        and (any(re.search(r, t.name) for r in roles) if as_published else t.role in roles)
+    ]
+    return _q8_on_q4(name, tensors, as_published, f"{', '.join(roles)} Q8_0, the rest Q4_0")
+
+
+def _q8_on_q4(name: str, tensors: list[str], as_published: bool, description: str) -> Recipe:
+    overrides = dict.fromkeys(tensors, TensorType.Q8_0)
+    return _labelled(Recipe(name, FileType.Q4_0, overrides, description), as_published)
+
+
+def _labelled(recipe: Recipe, as_published: bool) -> Recipe:
+    if not as_published:
+        return recipe
+    return Recipe(
+        recipe.name + AS_PUBLISHED_SUFFIX,
+        recipe.base,
+        recipe.overrides,
+        f"as published (unanchored patterns): {recipe.description}",
+    )
+
+
+def ranges(numbers: list[int]) -> str:
+    """Sorted numbers as people write them: `0-3,10-23`."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in spans) or "none"

@@ -1,0 +1,228 @@
+"""A Recipe says which tensor gets which type; a Plan is what llama-quantize makes of it, to the byte."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from types import MappingProxyType
+
+import msgspec
+
+from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.file_types import FileType, file_type_for
+from lqtui.recipe.mixes import Mix
+from lqtui.recipe.rules import fitting_type, is_quantizable, quantizable_tensors
+from lqtui.recipe.shape import ALIGNMENT, ModelShape, TensorInfo
+from lqtui.recipe.types import TensorType
+
+
+class Recipe(msgspec.Struct, frozen=True):
+    """A file type for llama-quantize, and the tensors that depart from it.
+
+    `overrides` maps tensor names to the types asked for (llama-quantize's `--tensor-type`); every other
+    tensor follows `base`, with that mix's own exceptions. `description` is a sentence for people.
+    """
+
+    name: str
+    base: FileType
+    overrides: Mapping[str, TensorType] = MappingProxyType({})
+    description: str = ""
+
+
+class PlannedTensor(msgspec.Struct, frozen=True):
+    """What becomes of one tensor: the type asked for, the type it will really have, and its bytes."""
+
+    tensor: TensorInfo
+    requested: TensorType
+    effective: TensorType
+    quantizable: bool
+
+    @property
+    def name(self) -> str:
+        """The tensor's name."""
+        return self.tensor.name
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether llama.cpp changes the type because the tensor's rows do not divide into its blocks."""
+        return self.requested is not self.effective
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the tensor's data in the file, without padding."""
+        return self.tensor.bytes_as(self.effective)
+
+    @property
+    def reason(self) -> str:
+        """A sentence on why the effective type is not the one asked for, or why it is fixed; else empty."""
+        if not self.quantizable:
+            return f"llama-quantize never changes {self.name}: it stays {self.effective}"
+        if self.fell_back:
+            return (
+                f"{self.requested} needs rows divisible by {self.requested.block_size}; rows of "
+                f"{self.tensor.columns} fall back to {self.effective}"
+            )
+        return ""
+
+
+class Plan(msgspec.Struct, frozen=True, dict=True):
+    """A recipe resolved on a model: every tensor's effective type, in the order of the file."""
+
+    shape: ModelShape
+    recipe: Recipe
+    file_type: FileType
+    tensors: tuple[PlannedTensor, ...]
+
+    @cached_property
+    def by_name(self) -> dict[str, PlannedTensor]:
+        """The planned tensors by name."""
+        return {planned.name: planned for planned in self.tensors}
+
+    @cached_property
+    def data_bytes(self) -> int:
+        """Bytes of all tensors' data, without padding."""
+        return sum(planned.bytes for planned in self.tensors)
+
+    @cached_property
+    def file_bytes(self) -> int:
+        """Size of the file that llama-quantize writes."""
+        padded = sum(-(-planned.bytes // ALIGNMENT) * ALIGNMENT for planned in self.tensors)
+        return self.shape.meta_bytes + padded
+
+    @cached_property
+    def bits_per_weight(self) -> float:
+        """Bits per weight over all tensors, as llama-quantize prints it (BPW)."""
+        return 8 * self.data_bytes / self.shape.n_weights
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the effective types: recipes with the same digest are the same weights."""
+        text = "".join(f"{planned.name}={planned.effective}\n" for planned in self.tensors)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def unchanged(self) -> bool:
+        """Whether every tensor keeps the base model's type: the recipe is the base model itself."""
+        return all(planned.effective is planned.tensor.type for planned in self.tensors)
+
+    @cached_property
+    def missing_imatrix(self) -> tuple[PlannedTensor, ...]:
+        """Tensors for which llama-quantize stops without an importance matrix (`tensor_requires_imatrix`)."""
+        exempt = ("token_embd.weight", "per_layer_token_embd.weight", "output.weight")
+        low_q2_k = self.file_type is FileType.Q2_K_S
+        return tuple(
+            planned
+            for planned in self.tensors
+            if planned.quantizable
+            and planned.name not in exempt
+            and (
+                planned.effective.needs_imatrix
+                or (low_q2_k and planned.effective is TensorType.Q2_K)
+            )
+        )
+
+
+def resolve(shape: ModelShape, recipe: Recipe) -> Plan:
+    """What llama-quantize makes of a recipe on a model: effective types, bytes and file size.
+
+    Raises RecipeError where an override names a tensor that the model lacks or that is never quantized,
+    or where llama-quantize itself would stop. Source: `llama_tensor_get_type` in llama-quant.cpp.
+    """
+    _check_overrides(shape, recipe)
+    mix = Mix(shape, recipe.base)
+    planned = []
+    for tensor in shape.tensors:
+        if not is_quantizable(shape, tensor):
+            planned.append(PlannedTensor(tensor, tensor.type, tensor.type, quantizable=False))
+            continue
+        override = recipe.overrides.get(tensor.name)
+        if override is None:
+            override = mix.type_for(tensor) if recipe.base.is_quantized else recipe.base.default_type
+        planned.append(
+            PlannedTensor(tensor, override, fitting_type(tensor, override), quantizable=True)
+        )
+    return Plan(shape, recipe, recipe.base, tuple(planned))
+
+
+def _check_overrides(shape: ModelShape, recipe: Recipe) -> None:
+    if recipe.overrides and not recipe.base.is_quantized:
+        raise RecipeError(
+            f"recipe {recipe.name!r} has base {recipe.base} and {len(recipe.overrides)} tensor types; "
+            f"llama-quantize ignores tensor types on an unquantized base, so give it a quantized one (Q4_0, Q8_0 …)"
+        )
+    for name in recipe.overrides:
+        tensor = shape.by_name.get(name)
+        if tensor is None:
+            raise RecipeError(
+                f"recipe {recipe.name!r} names {name}, which {shape.name} lacks: it has blocks 0 to "
+                f"{shape.block_count - 1}"
+            )
+        if not is_quantizable(shape, tensor):
+            raise RecipeError(
+                f"recipe {recipe.name!r} gives {name} a type, but llama-quantize never changes that tensor"
+            )
+
+
+def base_recipe(shape: ModelShape, name: str = "base") -> Recipe:
+    """The recipe that leaves the base model as it is."""
+    types = {tensor.type for tensor in quantizable_tensors(shape)}
+    if len(types) == 1:
+        base = file_type_for(types.pop())
+        if not base.is_quantized:
+            return Recipe(name, base)
+    return with_types(shape, name, {t.name: t.type for t in quantizable_tensors(shape)})
+
+
+def with_types(
+    shape: ModelShape, name: str, types: Mapping[str, TensorType], description: str = ""
+) -> Recipe:
+    """The recipe, in its shortest form, that gives each quantizable tensor exactly the type in `types`.
+
+    The base is the file type of the type that most of the blocks' weights have; tensors that this base
+    would treat otherwise become overrides. All-unquantized recipes need no overrides at all.
+    """
+    wanted = set(types.values())
+    if len(wanted) == 1:
+        only = file_type_for(next(iter(wanted)))
+        if not only.is_quantized:
+            return Recipe(name, only, description=description)
+    base = file_type_for(_dominant_quantized_type(shape, types))
+    mix_alone = resolve(shape, Recipe(name, base))
+    overrides = {
+        tensor: wanted_type
+        for tensor, wanted_type in types.items()
+        if mix_alone.by_name[tensor].requested is not wanted_type
+    }
+    recipe = Recipe(name, base, overrides, description)
+    # A mix that counts the tensors it sees (Q4_K_S …) shifts once some of them are overridden.
+    shifted = {
+        planned.name: types[planned.name]
+        for planned in resolve(shape, recipe).tensors
+        if planned.quantizable and planned.requested is not types[planned.name]
+    }
+    return Recipe(name, base, types if shifted else overrides, description)
+
+
+def with_type(
+    plan: Plan, tensors: Iterable[str], tensor_type: TensorType, name: str | None = None
+) -> Recipe:
+    """The plan's recipe with some tensors set to a type; tensors that are never quantized are left out."""
+    types = {p.name: p.requested for p in plan.tensors if p.quantizable}
+    types.update({tensor: tensor_type for tensor in tensors if tensor in types})
+    return with_types(plan.shape, name or plan.recipe.name, types)
+
+
+def _dominant_quantized_type(shape: ModelShape, types: Mapping[str, TensorType]) -> TensorType:
+    """The quantized type of most weights in the blocks; of all tensors where no block has one."""
+    for names in (
+        [name for name in types if shape.by_name[name].block is not None],
+        list(types),
+    ):
+        weights: dict[TensorType, int] = {}
+        for name in names:
+            if types[name].is_quantized:
+                weights[types[name]] = weights.get(types[name], 0) + shape.by_name[name].n_weights
+        if weights:
+            return max(weights, key=lambda t: (weights[t], t.bits_per_weight))
+    return TensorType.Q8_0

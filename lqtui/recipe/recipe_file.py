@@ -1,0 +1,82 @@
+"""Recipe files: small TOML that a person can read, write and share."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+
+from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.file_types import parse_file_type
+from lqtui.recipe.recipe import Recipe
+from lqtui.recipe.selectors import compact, select
+from lqtui.recipe.shape import ModelShape
+from lqtui.recipe.types import TensorType, parse_type
+
+_KEYS = {"name", "base", "description", "tensors"}
+
+
+def parse_recipe(text: str, shape: ModelShape, source: str = "recipe") -> Recipe:
+    """Read a recipe file's text for a model; later selectors win. `source` names the file in errors.
+
+    Raises RecipeError, one sentence, for bad TOML, unknown keys or types, and selectors that do not fit.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{source} is not a TOML recipe: {error}") from None
+    unknown = sorted(document.keys() - _KEYS)
+    if unknown:
+        raise RecipeError(f"{source}: unknown key {unknown[0]!r}; a recipe has name, base, description, [tensors]")
+    name = _text(document, "name", source)
+    if "base" not in document:
+        raise RecipeError(f"{source}: the key 'base' is missing; write for example base = \"Q4_0\"")
+    tensors = document.get("tensors", {})
+    if not isinstance(tensors, dict):
+        raise RecipeError(f"{source}: 'tensors' must be a table: [tensors]")
+    overrides: dict[str, TensorType] = {}
+    try:
+        base = parse_file_type(_text(document, "base", source))
+        for selector, type_name in _flat(tensors).items():
+            if not isinstance(type_name, str):
+                raise RecipeError(f"the type of {selector!r} must be a text such as \"Q8_0\"")
+            tensor_type = parse_type(type_name)
+            overrides.update({tensor.name: tensor_type for tensor in select(shape, selector)})
+    except RecipeError as error:
+        raise RecipeError(f"{source}: {error}") from None
+    return Recipe(name or source, base, overrides, _text(document, "description", source))
+
+
+def format_recipe(recipe: Recipe, shape: ModelShape) -> str:
+    """A recipe as the text of a recipe file, which `parse_recipe` reads back to the same overrides."""
+    lines = [f"name = {_quoted(recipe.name)}"]
+    if recipe.description:
+        lines.append(f"description = {_quoted(recipe.description)}")
+    lines.append(f"base = {_quoted(recipe.base)}  # llama-quantize's file type; [tensors] depart from it")
+    selectors = compact(shape, recipe.overrides)
+    if selectors:
+        lines += ["", "[tensors]"]
+        lines += [f"{_quoted(selector)} = {_quoted(t)}" for selector, t in selectors.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _text(document: dict[str, object], key: str, source: str) -> str:
+    value = document.get(key, "")
+    if not isinstance(value, str):
+        raise RecipeError(f"{source}: {key!r} must be a text")
+    return value
+
+
+def _flat(table: dict[str, object], prefix: str = "") -> dict[str, object]:
+    """Undo TOML's nesting where a selector was written without quotes: `blk.0-3 = "Q8_0"`."""
+    flat: dict[str, object] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string; JSON's escapes are a subset of TOML's."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
