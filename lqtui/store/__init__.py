@@ -1,0 +1,1 @@
+"""What outlives a run: where files go, measured results, and quantized tensors."""

@@ -1,0 +1,111 @@
+"""Writing files so that a full disk or a killed process leaves nothing half-written."""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from lqtui.store.errors import StoreError
+
+SPACE_MARGIN = 128 * 1024**2
+"""Bytes that stay free on a disk after everything lqtui plans to write there."""
+
+PARTIAL_SUFFIX = ".part"
+"""Ends the name of a file that is still being written."""
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def require_space(path: Path, needed_bytes: int) -> None:
+    """Check that `needed_bytes` fit at `path` (a file or folder, there or not) with a margin to spare.
+
+    Raises:
+        StoreError: the disk is too full, or cannot be asked.
+    """
+    place = nearest_existing(path)
+    try:
+        free = shutil.disk_usage(place).free
+    except OSError as error:
+        raise StoreError(f"The free space at {place} cannot be read: {error.strerror}.") from error
+    if needed_bytes + SPACE_MARGIN > free:
+        raise StoreError(
+            f"Writing to {path} needs {format_size(needed_bytes)} and {format_size(SPACE_MARGIN)} to spare, "
+            f"but only {format_size(free)} are free on {_mount_point(place)}. "
+            "Make room (`lqtui cache` shows what lqtui itself holds) or choose another disk."
+        )
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Give an empty temporary file beside `path` to write; it becomes `path` at the end, or goes on an error.
+
+    Raises:
+        StoreError: the folder cannot be written to, `path` is a folder, or the disk is full.
+    """
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder; give the name of a file.")
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}{PARTIAL_SUFFIX}")
+    try:
+        # Not tempfile: its files are private for ever, and these should get the person's usual permissions.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except FileNotFoundError:
+        raise StoreError(
+            f"{path} cannot be written, because the folder {path.parent} does not exist."
+        ) from None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}.") from error
+    try:
+        yield temporary
+        _flush(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno in _DISK_FULL:
+            raise StoreError(
+                f"The disk {_mount_point(path.parent)} became full while {path} was written; "
+                "nothing of it was kept."
+            ) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+    _flush_directory(path.parent)
+
+
+def nearest_existing(path: Path) -> Path:
+    """Return `path`, or the closest folder above it that exists."""
+    path = path.absolute()
+    return next((place for place in (path, *path.parents) if place.exists()), Path(path.anchor))
+
+
+def format_size(size: int) -> str:
+    """Return `size` bytes for a person, in binary units: `94.2 MiB`."""
+    value = float(size)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if abs(value) < 1024:
+            return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def _mount_point(path: Path) -> Path:
+    path = nearest_existing(path)
+    while not path.is_mount() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_directory(path: Path) -> None:
+    # The rename survives a power cut only when its folder is flushed, and not every system can open a folder.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,108 @@
+"""A lock between processes, held through a file that the system releases when its holder dies."""
+
+import contextlib
+import errno
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from lqtui.store.errors import InUseError, StoreError
+from lqtui.store.paths import HOME_VARIABLE, make_directory
+
+_POLL_SECONDS = 0.05
+_TAKEN = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
+
+if sys.platform == "win32":
+    import msvcrt
+
+    # Locked far past the holder's process id, which others should be able to read.
+    _LOCKED_BYTE = 1 << 20
+
+    def _take(descriptor: int) -> None:
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+    def _release(descriptor: int) -> None:
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _take(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _release(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+@contextlib.contextmanager
+def file_lock(
+    path: Path,
+    what: str,
+    *,
+    timeout: float | None = None,
+    on_wait: Callable[[], None] | None = None,
+) -> Iterator[None]:
+    """Hold the lock file `path` alone among all processes and threads.
+
+    Args:
+        path: The lock file, made where missing and never removed.
+        what: What the lock guards, for the error's sentence: "the quantized tensors of X".
+        timeout: Seconds to wait for another holder; None waits without end.
+        on_wait: Called once when the lock is taken and the wait begins.
+
+    Raises:
+        InUseError: the wait timed out.
+        StoreError: the file cannot be made or locked.
+    """
+    make_directory(path.parent)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise StoreError(f"{path}, the lock of {what}, cannot be opened: {error.strerror}.") from error
+    try:
+        _wait_for(descriptor, path, what, timeout, on_wait)
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, str(os.getpid()).encode())
+        try:
+            yield
+        finally:
+            _release(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for(
+    descriptor: int, path: Path, what: str, timeout: float | None, on_wait: Callable[[], None] | None
+) -> None:
+    deadline = None if timeout is None else time.monotonic() + timeout
+    told = False
+    while True:
+        try:
+            return _take(descriptor)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise StoreError(
+                    f"The disk of {path} cannot lock files ({error.strerror}). "
+                    f"Set {HOME_VARIABLE} to a folder on a local disk."
+                ) from error
+        if deadline is not None and time.monotonic() >= deadline:
+            raise InUseError(
+                f"Another lqtui{_holder(path)} is using {what}. Wait for it to finish, or stop it."
+            )
+        if on_wait is not None and not told:
+            told = True
+            on_wait()
+        time.sleep(_POLL_SECONDS)
+
+
+def _holder(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+        if text.isdecimal():
+            return f" (process {text})"
+    return ""

@@ -1,0 +1,82 @@
+"""Where lqtui keeps its files."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import platformdirs
+
+from lqtui.store.errors import StoreError
+
+HOME_VARIABLE = "LQTUI_HOME"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The folders of one person's lqtui; none is made before something is written into it."""
+
+    cache: Path
+    """What can be made again: quantized tensors."""
+    data: Path
+    """What cannot: results and recipes."""
+    state: Path
+    """What the app remembers between runs."""
+    logs: Path
+    """One log per job."""
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Return the folders under `$LQTUI_HOME` where it is set, else the platform's own."""
+        home = os.environ.get(HOME_VARIABLE, "")
+        if home:
+            return cls.under(Path(home))
+        directories = platformdirs.PlatformDirs("lqtui", appauthor=False)
+        return cls(
+            cache=directories.user_cache_path,
+            data=directories.user_data_path,
+            state=directories.user_state_path,
+            logs=directories.user_log_path,
+        )
+
+    @classmethod
+    def under(cls, home: Path) -> Self:
+        """Return the folders that lie together under `home`."""
+        home = Path(os.path.abspath(home.expanduser()))  # noqa: PTH100 - absolute, but a symlink stays one
+        return cls(cache=home / "cache", data=home / "data", state=home / "state", logs=home / "logs")
+
+    @property
+    def pool(self) -> Path:
+        """The folder of quantized tensors."""
+        return self.cache / "pool"
+
+    @property
+    def results_db(self) -> Path:
+        """The database of measured results."""
+        return self.data / "results.sqlite3"
+
+    @property
+    def recipes(self) -> Path:
+        """The folder of saved recipes."""
+        return self.data / "recipes"
+
+
+def make_directory(path: Path) -> Path:
+    """Make the folder `path` and its parents where they are missing, and return it.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise StoreError(
+            f"{path} cannot be a folder, because a file has its name, or that of a folder above it. "
+            f"Move the file, or set {HOME_VARIABLE} to another folder."
+        ) from None
+    except OSError as error:
+        raise StoreError(
+            f"The folder {path} cannot be made: {error.strerror}. "
+            f"Set {HOME_VARIABLE} to a folder that you can write to."
+        ) from error
+    return path
