@@ -1,0 +1,5 @@
+"""What the engine refuses or cannot do, in sentences."""
+
+
+class EngineError(Exception):
+    """A job that cannot be done; the message is one clear sentence for the person at the keyboard."""

@@ -1,0 +1,279 @@
+"""GGUF files through libggml's own functions: read a base model's header, write a model or a shard of one."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import re
+from collections.abc import Mapping
+from ctypes import c_void_p
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from lqtui.llama import native
+from lqtui.llama.errors import EngineError
+from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.shape import ModelShape, TensorInfo, tensor_order
+from lqtui.recipe.types import TensorType, type_from_number
+
+_SPLIT_NAME = re.compile(r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
+_QUANTIZATION_VERSION = 2
+"""GGML_QNT_VERSION."""
+SHARD_HEADER_BYTES = 1024
+"""Every pool shard's header has this size, so that it can be rewritten in place."""
+
+
+class _Part(NamedTuple):
+    """One file of a model: its header, its tensors' descriptions, and its bytes mapped."""
+
+    path: Path
+    gguf: c_void_p
+    tensors: c_void_p
+    data: mmap.mmap
+
+
+class _Source(NamedTuple):
+    """Where a tensor's data lies."""
+
+    info: TensorInfo
+    part: _Part
+    offset: int
+    size: int
+
+
+class BaseModel:
+    """An opened base model, all its split parts together; `close` or `with` frees it.
+
+    Raises EngineError, one sentence, for anything that is not a complete GGUF language model.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._parts: list[_Part] = []
+        try:
+            for part_path in _all_parts(path):
+                self._parts.append(_open_part(part_path))
+            self._sources = self._index()
+            self.shape = self._read_shape()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> BaseModel:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the headers; data views become invalid."""
+        lib = native.ggml()
+        for part in self._parts:
+            lib.gguf_free(part.gguf)
+            lib.ggml_free(part.tensors)
+        self._parts = []
+
+    @property
+    def first_part(self) -> Path:
+        """The file that llama.cpp is given to load the whole model."""
+        return self._parts[0].path
+
+    @property
+    def part_paths(self) -> list[Path]:
+        """The model's files, in order."""
+        return [part.path for part in self._parts]
+
+    def data(self, name: str) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+        """A tensor's bytes, mapped from the file, not copied."""
+        source = self._sources[name]
+        return np.frombuffer(source.part.data, np.uint8, source.size, source.offset)
+
+    def header(self, types: Mapping[str, TensorType], file_type: int) -> bytes:
+        """The header that llama-quantize writes for these types: metadata, tensor list, padding.
+
+        Source: `llama_model_quantize_impl` in llama-quant.cpp.
+        """
+        lib = native.ggml()
+        gguf = self._copied_metadata()
+        try:
+            lib.gguf_set_val_u32(gguf, b"general.quantization_version", _QUANTIZATION_VERSION)
+            lib.gguf_set_val_u32(gguf, b"general.file_type", file_type)
+            for key in (b"split.no", b"split.count", b"split.tensors.count"):
+                lib.gguf_remove_key(gguf, key)
+            for tensor in self.shape.tensors:
+                self._add_tensor(gguf, tensor.name, types.get(tensor.name, tensor.type))
+            return _written(gguf)
+        finally:
+            lib.gguf_free(gguf)
+
+    def first_shard_header(self, names: list[str], shard_count: int) -> bytes:
+        """The header of a split model's first shard: all metadata, and the tensors that it holds itself."""
+        lib = native.ggml()
+        gguf = self._copied_metadata()
+        try:
+            lib.gguf_set_val_u16(gguf, b"split.no", 0)
+            lib.gguf_set_val_u16(gguf, b"split.count", shard_count)
+            lib.gguf_set_val_i32(gguf, b"split.tensors.count", len(self.shape.tensors))
+            for name in names:
+                self._add_tensor(gguf, name, self.shape.by_name[name].type)
+            return _written(gguf)
+        finally:
+            lib.gguf_free(gguf)
+
+    def shard_header(self, name: str, tensor_type: TensorType, number: int) -> bytes:
+        """The header of a shard that holds one tensor, padded to SHARD_HEADER_BYTES by a filler key."""
+        lib = native.ggml()
+        gguf = c_void_p(lib.gguf_init_empty())
+        try:
+            lib.gguf_set_val_u16(gguf, b"split.no", number)
+            lib.gguf_set_val_str(gguf, b"lqtui.padding", b"")
+            self._add_tensor(gguf, name, tensor_type)
+            missing = SHARD_HEADER_BYTES - lib.gguf_get_meta_size(gguf)
+            lib.gguf_set_val_str(gguf, b"lqtui.padding", b"." * missing)
+            return _written(gguf)
+        finally:
+            lib.gguf_free(gguf)
+
+    def _copied_metadata(self) -> c_void_p:
+        lib = native.ggml()
+        gguf = c_void_p(lib.gguf_init_empty())
+        lib.gguf_set_kv(gguf, self._parts[0].gguf)
+        return gguf
+
+    def _add_tensor(self, gguf: c_void_p, name: str, tensor_type: TensorType) -> None:
+        lib = native.ggml()
+        description = lib.ggml_get_tensor(self._sources[name].part.tensors, name.encode())
+        lib.gguf_add_tensor(gguf, description)
+        lib.gguf_set_tensor_type(gguf, name.encode(), tensor_type.layout.number)
+
+    def _index(self) -> dict[str, _Source]:
+        lib = native.ggml()
+        sources: dict[str, _Source] = {}
+        for part in self._parts:
+            start = lib.gguf_get_data_offset(part.gguf)
+            for i in range(lib.gguf_get_n_tensors(part.gguf)):
+                info = _tensor_info(part, i)
+                offset = start + lib.gguf_get_tensor_offset(part.gguf, i)
+                size = lib.gguf_get_tensor_size(part.gguf, i)
+                if offset + size > len(part.data):
+                    raise EngineError(
+                        f"{part.path} is truncated: {info.name} ends at byte {offset + size:,}, the file has "
+                        f"{len(part.data):,}; download or copy it again"
+                    )
+                if info.name in sources:
+                    raise EngineError(f"{part.path} holds {info.name} twice; the model's parts do not fit together")
+                sources[info.name] = _Source(info, part, offset, size)
+        return sources
+
+    def _read_shape(self) -> ModelShape:
+        gguf = self._parts[0].gguf
+        architecture = native.scalar(gguf, "general.architecture")
+        if not isinstance(architecture, str):
+            raise EngineError(f"{self.path} names no architecture; it is not a language model that llama.cpp can run")
+        blocks = _integer(gguf, f"{architecture}.block_count")
+        if not self._sources or not blocks:
+            raise EngineError(
+                f"{self.path} holds no model weights (a vocabulary or metadata file); open the model's own GGUF"
+            )
+        expected = native.scalar(gguf, "split.tensors.count")
+        if isinstance(expected, int) and len(self._parts) > 1 and expected != len(self._sources):
+            raise EngineError(
+                f"{self.path} promises {expected} tensors, its parts hold {len(self._sources)}; download it again"
+            )
+        tensors = tuple(
+            source.info for _, source in sorted(self._sources.items(), key=lambda item: tensor_order(item[0]))
+        )
+        return ModelShape(
+            name=str(native.scalar(gguf, "general.name") or self.path.stem),
+            architecture=architecture,
+            block_count=blocks,
+            tensors=tensors,
+            meta_bytes=self._meta_bytes(tensors),
+            file_bytes=sum(len(part.data) for part in self._parts),
+            file_type=_integer(gguf, "general.file_type", missing=None),
+            context_length=_integer(gguf, f"{architecture}.context_length"),
+            embedding_length=_integer(gguf, f"{architecture}.embedding_length"),
+            heads=_integer(gguf, f"{architecture}.attention.head_count"),
+            kv_heads=_integer(gguf, f"{architecture}.attention.head_count_kv")
+            or _integer(gguf, f"{architecture}.attention.head_count"),
+            key_length=_integer(gguf, f"{architecture}.attention.key_length"),
+            value_length=_integer(gguf, f"{architecture}.attention.value_length"),
+            experts=_integer(gguf, f"{architecture}.expert_count"),
+            vocab_size=native.array_length(gguf, "tokenizer.ggml.tokens"),
+        )
+
+    def _meta_bytes(self, tensors: tuple[TensorInfo, ...]) -> int:
+        """Size of the header that llama-quantize would write: it does not depend on the types."""
+        self.shape = ModelShape("", "", 0, tensors, 0, 0)
+        return len(self.header({}, 0))
+
+
+def _all_parts(path: Path) -> list[Path]:
+    """The files of a model, given any of its split parts; the file itself where it is not split."""
+    _check_readable(path)
+    match = _SPLIT_NAME.fullmatch(path.name)
+    if match is None:
+        return [path]
+    count = int(match["count"])
+    parts = [path.with_name(f"{match['prefix']}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)]
+    missing = [part.name for part in parts if not part.exists()]
+    if missing:
+        raise EngineError(
+            f"{path.name} is one of {count} parts, and {missing[0]} is missing in {path.parent}; "
+            f"put all parts in one directory"
+        )
+    for part in parts:
+        _check_readable(part)
+    return parts
+
+
+def _check_readable(path: Path) -> None:
+    if path.is_dir():
+        raise EngineError(f"{path} is a directory; name a .gguf file in it")
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except FileNotFoundError:
+        raise EngineError(f"{path} does not exist") from None
+    except OSError as error:
+        raise EngineError(f"{path} cannot be read: {error.strerror}") from None
+    if magic != b"GGUF":
+        what = "is empty" if not magic else "is not a GGUF file (it does not begin with GGUF)"
+        raise EngineError(f"{path} {what}")
+
+
+def _open_part(path: Path) -> _Part:
+    lib = native.ggml()
+    tensors = c_void_p()
+    params = native.GgufInitParams(no_alloc=True, ctx=ctypes.pointer(tensors))
+    gguf = c_void_p(lib.gguf_init_from_file(str(path).encode(), params))
+    if not gguf:
+        raise EngineError(f"{path} has a damaged or truncated GGUF header; download or copy it again")
+    with path.open("rb") as file:
+        return _Part(path, gguf, tensors, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _tensor_info(part: _Part, index: int) -> TensorInfo:
+    lib = native.ggml()
+    name = lib.gguf_get_tensor_name(part.gguf, index).decode("utf-8", "replace")
+    ne = tuple(lib.gguf_get_tensor_ne(part.gguf, index)[:4])
+    while len(ne) > 1 and ne[-1] == 1:
+        ne = ne[:-1]
+    try:
+        return TensorInfo(name, ne, type_from_number(lib.gguf_get_tensor_type(part.gguf, index)))
+    except RecipeError as error:
+        raise EngineError(f"{part.path}: {name}: {error}") from None
+
+
+def _integer(gguf: c_void_p, key: str, missing: int | None = 0) -> int:
+    value = native.scalar(gguf, key)
+    return int(value) if isinstance(value, int) else missing  # type: ignore[return-value]
+
+
+def _written(gguf: c_void_p) -> bytes:
+    lib = native.ggml()
+    buffer = ctypes.create_string_buffer(lib.gguf_get_meta_size(gguf))
+    lib.gguf_get_meta_data(gguf, buffer)
+    return buffer.raw

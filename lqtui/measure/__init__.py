@@ -1,0 +1,1 @@
+"""Mathematics on log-probabilities: pure functions of numbers and arrays."""

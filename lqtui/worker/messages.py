@@ -1,0 +1,177 @@
+"""What parent and child say to each other: typed messages, as JSON with its length before it.
+
+The parent sends one task and keeps the pipe open; the child answers with events, the last of which is
+Finished or Failed. A child whose pipe closes ends itself, so that no child outlives the app.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from lqtui.recipe.shape import ModelShape
+from lqtui.recipe.types import TensorType
+
+_LENGTH = struct.Struct(">I")
+LENGTH_BYTES = _LENGTH.size
+"""Bytes of the length that comes before each message."""
+
+
+class ReadHeader(msgspec.Struct, frozen=True, tag=True):
+    """Read the shape of a GGUF model, all its parts together. Finishes with a ModelShape."""
+
+    model: Path
+
+
+class Fingerprint(msgspec.Struct, frozen=True, tag=True):
+    """Compute the SHA-256 of a model's file, of all its parts in order. Finishes with the digest in hex."""
+
+    model: Path
+
+
+class RecipeTypes(msgspec.Struct, frozen=True):
+    """A recipe as the engine needs it: the effective type of every tensor, by name."""
+
+    types: dict[str, TensorType]
+
+
+class Measure(msgspec.Struct, frozen=True, tag=True):
+    """Measure recipes, one after the other, from the pool.
+
+    `chunks` 0 measures no perplexity, `repetitions` 0 no speed. `gpu_layers` -1 offloads all that fits.
+    """
+
+    model: Path
+    recipes: list[RecipeTypes]
+    pool: Path
+    model_digest: str
+    label: str
+    corpus: Path | None
+    n_ctx: int
+    chunks: int
+    repetitions: int
+    n_prompt: int
+    n_gen: int
+    threads: int
+    gpu_layers: int = -1
+
+
+class WriteModel(msgspec.Struct, frozen=True, tag=True):
+    """Write a recipe's GGUF file. Finishes with its size in bytes."""
+
+    model: Path
+    types: dict[str, TensorType]
+    file_type: int
+    out: Path
+    pool: Path
+    model_digest: str
+    threads: int
+
+
+class Describe(msgspec.Struct, frozen=True, tag=True):
+    """Tell what engine this is. Finishes with an EngineInfo."""
+
+
+Task = ReadHeader | Fingerprint | Measure | WriteModel | Describe
+
+
+class Progress(msgspec.Struct, frozen=True, tag=True):
+    """How far the job is: `done` of `total` in `unit`, in a stage of the recipe with this index."""
+
+    stage: str
+    done: int
+    total: int
+    unit: str
+    recipe: int = 0
+
+
+class ChunkScored(msgspec.Struct, frozen=True, tag=True):
+    """One more chunk of a recipe is scored: `nll` holds float64 values, one per scored token."""
+
+    recipe: int
+    chunk: int
+    nll: bytes
+
+
+class SpeedMeasured(msgspec.Struct, frozen=True, tag=True):
+    """Tokens per second of each repetition of one test of a recipe; one of `n_prompt`, `n_gen` is 0."""
+
+    recipe: int
+    n_prompt: int
+    n_gen: int
+    tokens_per_second: list[float]
+
+
+class RecipeMeasured(msgspec.Struct, frozen=True, tag=True):
+    """A recipe's measurements are all there; `seconds` is the time from its first step to its last."""
+
+    recipe: int
+    perplexity_seconds: float
+    seconds: float
+
+
+class EngineInfo(msgspec.Struct, frozen=True):
+    """What the processor offers the engine, and the devices that it can use."""
+
+    system_info: str
+    gpu_offload: bool
+    devices: list[str]
+
+
+class Finished(msgspec.Struct, frozen=True, tag=True):
+    """The job is done; what it finishes with depends on the task. `build` names the build of llama.cpp."""
+
+    build: str
+    shape: ModelShape | None = None
+    digest: str | None = None
+    bytes: int | None = None
+    engine: EngineInfo | None = None
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """The job cannot be done, and one sentence on why."""
+
+    message: str
+
+
+Event = Progress | ChunkScored | SpeedMeasured | RecipeMeasured | Finished | Failed
+
+_encoder = msgspec.json.Encoder(enc_hook=str)
+_task_decoder = msgspec.json.Decoder(Task, dec_hook=lambda _, text: Path(text))
+_event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+def packed(message: Task | Event) -> bytes:
+    """A message with its length before it, ready for a pipe."""
+    body = _encoder.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+def body_length(prefix: bytes) -> int:
+    """The length of the message that follows these LENGTH_BYTES bytes."""
+    return int(_LENGTH.unpack(prefix)[0])
+
+
+def unpack_event(body: bytes) -> Event:
+    """The event in a message's body; msgspec.DecodeError if it is none."""
+    return _event_decoder.decode(body)
+
+
+def read_task(stream: BinaryIO) -> Task | None:
+    """The task at the start of a stream, None where the stream ends first."""
+    prefix = _read_exactly(stream, LENGTH_BYTES)
+    if len(prefix) < LENGTH_BYTES:
+        return None
+    task: Task = _task_decoder.decode(_read_exactly(stream, body_length(prefix)))
+    return task
+
+
+def _read_exactly(stream: BinaryIO, size: int) -> bytes:
+    """`size` bytes of an unbuffered stream, fewer where it ends."""
+    read = b""
+    while len(read) < size and (piece := stream.read(size - len(read))):
+        read += piece
+    return read
