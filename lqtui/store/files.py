@@ -4,11 +4,11 @@ import contextlib
 import errno
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from lqtui.store.errors import StoreError
+from lqtui.system.disk import free_space, mount_point
 
 SPACE_MARGIN = 128 * 1024**2
 """Bytes that stay free on a disk after everything lqtui plans to write there."""
@@ -25,15 +25,14 @@ def require_space(path: Path, needed_bytes: int) -> None:
     Raises:
         StoreError: the disk is too full, or cannot be asked.
     """
-    place = nearest_existing(path)
     try:
-        free = shutil.disk_usage(place).free
+        free = free_space(path)
     except OSError as error:
-        raise StoreError(f"The free space at {place} cannot be read: {error.strerror}.") from error
+        raise StoreError(f"The free space for {path} cannot be read: {error.strerror}.") from error
     if needed_bytes + SPACE_MARGIN > free:
         raise StoreError(
             f"Writing to {path} needs {format_size(needed_bytes)} and {format_size(SPACE_MARGIN)} to spare, "
-            f"but only {format_size(free)} are free on {_mount_point(place)}. "
+            f"but only {format_size(free)} are free on {mount_point(path)}. "
             "Make room (`lqtui cache` shows what lqtui itself holds) or choose another disk."
         )
 
@@ -64,19 +63,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno in _DISK_FULL:
             raise StoreError(
-                f"The disk {_mount_point(path.parent)} became full while {path} was written; "
+                f"The disk {mount_point(path.parent)} became full while {path} was written; "
                 "nothing of it was kept."
             ) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
     _flush_directory(path.parent)
-
-
-def nearest_existing(path: Path) -> Path:
-    """Return `path`, or the closest folder above it that exists."""
-    path = path.absolute()
-    return next((place for place in (path, *path.parents) if place.exists()), Path(path.anchor))
 
 
 def format_size(size: int) -> str:
@@ -87,13 +80,6 @@ def format_size(size: int) -> str:
             return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} TiB"
-
-
-def _mount_point(path: Path) -> Path:
-    path = nearest_existing(path)
-    while not path.is_mount() and path != path.parent:
-        path = path.parent
-    return path
 
 
 def _flush(path: Path) -> None:

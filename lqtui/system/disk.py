@@ -1,0 +1,34 @@
+"""How much room a disk has."""
+
+import shutil
+from pathlib import Path
+
+
+def free_space(path: Path) -> int:
+    """Return the bytes that can be written at `path`, a file or folder, there or not.
+
+    Raises:
+        OSError: the disk cannot be asked.
+    """
+    return shutil.disk_usage(nearest_existing(path)).free
+
+
+def mount_point(path: Path) -> Path:
+    """Return the folder under which the disk of `path` hangs."""
+    path = nearest_existing(path)
+    while not path.is_mount() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def nearest_existing(path: Path) -> Path:
+    """Return `path`, or the closest folder above it that exists."""
+    path = path.absolute()
+    return next((place for place in (path, *path.parents) if _exists(place)), Path(path.anchor))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a folder above it may not be searched
+        return False

@@ -1,0 +1,149 @@
+"""The one owner of NVML, the library that tells what NVIDIA GPUs are doing."""
+
+import importlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+RETRY_SECONDS = 30.0
+"""How long a library that would not start is left alone."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One NVIDIA GPU at one moment; None is what the driver does not tell."""
+
+    index: int
+    name: str
+    vram_used: int | None
+    """In bytes, the driver's own share included."""
+    vram_total: int | None
+    """In bytes."""
+    utilisation: int | None
+    """Per cent of the last sample period in which the GPU was busy."""
+
+    @property
+    def vram_free(self) -> int | None:
+        """Bytes that a new model can use."""
+        if self.vram_used is None or self.vram_total is None:
+            return None
+        return self.vram_total - self.vram_used
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """All NVIDIA GPUs at one moment, or the reason why there are none."""
+
+    gpus: tuple[Gpu, ...] = ()
+    note: str = ""
+    """A sentence where no GPU can be shown, else empty."""
+
+
+class Nvml:
+    """NVML, started at the first read; nothing that it does or lacks gets out of here as an error."""
+
+    def __init__(
+        self,
+        load: Callable[[], Any] = lambda: importlib.import_module("pynvml"),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take how to get the `pynvml` module and the time; neither is asked before the first read."""
+        self._load = load
+        self._clock = clock
+        self._mutex = threading.Lock()
+        self._pynvml: Any = None
+        self._failed = Gpus()
+        self._failed_at: float | None = None
+
+    def read(self) -> Gpus:
+        """Return all GPUs now; a failure is a note, and is tried again after a while.
+
+        It can take seconds where a laptop's GPU sleeps: call it from a thread.
+        """
+        with self._mutex:
+            if self._pynvml is None:
+                if self._failed_at is not None and self._clock() - self._failed_at < RETRY_SECONDS:
+                    return self._failed
+                self._start()
+            if self._pynvml is None:
+                return self._failed
+            pynvml = self._pynvml
+            try:
+                return _read_gpus(pynvml)
+            except Exception as error:  # a native library: the driver can go away, or be of another version
+                self._stop()
+                self._fail(error, pynvml)
+                return self._failed
+
+    def close(self) -> None:
+        """Give the library back; a later read starts it again."""
+        with self._mutex:
+            self._stop()
+            self._failed_at = None
+
+    def _start(self) -> None:
+        pynvml: Any = None
+        try:
+            pynvml = self._load()
+            pynvml.nvmlInit()
+        except Exception as error:  # see read()
+            self._fail(error, pynvml)
+        else:
+            self._pynvml = pynvml
+            self._failed_at = None
+
+    def _stop(self) -> None:
+        pynvml, self._pynvml = self._pynvml, None
+        if pynvml is not None:
+            _ask(pynvml, pynvml.nvmlShutdown)
+
+    def _fail(self, error: Exception, pynvml: Any) -> None:
+        self._failed = Gpus(note=_sentence(error, pynvml))
+        self._failed_at = self._clock()
+
+
+def _read_gpus(pynvml: Any) -> Gpus:
+    found = tuple(_read_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
+    return Gpus(found) if found else Gpus(note="No NVIDIA GPU.")
+
+
+def _read_gpu(pynvml: Any, index: int) -> Gpu:
+    handle = _ask(pynvml, pynvml.nvmlDeviceGetHandleByIndex, index)
+    if handle is None:
+        return Gpu(index, "GPU (not readable)", None, None, None)
+    name = _ask(pynvml, pynvml.nvmlDeviceGetName, handle) or "NVIDIA GPU"
+    memory = _ask(pynvml, pynvml.nvmlDeviceGetMemoryInfo, handle)
+    rates = _ask(pynvml, pynvml.nvmlDeviceGetUtilizationRates, handle)
+    return Gpu(
+        index=index,
+        name=name.decode(errors="replace") if isinstance(name, bytes) else str(name),
+        vram_used=None if memory is None else int(memory.used),
+        vram_total=None if memory is None else int(memory.total),
+        utilisation=None if rates is None else int(rates.gpu),
+    )
+
+
+def _ask(pynvml: Any, query: Callable[..., T], *arguments: object) -> T | None:
+    """Return the answer, or None for any of NVML's ways to say N/A: boards, drivers and MIG slices differ."""
+    try:
+        return query(*arguments)
+    except pynvml.NVMLError:
+        return None
+
+
+def _sentence(error: Exception, pynvml: Any) -> str:
+    if isinstance(error, ImportError):
+        return "NVIDIA GPUs are not shown, because the package nvidia-ml-py is not installed."
+    if pynvml is not None:
+        if isinstance(error, pynvml.NVMLError_LibraryNotFound):
+            return "No NVIDIA GPU (there is no NVIDIA driver here)."
+        if isinstance(error, pynvml.NVMLError_DriverNotLoaded):
+            return "No NVIDIA GPU (the NVIDIA driver is installed but not loaded)."
+        if isinstance(error, pynvml.NVMLError_NoPermission):
+            return "NVIDIA GPUs are not shown, because you lack the permission to ask their driver."
+    reason = str(error).rstrip(".") or type(error).__name__
+    return f"NVIDIA GPUs are not shown: {reason}."
