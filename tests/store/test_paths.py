@@ -1,0 +1,61 @@
+"""Where lqtui keeps its files."""
+
+from pathlib import Path
+
+import pytest
+
+from lqtui.store.errors import StoreError
+from lqtui.store.paths import Paths, make_directory
+
+
+def test_lqtui_home_moves_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LQTUI_HOME", str(tmp_path))
+    paths = Paths.from_environment()
+    assert paths == Paths(tmp_path / "cache", tmp_path / "data", tmp_path / "state", tmp_path / "logs")
+    assert paths.pool == tmp_path / "cache" / "pool"
+    assert paths.results_db == tmp_path / "data" / "results.sqlite3"
+    assert paths.recipes == tmp_path / "data" / "recipes"
+
+
+def test_without_lqtui_home_the_platform_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LQTUI_HOME", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for variable in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    paths = Paths.from_environment()
+    for folder in (paths.cache, paths.data, paths.state, paths.logs):
+        assert folder.is_relative_to(tmp_path)
+        assert "lqtui" in folder.parts
+
+
+@pytest.mark.parametrize(("home", "expected"), [("~/lq", "~/lq"), ("lq", "./lq"), ("./a/../lq", "./lq")])
+def test_a_home_may_be_written_as_a_person_writes_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str, expected: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "person"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LQTUI_HOME", home)
+    folder = expected.replace("~", str(tmp_path / "person")).replace("./", f"{tmp_path}/")
+    assert Paths.from_environment().logs == Path(folder) / "logs"
+
+
+def test_asking_for_paths_makes_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LQTUI_HOME", str(tmp_path / "home"))
+    paths = Paths.from_environment()
+    assert paths.pool and paths.recipes
+    assert list(tmp_path.iterdir()) == []
+    assert make_directory(paths.recipes).is_dir()
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("not a folder")
+    with pytest.raises(StoreError, match=r"home/data cannot be a folder, because a file has its name"):
+        make_directory(tmp_path / "home" / "data")
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self").exists(), reason="needs a folder that nobody can write, root included"
+)
+def test_a_folder_that_cannot_be_made_says_what_to_do() -> None:
+    with pytest.raises(StoreError, match=r"/proc/lqtui cannot be made: .*LQTUI_HOME"):
+        make_directory(Path("/proc/lqtui"))

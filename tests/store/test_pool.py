@@ -1,0 +1,236 @@
+"""The pool keeps each tensor once per type, for one job at a time, whatever the tensors are called."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from lqtui.store.errors import InUseError
+from lqtui.store.pool import Pool, PoolEntry, safe_name
+
+SMOL, QWEN = "a1" * 32, "b2" * 32
+ENGINE = "llama.cpp b9999 (abc1234) CPU"
+
+
+def fill(pool: Pool, digest: str, size: int, *, used: datetime | None = None, label: str = "") -> PoolEntry:
+    """Put one tensor of `size` bytes into the pool."""
+    entry = pool.entry(digest, ENGINE, label)
+    with entry.lock():
+        path = entry.path("Q4_0", "blk.0.attn_v.weight")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\0" * size)
+    if used is not None:
+        os.utime(entry.directory / "entry.json", (used.timestamp(), used.timestamp()))
+    return entry
+
+
+# Names
+
+
+def test_a_tensor_has_one_file_per_type_under_its_own_name(tmp_path: Path) -> None:
+    entry = Pool(tmp_path).entry(SMOL, ENGINE)
+    path = entry.path("Q4_K", "blk.0.ffn_down.weight")
+    assert path.relative_to(entry.directory) == Path("q4_k", "blk.0.ffn_down.weight.gguf")
+    assert entry.path("q4_k", "blk.0.ffn_down.weight") == path
+    assert entry.path("Q8_0", "blk.0.ffn_down.weight") != path
+
+
+def test_models_and_engines_do_not_share(tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+    entries = [pool.entry(SMOL, ENGINE), pool.entry(QWEN, ENGINE), pool.entry(SMOL, ENGINE + " CUDA")]
+    assert len({entry.directory for entry in entries}) == 3
+
+
+@given(st.text())
+@example("../../etc/passwd")
+@example("..")
+@example("")
+@example("con")
+@example("nul.weight")
+@example("trailing.")
+@example("x" * 5000)
+@example("\udcff")
+def test_no_name_leaves_its_folder_or_upsets_a_file_system(name: str) -> None:
+    safe = safe_name(name)
+    assert Path("pool", safe).parent == Path("pool")
+    assert safe not in {".", ".."} and not safe.startswith(".") and not safe.endswith(".")
+    assert safe.isascii() and 0 < len(safe) <= 160
+    assert not set(safe) & set('/\\:*?"<>| ')
+    assert safe.split(".")[0] not in {"con", "nul", "aux", "prn"}
+
+
+@given(st.lists(st.text(), unique=True, min_size=2))
+@example(["blk.0", "Blk.0"])
+@example(["x" * 500, "x" * 501])
+@example(["a/b", "a%2fb"])
+def test_different_names_stay_different_even_where_case_is_ignored(names: list[str]) -> None:
+    assert len({safe_name(name).casefold() for name in names}) == len(names)
+
+
+# Locks
+
+
+def test_a_second_job_waits_and_is_told_so(tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+    told = threading.Event()
+    order: list[str] = []
+
+    def second() -> None:
+        with pool.entry(SMOL, ENGINE).lock(on_wait=told.set):
+            order.append("second")
+
+    with pool.entry(SMOL, ENGINE).lock():
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert told.wait(10)
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]
+
+
+def test_a_wait_can_end_in_a_sentence_that_names_the_holder(tmp_path: Path) -> None:
+    entry = Pool(tmp_path).entry(SMOL, ENGINE, "SmolLM2")
+    expected = rf"Another lqtui \(process {os.getpid()}\) is using the quantized tensors of SmolLM2"
+    with entry.lock(), pytest.raises(InUseError, match=expected), entry.lock(timeout=0):
+        pass
+
+
+def test_other_models_are_not_held_up(tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+    with pool.entry(SMOL, ENGINE).lock(), pool.entry(QWEN, ENGINE).lock(timeout=0):
+        pass
+
+
+def test_a_killed_job_frees_its_lock_and_its_half_written_file_goes(tmp_path: Path) -> None:
+    holder = f"""
+import sys, time
+from pathlib import Path
+from lqtui.store.pool import Pool, atomic_write
+entry = Pool(Path({str(tmp_path)!r})).entry({SMOL!r}, {ENGINE!r})
+with entry.lock():
+    target = entry.path("Q4_0", "blk.0.attn_v.weight")
+    target.parent.mkdir(parents=True)
+    with atomic_write(target) as temporary:
+        temporary.write_bytes(b"half")
+        print("writing", flush=True)
+        time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None and child.stdout.readline() == "writing\n"
+        entry = Pool(tmp_path).entry(SMOL, ENGINE)
+        with pytest.raises(InUseError), entry.lock(timeout=0):
+            pass
+        child.send_signal(signal.SIGKILL)
+        child.wait(10)
+    with entry.lock(timeout=5):
+        assert [path.name for path in entry.directory.rglob("*") if path.is_file()] == ["entry.json"]
+
+
+def _count_up(root: Path, rounds: int) -> None:
+    entry = Pool(root).entry(SMOL, ENGINE)
+    for _ in range(rounds):
+        with entry.lock():
+            path = entry.directory / "count"
+            path.write_text(str(int(path.read_text()) + 1 if path.exists() else 1))
+
+
+def test_two_processes_never_hold_an_entry_at_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_count_up, args=(tmp_path, 20)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert (Pool(tmp_path).entry(SMOL, ENGINE).directory / "count").read_text() == "40"
+
+
+# Listing and pruning
+
+
+def test_an_empty_or_missing_pool_holds_nothing(tmp_path: Path) -> None:
+    pool = Pool(tmp_path / "not" / "there")
+    assert pool.models() == []
+    assert pool.size() == 0
+    assert pool.prune(keep_bytes=0).removed == ()
+
+
+def test_the_listing_tells_model_engine_bytes_and_last_use(tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+    long_ago = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    fill(pool, SMOL, 1000, used=long_ago, label="SmolLM2-135M-Instruct-F16.gguf")
+    fill(pool, QWEN, 5000)
+    newest, oldest = pool.models()
+    assert (newest.model_digest, newest.label) == (QWEN, "")
+    assert (oldest.model_digest, oldest.engine, oldest.label) == (
+        SMOL,
+        ENGINE,
+        "SmolLM2-135M-Instruct-F16.gguf",
+    )
+    assert oldest.last_used == long_ago
+    assert 1000 <= oldest.bytes < 1500
+    assert pool.size() == newest.bytes + oldest.bytes
+
+
+def test_use_makes_an_entry_the_newest_and_keeps_its_label(tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+    fill(pool, SMOL, 10, used=datetime(2026, 1, 1, tzinfo=UTC), label="SmolLM2")
+    fill(pool, QWEN, 10, used=datetime(2026, 2, 1, tzinfo=UTC))
+    with pool.entry(SMOL, ENGINE).lock():
+        pass
+    assert [model.label for model in pool.models()] == ["SmolLM2", ""]
+
+
+def test_prune_to_a_size_removes_the_least_recently_used(tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+    for month, digest in enumerate((QWEN, SMOL, "c3" * 32), start=1):
+        fill(pool, digest, 10_000, used=datetime(2026, month, 1, tzinfo=UTC))
+    pruned = pool.prune(keep_bytes=25_000)
+    assert [model.model_digest for model in pruned.removed] == [QWEN]
+    assert pruned.bytes >= 10_000
+    assert pool.size() <= 25_000
+    assert not (tmp_path / QWEN).exists()
+
+
+def test_prune_by_age_and_by_model(tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+    now = datetime.now(UTC)
+    fill(pool, SMOL, 10, used=now - timedelta(days=40), label="SmolLM2")
+    fill(pool, QWEN, 10, used=now - timedelta(days=2), label="Qwen2")
+    assert pool.prune(older_than=timedelta(days=30), model="Qwen2").removed == ()
+    assert [model.label for model in pool.prune(older_than=timedelta(days=30)).removed] == ["SmolLM2"]
+    assert [model.label for model in pool.prune(model=QWEN[:8]).removed] == ["Qwen2"]
+    assert pool.models() == []
+
+
+def test_prune_leaves_what_a_running_job_holds(tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+    entry = fill(pool, SMOL, 10)
+    fill(pool, QWEN, 10)
+    with entry.lock():
+        pruned = pool.prune(keep_bytes=0)
+        assert [model.model_digest for model in pruned.in_use] == [SMOL]
+        assert [model.model_digest for model in pruned.removed] == [QWEN]
+        assert entry.path("Q4_0", "blk.0.attn_v.weight").exists()
+
+
+def test_prune_without_a_rule_is_refused(tmp_path: Path) -> None:
+    fill(Pool(tmp_path), SMOL, 10)
+    with pytest.raises(ValueError, match="prune needs"):
+        Pool(tmp_path).prune()
+    assert Pool(tmp_path).prune(model="").removed == ()
+
+
+def test_an_entry_without_its_description_is_still_listed_and_pruned(tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+    entry = fill(pool, SMOL, 10)
+    (entry.directory / "entry.json").write_text("{ damaged")
+    assert [model.model_digest for model in pool.models()] == [SMOL]
+    assert len(pool.prune(keep_bytes=0).removed) == 1
