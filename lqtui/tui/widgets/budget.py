@@ -1,0 +1,168 @@
+"""What the recipe costs: file size, memory to run it, and what the machine has left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+from textual.widget import Widget
+
+from lqtui.recipe.memory import estimate_memory
+from lqtui.tui.widgets.quantities import bar, share, size
+
+if TYPE_CHECKING:
+    from lqtui.recipe.recipe import Plan
+    from lqtui.system.meters import Gpu, Snapshot
+
+_LABEL = 6
+_BAR = 24
+_BAR_LEAST = 4
+_NEARLY_FULL = 0.9
+
+
+class BudgetPane(Widget):
+    """Three lines: the file's size against the base model's, the memory that it needs, and the meters.
+
+    The memory is an estimate and says so; without an NVIDIA GPU it is held against the RAM.
+    """
+
+    BORDER_TITLE = "budget"
+    DEFAULT_CSS = """
+    BudgetPane {
+        height: 5;
+        border: round $foreground 25%;
+        border-title-color: $foreground;
+        border-subtitle-color: $foreground 70%;
+        padding: 0 1;
+
+        &:ansi { border: round ansi_bright_black; }
+    }
+    """
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._plan: Plan | None = None
+        self._base_bytes = 0
+        self._fit_ctx = 0
+        self._meters: Snapshot | None = None
+
+    def show_plan(self, plan: Plan, base_bytes: int, fit_ctx: int) -> None:
+        """Show a recipe's size against the base model's bytes, and its fit at a context of `fit_ctx` tokens."""
+        if (plan, base_bytes, fit_ctx) != (self._plan, self._base_bytes, self._fit_ctx):
+            self._plan, self._base_bytes, self._fit_ctx = plan, base_bytes, fit_ctx
+            self.refresh()
+
+    def show_meters(self, snapshot: Snapshot) -> None:
+        """Show what the machine has and uses."""
+        if snapshot != self._meters:
+            self._meters = snapshot
+            self.refresh()
+
+    def render(self) -> Content:
+        """The three lines, at the width there is."""
+        width = self.content_size.width
+        lines = [self._size_line(width), self._fit_line(width), self._meter_line(width)]
+        return Content("\n").join([line.truncate(width) for line in lines])
+
+    def _size_line(self, width: int) -> Content:
+        if self._plan is None:
+            return _labelled("size", Content.styled("no model open", "dim"))
+        plan = self._plan
+        fraction = plan.file_bytes / self._base_bytes if self._base_bytes else 1.0
+        return _stretched(
+            "size",
+            Content.assemble((size(plan.file_bytes), "bold"), " "),
+            fraction,
+            Content.assemble(
+                f" {fraction:.0%}",
+                (f" of {size(self._base_bytes)}", "dim") if width >= 58 else "",
+                f"   {plan.bits_per_weight:.2f} bpw",
+            ),
+            width,
+            "$primary" if fraction <= 1 else "$warning",
+        )
+
+    def _fit_line(self, width: int) -> Content:
+        meters = self._meters
+        label = "VRAM" if meters is not None and _free_vram(meters) is not None else "RAM"
+        if self._plan is None:
+            return Content("")
+        needed = estimate_memory(self._plan, self._fit_ctx).total
+        needs = Content.assemble("needs ", (f"≈{size(needed)}", "bold"))
+        context = Content.styled(f" at ctx {self._fit_ctx}", "dim")
+        if meters is None:
+            return _labelled(label, Content.assemble(needs, context))
+        vram = _free_vram(meters)
+        free = meters.ram_free if vram is None else vram
+        verdict = (
+            Content.styled("✓ fits", "$text-success")
+            if needed <= free
+            else Content.styled("✗ does not fit", "bold $text-error")
+        )
+        for middle in (
+            Content.assemble(f" of {size(free)} free", context),
+            Content(f" of {size(free)}"),
+            Content(f"/{size(free)}"),
+        ):
+            line = _labelled(label, Content.assemble(needs, middle, "  ", verdict))
+            if line.cell_length <= width:
+                return line
+        return _labelled(label, Content.assemble(needs, "  ", verdict))
+
+    def _meter_line(self, width: int) -> Content:
+        meters = self._meters
+        if meters is None:
+            return _labelled("", Content.styled("reading the meters …", "dim"))
+        rows = [_gpu_row(gpu) for gpu in meters.gpus]
+        rows.append(("RAM", meters.ram_used, meters.ram_total))
+        if len(rows) == 1:
+            note = "no NVIDIA GPU" if _lacks_gpu(meters) else "GPU unknown"
+            tail = Content.assemble((f"  CPU {meters.cpu_percent:.0f}%", ""), (f"  {note}", "dim"))
+            return _meter(*rows[0], width - tail.cell_length, _LABEL).append(tail)
+        shown = rows
+        while len(shown) > 2 and width // len(shown) < 26:
+            shown = [*shown[:-2], shown[-1]]
+        hidden = len(rows) - len(shown)
+        more = Content.styled(f" +{hidden} GPU", "dim") if hidden else Content("")
+        each = (width - more.cell_length - 2 * (len(shown) - 1)) // len(shown)
+        parts = [_meter(*row, each, _LABEL if i == 0 else len(row[0]) + 1) for i, row in enumerate(shown)]
+        return Content("  ").join(parts).append(more)
+
+
+def _free_vram(meters: Snapshot) -> int | None:
+    """Free bytes of all GPUs together: llama.cpp spreads the blocks over them. None without a GPU."""
+    known = [gpu.vram_free for gpu in meters.gpus if gpu.vram_free is not None]
+    return sum(known) if known else None
+
+
+def _lacks_gpu(meters: Snapshot) -> bool:
+    return not meters.gpu_note or meters.gpu_note.startswith("No NVIDIA GPU")
+
+
+def _gpu_row(gpu: Gpu) -> tuple[str, int | None, int | None]:
+    return f"GPU{gpu.index}", gpu.vram_used, gpu.vram_total
+
+
+def _labelled(label: str, content: Content) -> Content:
+    return Content.assemble((label.ljust(_LABEL), "$text-primary"), content)
+
+
+def _stretched(
+    label: str, before: Content, fraction: float, after: Content, width: int, style: str
+) -> Content:
+    """A line with a bar in its middle that takes the room that is left."""
+    room = min(_BAR, width - _LABEL - before.cell_length - after.cell_length)
+    middle = bar(fraction, room, style) if room >= _BAR_LEAST else Content("")
+    return _labelled(label, Content.assemble(before, middle, after))
+
+
+def _meter(name: str, used: int | None, total: int | None, width: int, label_width: int) -> Content:
+    label = Content.styled(name.ljust(label_width), "$text-primary")
+    if used is None or not total:
+        return Content.assemble(label, ("not told", "dim"))
+    fraction = used / total
+    said = f" {share(used, total)}"
+    room = min(_BAR // 2, width - label_width - len(said))
+    style = "$warning" if fraction >= _NEARLY_FULL else "$success"
+    middle = bar(fraction, room, style) if room >= _BAR_LEAST else Content("")
+    return Content.assemble(label, middle, said)

@@ -1,0 +1,92 @@
+"""Where things go on a chart: limits, round ticks, the frontier, and labels that do not overlap."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis: the values at its ends and the number of character cells between them."""
+
+    low: float
+    high: float
+    cells: int
+
+    def cell(self, value: float) -> int:
+        """The cell in which plotext draws a value."""
+        return math.floor(round(0.5 + (self.cells - 1) * (value - self.low) / (self.high - self.low), 8))
+
+    def value(self, cell: int) -> float:
+        """The value in the middle of a cell."""
+        return self.low + (self.high - self.low) * cell / max(1, self.cells - 1)
+
+    def ticks(self, least_cells: int) -> list[tuple[float, str]]:
+        """Round values with their labels, at least so many cells apart."""
+        count = max(2, self.cells // max(1, least_cells))
+        step = _round_step((self.high - self.low) / count)
+        digits = max(0, -math.floor(math.log10(step) + 1e-9))
+        first = math.ceil(self.low / step - 1e-9)
+        last = math.floor(self.high / step + 1e-9)
+        return [(step * index, f"{step * index:.{digits}f}") for index in range(first, last + 1)]
+
+
+def padded(low: float, high: float, share: float, least: float) -> tuple[float, float]:
+    """A range widened on both sides by a share of itself, and never narrower than `least`."""
+    spare = max((high - low) * share, (least - (high - low)) / 2)
+    return low - spare, high + spare
+
+
+def _round_step(span: float) -> float:
+    magnitude = 10.0 ** math.floor(math.log10(span))
+    return next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= span * (1 - 1e-9))
+
+
+def frontier(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points that no other beats: none is both smaller (or as small) and better. From small to large."""
+    best = math.inf
+    kept = []
+    for x, y in sorted(points):
+        if y < best:
+            kept.append((x, y))
+            best = y
+    return kept
+
+
+@dataclass
+class Labels:
+    """Places labels beside their points, in cells; rows count from the bottom."""
+
+    width: int
+    height: int
+    taken: set[tuple[int, int]] = field(default_factory=set)
+
+    def block(self, cells: Iterable[tuple[int, int]]) -> None:
+        """Keep cells (column, row) free of labels."""
+        self.taken.update(cells)
+
+    def place(self, texts: Sequence[str], column: int, row: int) -> tuple[str, int, int] | None:
+        """Find room for the first of some wordings beside a point: the text, its first column and its row."""
+        for text in texts:
+            length = len(text)
+            for start, line in (
+                (column + 2, row),
+                (column - 1 - length, row),
+                (column - length // 2, row + 1),
+                (column - length // 2, row - 1),
+                (column + 2, row + 1),
+                (column + 2, row - 1),
+                (column - 1 - length, row + 1),
+                (column - 1 - length, row - 1),
+            ):
+                if self._is_free(start, line, length):
+                    self.block((start + offset, line) for offset in range(-1, length + 1))
+                    return text, start, line
+        return None
+
+    def _is_free(self, start: int, row: int, length: int) -> bool:
+        if start < 0 or start + length > self.width or not 0 <= row < self.height:
+            return False
+        return all((start + offset, row) not in self.taken for offset in range(length))

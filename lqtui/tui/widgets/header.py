@@ -1,0 +1,95 @@
+"""The line at the top: which model, which recipe, which corpus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+from textual.widget import Widget
+
+from lqtui.tui.widgets.quantities import shortened, size
+
+if TYPE_CHECKING:
+    from lqtui.recipe.recipe import Plan
+    from lqtui.workbench import OpenModel, Settings
+
+_GAP = 2
+_SEPARATOR = " · "
+
+
+class HeaderLine(Widget):
+    """One line with the model on the left and the recipe and the corpus on the right.
+
+    Where the line is too narrow the least needed facts go first; the recipe's name stays.
+    """
+
+    DEFAULT_CSS = """
+    HeaderLine {
+        height: 1;
+        width: 1fr;
+        padding: 0 1;
+    }
+    """
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._model: OpenModel | None = None
+        self._plan: Plan | None = None
+        self._settings: Settings | None = None
+        self._modified = False
+
+    def show(
+        self, model: OpenModel | None, plan: Plan | None, modified: bool, settings: Settings
+    ) -> None:
+        """Show a model (None: none is open), its recipe, and what it will be measured on."""
+        shown = (self._model, self._plan, self._modified, self._settings)
+        self._model, self._plan, self._modified, self._settings = model, plan, modified, settings
+        if shown != (model, plan, modified, settings):
+            self.refresh()
+
+    def render(self) -> Content:
+        """The line, at the width there is."""
+        width = self.content_size.width
+        brand = Content.styled("lqtui", "bold $primary")
+        if self._model is None:
+            return Content.assemble(brand, "  ", ("no model open: press o to open a GGUF file", "dim"))
+        facts, corpus = self._facts(), self._corpus()
+        recipe = self._recipe(width // 2)
+        for kept in range(len(facts), 0, -1):
+            for last in (corpus, None):
+                left = Content.assemble(brand, "  ", *_joined(facts[:kept]))
+                right = Content.assemble(recipe, "   ", (last, "dim")) if last else recipe
+                space = width - left.cell_length - right.cell_length
+                if space >= _GAP:
+                    return Content.assemble(left, " " * space, right)
+        space = width - recipe.cell_length - 7
+        name = shortened(facts[0], max(0, space - _GAP))
+        return Content.assemble(brand, "  ", name, " " * max(0, space - len(name)), recipe)
+
+    def _facts(self) -> list[str]:
+        assert self._model is not None
+        shape = self._model.shape
+        return [
+            shape.name,
+            f"{shape.main_type} {size(shape.file_bytes)}",
+            f"{shape.block_count} blocks",
+            shape.architecture,
+        ]
+
+    def _recipe(self, width: int) -> Content:
+        if self._plan is None:
+            return Content("")
+        name = shortened(self._plan.recipe.name, width - 2)
+        mark = (" *", "bold $warning") if self._modified else ("", "")
+        return Content.assemble((name, "bold"), mark)
+
+    def _corpus(self) -> str:
+        settings = self._settings
+        if settings is None:
+            return ""
+        return f"corpus {settings.corpus_name}{_SEPARATOR}{settings.chunks}×{settings.n_ctx}"
+
+
+def _joined(facts: list[str]) -> list[Content | tuple[str, str]]:
+    rest = "".join(_SEPARATOR + fact for fact in facts[1:])
+    return [Content.styled(facts[0], "bold"), (rest, "dim")]

@@ -1,0 +1,143 @@
+"""What is running in the background, what waits, and how the rest ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+
+from lqtui.tui.widgets.line_list import Line, LineList
+from lqtui.tui.widgets.quantities import bar, clock, shortened
+
+if TYPE_CHECKING:
+    from lqtui.workbench import Job
+
+_LOOKS = {
+    "running": ("▶", "$primary"),
+    "queued": ("◌", "dim"),
+    "done": ("✓", "$text-success"),
+    "failed": ("✗", "$text-error"),
+    "cancelled": ("⊘", "$text-warning"),
+}
+_ORDER = ("running", "queued", "failed", "done", "cancelled")
+_BAR_WIDTHS = range(30, 3, -1)
+_INDENT = 2
+
+
+class JobsPane(LineList):
+    """The jobs, running ones first; `x` asks to cancel the one under the cursor, enter or `l` for its log."""
+
+    BORDER_TITLE = "jobs"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("x", "cancel", "Cancel job"),
+        Binding("l", "choose", "Job log"),
+    ]
+    empty = "no jobs"
+
+    class CancelRequested(Message):
+        """A job is to be cancelled."""
+
+        def __init__(self, job_id: int) -> None:
+            super().__init__()
+            self.job_id = job_id
+
+    class LogRequested(Message):
+        """A job's log is to be shown."""
+
+        def __init__(self, job_id: int) -> None:
+            super().__init__()
+            self.job_id = job_id
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._jobs: dict[Hashable, Job] = {}
+
+    def show(self, jobs: Sequence[Job]) -> None:
+        """Show the jobs of this session."""
+        by_id: dict[Hashable, Job] = {job.id: job for job in jobs}
+        if by_id == self._jobs:
+            return
+        self._jobs = by_id
+        states = [job.state.value for job in jobs]
+        counts = [(states.count(state), state) for state in ("running", "queued", "failed")]
+        self.border_subtitle = " · ".join(f"{count} {state}" for count, state in counts if count)
+        self.update_lines()
+
+    def choose(self, key: Hashable) -> None:
+        """Ask for the log of a job."""
+        self.post_message(self.LogRequested(self._jobs[key].id))
+
+    def action_cancel(self) -> None:
+        """Ask to cancel the job under the cursor, where it has not ended."""
+        job = self._jobs.get(self.cursor)
+        if job is not None and job.state.value in ("running", "queued"):
+            self.post_message(self.CancelRequested(job.id))
+
+    def build_lines(self, width: int) -> tuple[Content | None, list[Line]]:
+        """The lines of all jobs; the newest of those that ended first."""
+        jobs = sorted(self._jobs.values(), key=_rank)
+        name_width = min(max((len(job.title) for job in jobs), default=0), max(12, width * 2 // 5))
+        return None, [line for job in jobs for line in _lines(job, width, name_width)]
+
+
+def _rank(job: Job) -> tuple[bool, int, int]:
+    ended = job.state.value not in ("running", "queued")
+    return ended, _ORDER.index(job.state.value) if not ended else 0, -job.id if ended else job.id
+
+
+def _lines(job: Job, width: int, name_width: int) -> list[Line]:
+    glyph, style = _LOOKS[job.state.value]
+    name = shortened(job.title, name_width).ljust(name_width)
+    state = job.state.value
+    if state == "running":
+        start = Content.assemble((f"{glyph} ", style), (name, "bold"), "  ")
+        return [Line(job.id, Content.assemble(start, _progress(job, width - start.cell_length)))]
+    if state == "failed":
+        sentence = Content(f"failed: {job.message}" if job.message else "failed")
+        wrapped = sentence.wrap(max(10, width - _INDENT - name_width - 2))
+        return [
+            Line(
+                job.id,
+                Content.assemble(
+                    (f"{glyph} {name}  " if first else " " * (_INDENT + name_width + 2), style),
+                    part.stylize(style),
+                ),
+            )
+            for first, part in zip([True] + [False] * (len(wrapped) - 1), wrapped, strict=True)
+        ]
+    outcome = {"queued": "queued", "cancelled": "cancelled"}.get(state, "done")
+    if state == "done":
+        outcome = " · ".join(part for part in (job.message or "done", clock(job.elapsed)) if part)
+    quiet = "" if state == "done" else "dim"
+    return [
+        Line(job.id, Content.assemble((f"{glyph} ", style), (name, quiet), (f"  {outcome}", "dim")))
+    ]
+
+
+def _progress(job: Job, width: int) -> Content:
+    """Stage, bar, how much is done and how long it still takes, as much of it as the width takes."""
+    count = f"{job.done}/{job.total} {job.unit}" if job.total else ""
+    is_last = job.stage_number + 1 >= job.stage_count
+    left = "" if job.eta is None else f"{clock(job.eta)} {'left' if is_last else 'to next'}"
+    percent = f"{job.fraction:4.0%}"
+    attempts: list[tuple[str, str, str]] = [
+        (job.stage, count, left),
+        (job.stage, f"{job.done}/{job.total}" if job.total else "", left),
+        (job.stage, percent, left),
+        ("", percent, left),
+        ("", percent, ""),
+    ]
+    for stage, amount, time in attempts:
+        said: Callable[[int], Content] = lambda bar_width: Content.assemble(  # noqa: E731
+            (stage + "  " if stage else "", "$text-primary"),
+            bar(job.fraction, bar_width),
+            f"  {amount}" if amount else "",
+            (f"  {time}" if time else "", "dim"),
+        )
+        room = width - said(0).cell_length
+        if room >= _BAR_WIDTHS[-1] + 2:
+            return said(min(room, _BAR_WIDTHS[0]))
+    return Content(percent)

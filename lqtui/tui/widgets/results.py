@@ -1,0 +1,226 @@
+"""The table of measured recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+
+from lqtui.tui.widgets.line_list import Line, LineList
+from lqtui.tui.widgets.quantities import mebibytes, shortened
+
+if TYPE_CHECKING:
+    from lqtui.workbench import Result, Speed
+
+_GAP = 2
+_MARK = 2
+_NAME_WIDTH = 20
+_NAME_WIDTH_LEAST = 12
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of numbers: its title, what it sorts by (None: unknown, goes last) and how a number reads."""
+
+    key: str
+    title: str
+    width: int
+    value: Callable[[Result], float | None]
+    cell: Callable[[Result], tuple[str, str]]
+
+
+def _perplexity(result: Result) -> tuple[str, str]:
+    if result.perplexity is None:
+        return "…" if result.partial else "—", "dim"
+    error = "" if result.perplexity_se is None else f" ±{result.perplexity_se:.2f}"
+    return f"{result.perplexity:.4f}{error}", "$text-warning" if result.partial else ""
+
+
+def _delta(result: Result) -> tuple[str, str]:
+    """The change against the base in per cent; a change within its error is not given as a number."""
+    delta, error = result.delta_percent, result.delta_percent_se
+    if delta is None:
+        return (f"{result.chunks} chunks", "$text-warning") if result.partial else ("—", "dim")
+    if error is None:
+        return f"{delta:+.2f}", ""
+    if delta == 0 and error == 0:
+        return "base", "dim"
+    if abs(delta) < error:
+        return f"≈0 ±{error:.2f}", "dim"
+    return f"{delta:+.2f} ±{error:.2f}", "$text-error" if delta > 0 else "$text-success"
+
+
+def _speed(speed: Speed | None, with_error: bool) -> tuple[str, str]:
+    if speed is None:
+        return "—", "dim"
+    digits = 0 if speed.mean >= 1000 else 1
+    error = f" ±{speed.sd:.{digits}f}" if with_error else ""
+    return f"{speed.mean:.{digits}f}{error}", ""
+
+
+def _mean(speed: Speed | None) -> float | None:
+    return None if speed is None else speed.mean
+
+
+def _columns(with_speed_error: bool) -> tuple[_Column, ...]:
+    wide = 12 if with_speed_error else 6
+    return (
+        _Column("size", "MiB", 6, lambda r: r.file_bytes, lambda r: (mebibytes(r.file_bytes), "")),
+        _Column("bpw", "bpw", 5, lambda r: r.bits_per_weight, lambda r: (f"{r.bits_per_weight:.2f}", "")),
+        _Column("ppl", "PPL ±", 14, lambda r: r.perplexity, _perplexity),
+        _Column("delta", "ΔPPL %", 13, lambda r: r.delta_percent, _delta),
+        _Column("pp", "pp t/s", wide, lambda r: _mean(r.prompt), lambda r: _speed(r.prompt, with_speed_error)),
+        _Column(
+            "tg", "tg t/s", wide, lambda r: _mean(r.generation), lambda r: _speed(r.generation, with_speed_error)
+        ),
+    )
+
+
+_COLUMNS = _columns(with_speed_error=False)
+_WIDE_COLUMNS = _columns(with_speed_error=True)
+_FIRST_TO_GO = ("bpw", "pp", "tg", "delta")
+_SORTS = ("name", *(column.key for column in _COLUMNS))
+
+
+class ResultsTable(LineList):
+    """One line a measured recipe, sortable by any column: `<` and `>` or a click on a title, `-` turns the order.
+
+    Columns that find no room are left out, the least needed first.
+    """
+
+    BORDER_TITLE = "results"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("less_than_sign,left", "sort(-1)", "Sort by the column before", show=False),
+        Binding("greater_than_sign,right", "sort(1)", "Sort by the column after", show=False),
+        Binding("minus", "reverse", "Reverse the order", show=False),
+    ]
+    empty = "nothing measured yet\nr measures this recipe, s all presets"
+
+    class Chosen(Message):
+        """A result was chosen with enter or a double click."""
+
+        def __init__(self, result: Result) -> None:
+            super().__init__()
+            self.result = result
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._results: dict[Hashable, Result] = {}
+        self._selected: str | None = None
+        self._sort = "size"
+        self._descending = False
+        self._titles: list[tuple[int, str]] = []
+
+    def show(self, results: Sequence[Result], selected: str | None = None) -> None:
+        """Show results; `selected` is the digest of the recipe to mark."""
+        by_key = {(result.name, result.digest): result for result in results}
+        if (by_key, selected) == (self._results, self._selected):
+            return
+        self._results, self._selected = dict(by_key), selected
+        self.border_subtitle = f"{len(results)} measured" if results else ""
+        self.update_lines()
+
+    @property
+    def order(self) -> tuple[str, bool]:
+        """The key of the column that sorts, and whether it descends."""
+        return self._sort, self._descending
+
+    def sort_by(self, key: str, descending: bool = False) -> None:
+        """Sort by a column: name, size, bpw, ppl, delta, pp or tg."""
+        self._sort, self._descending = key, descending
+        self.update_lines()
+
+    def action_sort(self, step: int) -> None:
+        """Sort by the next column to either side that is on screen."""
+        shown = [key for _, key in self._titles] or list(_SORTS)
+        index = shown.index(self._sort) if self._sort in shown else 0
+        self.sort_by(shown[(index + step) % len(shown)])
+
+    def action_reverse(self) -> None:
+        """Turn the order round."""
+        self.sort_by(self._sort, not self._descending)
+
+    def header_clicked(self, x: int) -> None:
+        """Sort by the title that was clicked; once more turns the order round."""
+        for end, key in self._titles:
+            if x < end:
+                self.sort_by(key, key == self._sort and not self._descending)
+                return
+
+    def choose(self, key: Hashable) -> None:
+        """Tell which result was chosen."""
+        self.post_message(self.Chosen(self._results[key]))
+
+    def build_lines(self, width: int) -> tuple[Content | None, list[Line]]:
+        """The titles and one line a result."""
+        if not self._results:
+            return None, []
+        columns, name_width = self._fitting(width)
+        self._titles = _title_ends(columns, name_width)
+        lines = [
+            Line(key, self._line(self._results[key], columns, name_width)) for key in self._sorted_keys()
+        ]
+        return self._header_line(columns, name_width), lines
+
+    def _fitting(self, width: int) -> tuple[list[_Column], int]:
+        """The columns that fit beside the names, and the width left for those."""
+        longest = max(_NAME_WIDTH_LEAST, *(len(result.name) for result in self._results.values()))
+        wanted = min(longest, _NAME_WIDTH)
+        for columns in (list(_WIDE_COLUMNS), list(_COLUMNS)):
+            if _room(columns, width) >= longest:
+                return columns, longest
+        for leaver in _FIRST_TO_GO:
+            if _room(columns, width) >= wanted:
+                break
+            columns = [column for column in columns if column.key != leaver]
+        return columns, max(4, min(longest, _room(columns, width)))
+
+    def _header_line(self, columns: list[_Column], name_width: int) -> Content:
+        parts = [" " * _MARK, self._title("name", "recipe").ljust(name_width)]
+        parts += [" " * _GAP + self._title(c.key, c.title).rjust(c.width) for c in columns]
+        return Content("".join(parts))
+
+    def _title(self, key: str, title: str) -> str:
+        if key != self._sort:
+            return title
+        return f"{title.removesuffix(' ±')}{'▼' if self._descending else '▲'}"
+
+    def _line(self, result: Result, columns: list[_Column], name_width: int) -> Content:
+        is_selected = result.digest == self._selected
+        if is_selected:
+            mark = ("▸ ", "bold $accent")
+        else:
+            mark = ("◐ ", "$text-warning") if result.partial else ("  ", "")
+        name = shortened(result.name, name_width).ljust(name_width)
+        cells: list[tuple[str, str]] = [mark, (name, "bold" if is_selected else "")]
+        for column in columns:
+            text, style = column.cell(result)
+            cells.append((" " * _GAP + text.rjust(column.width), style))
+        return Content.assemble(*cells)
+
+    def _sorted_keys(self) -> list[Hashable]:
+        column = next((column for column in _COLUMNS if column.key == self._sort), None)
+        if column is None:
+            return sorted(self._results, key=lambda key: self._results[key].name, reverse=self._descending)
+        sign = -1 if self._descending else 1
+
+        def rank(key: Hashable) -> tuple[bool, float]:
+            value = column.value(self._results[key])
+            return value is None, 0.0 if value is None else sign * value
+
+        return sorted(self._results, key=rank)
+
+
+def _room(columns: list[_Column], width: int) -> int:
+    return width - _MARK - sum(_GAP + column.width for column in columns)
+
+
+def _title_ends(columns: list[_Column], name_width: int) -> list[tuple[int, str]]:
+    ends = [(_MARK + name_width, "name")]
+    for column in columns:
+        ends.append((ends[-1][0] + _GAP + column.width, column.key))
+    return ends
