@@ -1,6 +1,5 @@
 """The one owner of NVML, the library that tells what NVIDIA GPUs are doing."""
 
-import importlib
 import threading
 import time
 from collections.abc import Callable
@@ -48,11 +47,11 @@ class Nvml:
 
     def __init__(
         self,
-        load: Callable[[], Any] = lambda: importlib.import_module("pynvml"),
+        load: Callable[[], Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take how to get the `pynvml` module and the time; neither is asked before the first read."""
-        self._load = load
+        """Take how to get the pynvml module, by default an import, and the time; nothing is asked yet."""
+        self._load = load or _load_pynvml
         self._clock = clock
         self._mutex = threading.Lock()
         self._pynvml: Any = None
@@ -104,6 +103,12 @@ class Nvml:
     def _fail(self, error: Exception, pynvml: Any) -> None:
         self._failed = Gpus(note=_sentence(error, pynvml))
         self._failed_at = self._clock()
+
+
+def _load_pynvml() -> Any:
+    import pynvml  # not at the top: most commands never ask for a GPU
+
+    return pynvml
 
 
 def _read_gpus(pynvml: Any) -> Gpus:
