@@ -27,9 +27,9 @@ from lqtui.worker.messages import (
     Fingerprint,
     Finished,
     Measure,
+    PerplexityMeasured,
     Progress,
     ReadHeader,
-    RecipeMeasured,
     SpeedMeasured,
     Task,
     WriteModel,
@@ -121,7 +121,8 @@ def _measure_recipe(task: Measure, index: int, base: BaseModel, entry: PoolEntry
         return lambda done, total: send(Progress(stage, done, total, unit, index))
 
     started = time.perf_counter()
-    types = task.recipes[index].types
+    recipe = task.recipes[index]
+    types = recipe.types
     if all(tensor.type is types[tensor.name] for tensor in base.shape.tensors):
         shards = [base.first_part]
     else:
@@ -129,15 +130,15 @@ def _measure_recipe(task: Measure, index: int, base: BaseModel, entry: PoolEntry
         shards = fill_pool(base, types, entry, task.threads, lambda d, t: on_bytes(d >> 20, t >> 20))
     send(Progress("loading", 0, 1, "model", index))
     with runtime.loaded_model(shards, task.gpu_layers) as model:
-        if task.chunks and task.corpus is not None:
+        if recipe.perplexity:
             chunks = corpus.corpus_chunks(model, task.corpus, task.n_ctx, task.chunks)
             on_chunk = progress("perplexity", "chunks")
             on_chunk(0, len(chunks))
             for number, nll in enumerate(forward.chunk_nlls(model, chunks, task.threads)):
                 send(ChunkScored(index, number, nll.tobytes()))
                 on_chunk(number + 1, len(chunks))
-        perplexity_seconds = time.perf_counter() - started
-        if task.repetitions:
+            send(PerplexityMeasured(index, time.perf_counter() - started))
+        if recipe.speed:
             speeds = bench.prompt_speed(
                 model, task.n_prompt, task.repetitions, task.threads, progress("prompt speed", "runs")
             )
@@ -146,7 +147,6 @@ def _measure_recipe(task: Measure, index: int, base: BaseModel, entry: PoolEntry
                 model, task.n_gen, task.repetitions, task.threads, progress("generation speed", "runs")
             )
             send(SpeedMeasured(index, 0, task.n_gen, speeds))
-    send(RecipeMeasured(index, perplexity_seconds, time.perf_counter() - started))
 
 
 def _write_model(task: WriteModel, send: Send) -> int:

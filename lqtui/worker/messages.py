@@ -33,23 +33,22 @@ class Fingerprint(msgspec.Struct, frozen=True, tag=True):
 
 
 class RecipeTypes(msgspec.Struct, frozen=True):
-    """A recipe as the engine needs it: the effective type of every tensor, by name."""
+    """A recipe as the engine needs it: the effective type of every tensor, by name, and what to measure."""
 
     types: dict[str, TensorType]
+    perplexity: bool
+    speed: bool
 
 
 class Measure(msgspec.Struct, frozen=True, tag=True):
-    """Measure recipes, one after the other, from the pool.
-
-    `chunks` 0 measures no perplexity, `repetitions` 0 no speed. `gpu_layers` -1 offloads all that fits.
-    """
+    """Measure recipes, one after the other, from the pool. `gpu_layers` -1 offloads all layers."""
 
     model: Path
     recipes: list[RecipeTypes]
     pool: Path
     model_digest: str
     label: str
-    corpus: Path | None
+    corpus: Path
     n_ctx: int
     chunks: int
     repetitions: int
@@ -105,11 +104,10 @@ class SpeedMeasured(msgspec.Struct, frozen=True, tag=True):
     tokens_per_second: list[float]
 
 
-class RecipeMeasured(msgspec.Struct, frozen=True, tag=True):
-    """A recipe's measurements are all there; `seconds` is the time from its first step to its last."""
+class PerplexityMeasured(msgspec.Struct, frozen=True, tag=True):
+    """All chunks of a recipe are scored; `seconds` also counts the quantizing and loading before it."""
 
     recipe: int
-    perplexity_seconds: float
     seconds: float
 
 
@@ -137,7 +135,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     message: str
 
 
-Event = Progress | ChunkScored | SpeedMeasured | RecipeMeasured | Finished | Failed
+Event = Progress | ChunkScored | SpeedMeasured | PerplexityMeasured | Finished | Failed
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
 _task_decoder = msgspec.json.Decoder(Task, dec_hook=lambda _, text: Path(text))

@@ -1,0 +1,1 @@
+"""Recipes in forms that other programs take."""

@@ -1,0 +1,107 @@
+"""The recipe as a shell script that stock llama.cpp turns into the same file, bit for bit."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from lqtui import __version__
+from lqtui.export.patterns import tensor_patterns
+from lqtui.recipe.recipe import Plan
+
+_MIB = 1 << 20
+
+_SCRIPT = """\
+#!/usr/bin/env bash
+{header}
+#
+# Usage: {script_name} [MODEL.gguf] [OUT.gguf]
+#   MODEL.gguf  the unquantized model     (default: {model_comment})
+#   OUT.gguf    the file to write         (default: {out_comment})
+#   LLAMA_QUANTIZE=/path/to/llama-quantize chooses the program, if it is not on the PATH.
+set -euo pipefail
+
+default_model={model}
+default_out={out}
+model=${{1:-$default_model}}
+out=${{2:-$default_out}}
+expected_bytes={expected_bytes}
+
+fail() {{
+    printf '%s\\n' "$1" >&2
+    exit 1
+}}
+
+quantize=${{LLAMA_QUANTIZE:-llama-quantize}}
+command -v -- "$quantize" >/dev/null ||
+    fail "llama-quantize was not found: build or install llama.cpp and put it on the PATH, or set LLAMA_QUANTIZE."
+[[ -f $model ]] || fail "The model $model does not exist: give its path as the first argument."
+# llama-quantize would take a leading dash for an option.
+[[ $model != -* ]] || model=./$model
+[[ $out != -* ]] || out=./$out
+[[ ! $model -ef $out ]] || fail "The output $out would overwrite the model itself."
+
+options=(
+{options}
+)
+
+printf 'writing %s: {file_type}, %s bytes expected\\n' "$out" "$expected_bytes"
+trap 'rm -f -- "$out.part"' EXIT
+"$quantize" ${{options[@]+"${{options[@]}}"}} "$model" "$out.part" {file_type}
+
+bytes=$(wc -c <"$out.part")
+bytes=${{bytes//[[:space:]]/}}
+[[ $bytes == "$expected_bytes" ]] ||
+    fail "The file has $bytes bytes instead of $expected_bytes: this is another model, or another llama.cpp than the one lqtui measured with. Nothing was kept."
+mv -f -- "$out.part" "$out"
+printf 'done: %s, %s bytes as expected\\n' "$out" "$bytes"
+"""
+
+
+def export_script(plan: Plan, model_file: str, measured: Sequence[str] = ()) -> str:
+    """A bash script that makes a plan's file with llama-quantize and checks its size.
+
+    Args:
+        plan: The recipe on its model.
+        model_file: The base model's file name, the script's default input.
+        measured: Lines for the header on what was measured, none if nothing was.
+    """
+    out = f"{PurePath(model_file).stem}-{slug(plan.recipe.name)}.gguf"
+    size = f"{plan.file_bytes:,} bytes ({plan.file_bytes / _MIB:.1f} MiB)"
+    header = [
+        f"{plan.recipe.name}: {plan.shape.name}, quantized by a recipe that lqtui {__version__} exported.",
+        *([f"Recipe: {plan.recipe.description}"] if plan.recipe.description else []),
+        f"Expected size: {size}, {plan.bits_per_weight:.2f} bits per weight.",
+        *(f"Measured: {line}" for line in measured or ["nothing yet."]),
+    ]
+    return _SCRIPT.format(
+        header="\n".join(f"# {_comment(line)}" for line in header),
+        script_name=f"{slug(plan.recipe.name)}.sh",
+        model_comment=_comment(model_file),
+        out_comment=_comment(out),
+        model=shlex.quote(model_file),
+        out=shlex.quote(out),
+        expected_bytes=plan.file_bytes,
+        options=_options(plan) or "    # none: every tensor follows the file type",
+        file_type=plan.file_type.value,
+    )
+
+
+def slug(name: str) -> str:
+    """A name as part of a file name: letters, digits, dots, dashes and underscores alone."""
+    return re.sub(r"[^\w.\-]+", "-", name, flags=re.ASCII).strip("-.") or "recipe"
+
+
+def _options(plan: Plan) -> str:
+    lines = ["    --allow-requantize"] if plan.shape.quantized_types else []
+    for pattern in tensor_patterns(plan):
+        lines.append(f"    # {_comment(pattern.what)}")
+        lines.append(f"    --tensor-type {shlex.quote(pattern.argument)}")
+    return "\n".join(lines)
+
+
+def _comment(text: str) -> str:
+    """Text that stays within one comment line, whatever characters a model's author put into it."""
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -1,0 +1,25 @@
+"""One open model on the bench: its recipe and history, the jobs, the results. The app and the command line drive it."""
+
+from lqtui.workbench.values import (
+    Change,
+    Job,
+    JobState,
+    OpenModel,
+    Result,
+    Settings,
+    Speed,
+    WorkbenchError,
+)
+from lqtui.workbench.workbench import Workbench
+
+__all__ = [
+    "Change",
+    "Job",
+    "JobState",
+    "OpenModel",
+    "Result",
+    "Settings",
+    "Speed",
+    "Workbench",
+    "WorkbenchError",
+]

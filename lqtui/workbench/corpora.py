@@ -1,0 +1,30 @@
+"""The evaluation text: the person's own, or the one that every Python installation brings."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from pydoc_data import topics
+
+from lqtui.store.files import atomic_write
+from lqtui.store.paths import Paths, make_directory
+
+
+def corpus_file(corpus: Path | None, paths: Paths) -> Path:
+    """The file of the chosen corpus; None is Python's own help topics, written to the cache once."""
+    if corpus is not None:
+        return corpus.expanduser().absolute()
+    text = "\n\n".join(topics.topics[name] for name in sorted(topics.topics))
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    path = paths.cache / "corpora" / f"python-topics-{digest[:12]}.txt"
+    if not path.exists():
+        make_directory(path.parent)
+        with atomic_write(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def corpus_digest(path: Path) -> str:
+    """SHA-256 of a corpus file; OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

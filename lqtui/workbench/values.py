@@ -1,0 +1,148 @@
+"""What the workbench shows: immutable snapshots that a screen or a command can keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+from pathlib import Path
+
+import psutil
+
+from lqtui.recipe.shape import ModelShape
+from lqtui.recipe.types import TensorType
+
+
+class WorkbenchError(Exception):
+    """Something the person asked for that cannot be done; the message is one clear sentence."""
+
+
+class Change(Enum):
+    """What part of the workbench changed."""
+
+    MODEL = auto()
+    RECIPE = auto()
+    JOBS = auto()
+    RESULTS = auto()
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """The base model: its file, its shape, the engine that read it, and its SHA-256 once that is known."""
+
+    path: Path
+    shape: ModelShape
+    engine: str
+    digest: str | None = None
+
+
+def physical_cores() -> int:
+    """Threads that llama.cpp uses best: one per physical core."""
+    return psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How recipes are measured.
+
+    `corpus` None is the text that comes with Python. Chunks of `n_ctx` tokens are scored for perplexity;
+    speed is `repetitions` runs each of a prompt of `n_prompt` tokens and of `n_gen` generated ones.
+    `fit_ctx` is the context length for which memory is estimated.
+    """
+
+    corpus: Path | None = None
+    n_ctx: int = 512
+    chunks: int = 5
+    threads: int = 0
+    fit_ctx: int = 4096
+    repetitions: int = 5
+    n_prompt: int = 512
+    n_gen: int = 128
+    gpu_layers: int = -1
+
+    @property
+    def corpus_name(self) -> str:
+        """What people call the corpus."""
+        return self.corpus.stem if self.corpus else "python-topics"
+
+    @property
+    def threads_used(self) -> int:
+        """The number of threads: the chosen one, else one per physical core."""
+        return self.threads or physical_cores()
+
+
+class JobState(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it was at one moment. Times are in seconds; `eta` is for the stage at hand, None if unknown."""
+
+    id: int
+    kind: str
+    title: str
+    log: Path
+    state: JobState = JobState.QUEUED
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    stage_number: int = 0
+    stage_count: int = 1
+    elapsed: float = 0.0
+    eta: float | None = None
+    message: str = ""
+    pid: int | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether the job is yet to end."""
+        return self.state in (JobState.QUEUED, JobState.RUNNING)
+
+    @property
+    def fraction(self) -> float:
+        """How much of the job is done, from 0 to 1, its stages counted alike."""
+        if self.state is JobState.DONE:
+            return 1.0
+        within = self.done / self.total if self.total else 0.0
+        return min(1.0, (self.stage_number + within) / max(1, self.stage_count))
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Tokens per second: mean and standard deviation over repetitions."""
+
+    mean: float
+    sd: float
+    repetitions: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured of one recipe on the current corpus; None where it was not.
+
+    `digest` is the Plan's. `delta_percent` is the perplexity's change against the base model in percent,
+    paired token by token, with its standard error. `partial` says that chunks are still to come.
+    """
+
+    name: str
+    digest: str
+    file_bytes: int
+    bits_per_weight: float
+    types: Mapping[str, TensorType]
+    perplexity: float | None = None
+    perplexity_se: float | None = None
+    delta_percent: float | None = None
+    delta_percent_se: float | None = None
+    chunks: int = 0
+    seconds: float | None = None
+    prompt: Speed | None = None
+    generation: Speed | None = None
+    partial: bool = False
