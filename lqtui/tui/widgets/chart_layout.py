@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+_CLEAR = 2
+"""Cells between a label and other points of its row."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -41,7 +44,7 @@ def padded(low: float, high: float, share: float, least: float) -> tuple[float, 
 
 def _round_step(span: float) -> float:
     magnitude = 10.0 ** math.floor(math.log10(span))
-    return next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= span * (1 - 1e-9))
+    return next(factor * magnitude for factor in (1, 2, 5, 10) if factor * magnitude >= span * (1 - 1e-9))
 
 
 def frontier(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -57,11 +60,15 @@ def frontier(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]
 
 @dataclass
 class Labels:
-    """Places labels beside their points, in cells; rows count from the bottom."""
+    """Places labels beside their points, in cells; rows count from the bottom.
+
+    A label keeps clear of other points, so that it can only be read as its own point's.
+    """
 
     width: int
     height: int
     taken: set[tuple[int, int]] = field(default_factory=set)
+    points: set[tuple[int, int]] = field(default_factory=set)
 
     def block(self, cells: Iterable[tuple[int, int]]) -> None:
         """Keep cells (column, row) free of labels."""
@@ -76,17 +83,31 @@ class Labels:
                 (column - 1 - length, row),
                 (column - length // 2, row + 1),
                 (column - length // 2, row - 1),
-                (column + 2, row + 1),
-                (column + 2, row - 1),
-                (column - 1 - length, row + 1),
-                (column - 1 - length, row - 1),
+                (column, row + 1),
+                (column, row - 1),
+                (column - length + 1, row + 1),
+                (column - length + 1, row - 1),
             ):
-                if self._is_free(start, line, length):
+                if self._is_free(start, line, length, (column, row)):
                     self.block((start + offset, line) for offset in range(-1, length + 1))
                     return text, start, line
         return None
 
-    def _is_free(self, start: int, row: int, length: int) -> bool:
+    def _is_free(self, start: int, row: int, length: int, own: tuple[int, int]) -> bool:
         if start < 0 or start + length > self.width or not 0 <= row < self.height:
             return False
-        return all((start + offset, row) not in self.taken for offset in range(length))
+        if any((start + offset, row) in self.taken for offset in range(length)):
+            return False
+        beside = {(start + offset, row) for offset in range(-_CLEAR, length + _CLEAR)}
+        if row != own[1]:  # a label above or below its point must not touch another one's from there
+            beside |= {(start + offset, 2 * row - own[1]) for offset in range(length)}
+        return not (beside & self.points) - {own}
+
+
+def line_cells(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
+    """The cells that a straight line crosses, one a column or a row."""
+    steps = max(abs(end[0] - start[0]), abs(end[1] - start[1]), 1)
+    return [
+        (round(start[0] + (end[0] - start[0]) * i / steps), round(start[1] + (end[1] - start[1]) * i / steps))
+        for i in range(steps + 1)
+    ]

@@ -55,13 +55,12 @@ class HeaderLine(Widget):
             return Content.assemble(brand, "  ", ("no model open: press o to open a GGUF file", "dim"))
         facts, corpus = self._facts(), self._corpus()
         recipe = self._recipe(width // 2)
-        for kept in range(len(facts), 0, -1):
-            for last in (corpus, None):
-                left = Content.assemble(brand, "  ", *_joined(facts[:kept]))
-                right = Content.assemble(recipe, "   ", (last, "dim")) if last else recipe
-                space = width - left.cell_length - right.cell_length
-                if space >= _GAP:
-                    return Content.assemble(left, " " * space, right)
+        for kept, last in ((4, corpus), (3, corpus), (2, corpus), (2, ""), (1, "")):
+            left = Content.assemble(brand, "  ", *_joined(facts[:kept]))
+            right = Content.assemble(recipe, "   ", (last, "dim")) if last else recipe
+            space = width - left.cell_length - right.cell_length
+            if space >= _GAP:
+                return Content.assemble(left, " " * space, right)
         space = width - recipe.cell_length - 7
         name = shortened(facts[0], max(0, space - _GAP))
         return Content.assemble(brand, "  ", name, " " * max(0, space - len(name)), recipe)

@@ -41,8 +41,9 @@ class LineList(ScrollView, can_focus=True):
         border: round $foreground 25%;
         border-title-color: $foreground;
         border-subtitle-color: $foreground 70%;
-        padding: 0 1;
+        padding: 0 0 0 1;
         scrollbar-size-vertical: 1;
+        scrollbar-gutter: stable;
         overflow-x: hidden;
 
         &:focus {
@@ -61,7 +62,7 @@ class LineList(ScrollView, can_focus=True):
         &:ansi {
             border: round ansi_bright_black;
             &:focus { border: round $primary; }
-            .line-list--cursor-blurred { background: ansi_default; text-style: underline; }
+            .line-list--cursor-blurred { background: ansi_default; text-style: bold; }
         }
     }
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,10 +16,8 @@ from lqtui.tui.widgets.quantities import mebibytes, shortened
 if TYPE_CHECKING:
     from lqtui.workbench import Result, Speed
 
-_GAP = 2
 _MARK = 2
-_NAME_WIDTH = 20
-_NAME_WIDTH_LEAST = 12
+_NAME_WIDTH = 18
 
 
 @dataclass(frozen=True)
@@ -28,9 +26,29 @@ class _Column:
 
     key: str
     title: str
-    width: int
     value: Callable[[Result], float | None]
     cell: Callable[[Result], tuple[str, str]]
+
+    def width(self, results: Iterable[Result]) -> int:
+        """The cells that its title, with the mark of the order, and its numbers take."""
+        return max(len(self.title), *(len(self.cell(result)[0]) for result in results))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The columns that are on screen, their widths, and the gap before each."""
+
+    columns: tuple[_Column, ...]
+    widths: tuple[int, ...]
+    gap: int
+    name_width: int
+
+    def ends(self) -> list[tuple[int, str]]:
+        """Where each column ends, with its key."""
+        ends = [(_MARK + self.name_width, "name")]
+        for column, width in zip(self.columns, self.widths, strict=True):
+            ends.append((ends[-1][0] + self.gap + width, column.key))
+        return ends
 
 
 def _perplexity(result: Result) -> tuple[str, str]:
@@ -67,16 +85,13 @@ def _mean(speed: Speed | None) -> float | None:
 
 
 def _columns(with_speed_error: bool) -> tuple[_Column, ...]:
-    wide = 12 if with_speed_error else 6
     return (
-        _Column("size", "MiB", 6, lambda r: r.file_bytes, lambda r: (mebibytes(r.file_bytes), "")),
-        _Column("bpw", "bpw", 5, lambda r: r.bits_per_weight, lambda r: (f"{r.bits_per_weight:.2f}", "")),
-        _Column("ppl", "PPL ±", 14, lambda r: r.perplexity, _perplexity),
-        _Column("delta", "ΔPPL %", 13, lambda r: r.delta_percent, _delta),
-        _Column("pp", "pp t/s", wide, lambda r: _mean(r.prompt), lambda r: _speed(r.prompt, with_speed_error)),
-        _Column(
-            "tg", "tg t/s", wide, lambda r: _mean(r.generation), lambda r: _speed(r.generation, with_speed_error)
-        ),
+        _Column("size", "  MiB", lambda r: r.file_bytes, lambda r: (mebibytes(r.file_bytes), "")),
+        _Column("bpw", " bpw", lambda r: r.bits_per_weight, lambda r: (f"{r.bits_per_weight:.2f}", "")),
+        _Column("ppl", "PPL ±", lambda r: r.perplexity, _perplexity),
+        _Column("delta", "ΔPPL %", lambda r: r.delta_percent, _delta),
+        _Column("pp", "pp t/s", lambda r: _mean(r.prompt), lambda r: _speed(r.prompt, with_speed_error)),
+        _Column("tg", "tg t/s", lambda r: _mean(r.generation), lambda r: _speed(r.generation, with_speed_error)),
     )
 
 
@@ -159,47 +174,53 @@ class ResultsTable(LineList):
         """The titles and one line a result."""
         if not self._results:
             return None, []
-        columns, name_width = self._fitting(width)
-        self._titles = _title_ends(columns, name_width)
-        lines = [
-            Line(key, self._line(self._results[key], columns, name_width)) for key in self._sorted_keys()
-        ]
-        return self._header_line(columns, name_width), lines
+        layout = self._fitting(width)
+        self._titles = layout.ends()
+        lines = [Line(key, self._line(self._results[key], layout)) for key in self._sorted_keys()]
+        return self._header_line(layout), lines
 
-    def _fitting(self, width: int) -> tuple[list[_Column], int]:
-        """The columns that fit beside the names, and the width left for those."""
-        longest = max(_NAME_WIDTH_LEAST, *(len(result.name) for result in self._results.values()))
+    def _fitting(self, width: int) -> _Layout:
+        """The columns that fit beside the names; the names take what is left."""
+        results = self._results.values()
+        longest = max(6, *(len(result.name) for result in results))
         wanted = min(longest, _NAME_WIDTH)
-        for columns in (list(_WIDE_COLUMNS), list(_COLUMNS)):
-            if _room(columns, width) >= longest:
-                return columns, longest
+        attempts = [(_WIDE_COLUMNS, 2, longest), (_COLUMNS, 2, longest), (_COLUMNS, 1, wanted)]
+        kept = _COLUMNS
         for leaver in _FIRST_TO_GO:
-            if _room(columns, width) >= wanted:
+            kept = tuple(column for column in kept if column.key != leaver)
+            attempts += [(kept, 2, wanted), (kept, 1, wanted)]
+        layout = None
+        for columns, gap, least in attempts:
+            widths = tuple(column.width(results) for column in columns)
+            room = width - _MARK - sum(gap + column for column in widths)
+            layout = _Layout(columns, widths, gap, max(4, min(longest, room)))
+            if room >= least:
                 break
-            columns = [column for column in columns if column.key != leaver]
-        return columns, max(4, min(longest, _room(columns, width)))
+        assert layout is not None
+        return layout
 
-    def _header_line(self, columns: list[_Column], name_width: int) -> Content:
-        parts = [" " * _MARK, self._title("name", "recipe").ljust(name_width)]
-        parts += [" " * _GAP + self._title(c.key, c.title).rjust(c.width) for c in columns]
+    def _header_line(self, layout: _Layout) -> Content:
+        parts = [" " * _MARK, self._title("name", "recipe").ljust(layout.name_width)]
+        for column, width in zip(layout.columns, layout.widths, strict=True):
+            parts.append(" " * layout.gap + self._title(column.key, column.title).rjust(width))
         return Content("".join(parts))
 
     def _title(self, key: str, title: str) -> str:
         if key != self._sort:
             return title
-        return f"{title.removesuffix(' ±')}{'▼' if self._descending else '▲'}"
+        return f"{title.strip().removesuffix(' ±').removesuffix(' %')}{'▼' if self._descending else '▲'}"
 
-    def _line(self, result: Result, columns: list[_Column], name_width: int) -> Content:
+    def _line(self, result: Result, layout: _Layout) -> Content:
         is_selected = result.digest == self._selected
         if is_selected:
             mark = ("▸ ", "bold $accent")
         else:
             mark = ("◐ ", "$text-warning") if result.partial else ("  ", "")
-        name = shortened(result.name, name_width).ljust(name_width)
+        name = shortened(result.name, layout.name_width).ljust(layout.name_width)
         cells: list[tuple[str, str]] = [mark, (name, "bold" if is_selected else "")]
-        for column in columns:
+        for column, width in zip(layout.columns, layout.widths, strict=True):
             text, style = column.cell(result)
-            cells.append((" " * _GAP + text.rjust(column.width), style))
+            cells.append((" " * layout.gap + text.rjust(width), style))
         return Content.assemble(*cells)
 
     def _sorted_keys(self) -> list[Hashable]:
@@ -214,13 +235,3 @@ class ResultsTable(LineList):
 
         return sorted(self._results, key=rank)
 
-
-def _room(columns: list[_Column], width: int) -> int:
-    return width - _MARK - sum(_GAP + column.width for column in columns)
-
-
-def _title_ends(columns: list[_Column], name_width: int) -> list[tuple[int, str]]:
-    ends = [(_MARK + name_width, "name")]
-    for column in columns:
-        ends.append((ends[-1][0] + _GAP + column.width, column.key))
-    return ends

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -14,7 +15,7 @@ from textual.widget import Widget
 from textual_plotext import PlotextPlot
 from textual_plotext.plot import Plot
 
-from lqtui.tui.widgets.chart_layout import Axis, Labels, frontier, padded
+from lqtui.tui.widgets.chart_layout import Axis, Labels, frontier, line_cells, padded
 from lqtui.tui.widgets.quantities import MIB, size
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class _Drawing:
         canvas_height = height - 3  # the axis, its numbers, the labels of both
         low, high = _y_range(scene.points, self.near, self.error_bars)
         self.y = Axis(low, high, canvas_height)
-        self.y_ticks = self.y.ticks(3)
+        self.y_ticks = self.y.ticks(2)
         canvas_width = width - 1 - max(len(label) for _, label in self.y_ticks)
         self.x = Axis(*_x_range(self.near, scene), canvas_width)
         self.labels = Labels(canvas_width, canvas_height)
@@ -265,6 +266,9 @@ class _Drawing:
         if len(best) > 1:
             xs, ys = [x for x, _ in best], [y for _, y in best]
             self.plot.plot(xs, ys, marker="braille", color=self.color("frontier"))
+            cells = [(self.x.cell(x), self.y.cell(y)) for x, y in best]
+            for start, end in pairwise(cells):
+                self.labels.block(line_cells(start, end))
 
     def _draw_error_bars(self) -> None:
         if not self.error_bars:
@@ -301,16 +305,16 @@ class _Drawing:
                 (point.x, point.y) in best,
             )
 
-        ranked = sorted(self.near, key=rank)
-        cells = {point: (self.x.cell(point.x), self.y.cell(point.y)) for point in ranked}
-        self.labels.block(cells.values())
-        for point in ranked:
-            marker, part = self._look(point)
-            self._marks([cells[point]], marker, part)
-        for point in reversed(ranked):
-            placed = self.labels.place(_wordings(point), *cells[point])
+        cells: dict[tuple[int, int], list[Point]] = {}
+        for point in sorted(self.near, key=rank, reverse=True):
+            cells.setdefault((self.x.cell(point.x), self.y.cell(point.y)), []).append(point)
+        self.labels.block(cells)
+        self.labels.points.update(cells)
+        for cell, (first, *others) in cells.items():
+            marker, part = self._look(first)
+            self._marks([cell], marker, part)
+            placed = self.labels.place(_wordings(first, len(others)), *cell)
             if placed is not None:
-                _, part = self._look(point)
                 self._text(*placed, "label" if part == "point" else part)
 
     def _look(self, point: Point) -> tuple[str, str]:
@@ -356,9 +360,11 @@ def _x_range(near: list[Point], scene: Scene) -> tuple[float, float]:
     return padded(low, high, 0.06, least=high * 0.05)
 
 
-def _wordings(point: Point) -> list[str]:
+def _wordings(point: Point, hidden: int) -> list[str]:
+    """A point's name, also shorter; `hidden` points lie under it."""
     short = point.name.removesuffix("_q8").replace("_layers", "")
-    return [point.name, short] if short != point.name else [point.name]
+    more = f" +{hidden}" if hidden else ""
+    return list(dict.fromkeys([point.name + more, short + more]))
 
 
 def _legend(scene: Scene, width: int) -> str:
