@@ -1,0 +1,138 @@
+"""Choose a published recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.presets import PRESET_NAMES, preset
+from lqtui.recipe.recipe import Plan, Recipe, resolve
+from lqtui.recipe.shape import ModelShape
+from lqtui.tui.widgets.quantities import bar, mebibytes
+
+_BAR = 16
+_AS_PUBLISHED = (
+    "as published: the experiment's patterns were not anchored, so blk.1 also hit blk.10 to blk.19"
+)
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """A preset on a model: its plan, or why it cannot be used; `same_as` names one with the same types."""
+
+    recipe: Recipe
+    plan: Plan | None
+    problem: str = ""
+    same_as: str = ""
+
+
+class PresetScreen(ModalScreen[Recipe | None]):
+    """Lists the published strategies with their sizes on a model; gives the chosen recipe, or None."""
+
+    DEFAULT_CSS = """
+    PresetScreen { align: center middle; }
+    PresetScreen > Vertical {
+        width: 90%; max-width: 90; height: auto; max-height: 90%; padding: 0 1;
+        border: round $primary; background: $surface;
+    }
+    PresetScreen OptionList {
+        height: auto; max-height: 1fr; border: none; padding: 0; background: transparent;
+        scrollbar-size-vertical: 1;
+    }
+    PresetScreen #heading { text-style: bold; padding: 0 1; }
+    PresetScreen #description { height: 3; margin-top: 1; padding: 0 1; color: $text-primary; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,p", "dismiss(None)", "Cancel", show=False),
+        Binding("j", "move(1)", "Down", show=False),
+        Binding("k", "move(-1)", "Up", show=False),
+    ]
+
+    def __init__(self, shape: ModelShape) -> None:
+        super().__init__()
+        self._base_bytes = shape.file_bytes
+        plain = [_offer(name, shape, None) for name in PRESET_NAMES]
+        published = [_offer(name, shape, twin) for name, twin in zip(PRESET_NAMES, plain, strict=True)]
+        self._plain, self._published = plain, published
+        self._offers = {offer.recipe.name: offer for offer in plain + published}
+
+    def compose(self) -> ComposeResult:
+        """The list, and what the highlighted one does."""
+        self._name_width = max(len(name) for name in self._offers)
+        with Vertical() as box:
+            box.border_title = "presets"
+            box.border_subtitle = "↑↓ choose · enter use · esc cancel"
+            yield Static(self._heading(), id="heading")
+            yield OptionList(
+                *(self._option(offer) for offer in self._plain),
+                None,
+                Option(Content.styled(_AS_PUBLISHED, "dim"), disabled=True),
+                *(self._option(offer) for offer in self._published),
+            )
+            yield Static(id="description")
+
+    def on_mount(self) -> None:
+        """Start on the first."""
+        self.query_one(OptionList).highlighted = 0
+
+    def _heading(self) -> Content:
+        return Content(f"{'recipe'.ljust(self._name_width)}  {'MiB':>7}  {'bpw':>5}")
+
+    def _option(self, offer: _Offer) -> Option:
+        name = offer.recipe.name.ljust(self._name_width)
+        if offer.plan is None:
+            return Option(Content.assemble(name, ("  not for this model", "dim")), id=offer.recipe.name, disabled=True)
+        plan = offer.plan
+        same = bool(offer.same_as)
+        return Option(
+            Content.assemble(
+                (name, "dim" if same else ""),
+                f"  {mebibytes(plan.file_bytes):>7}  {plan.bits_per_weight:5.2f}  ",
+                ("the same", "dim") if same else bar(plan.file_bytes / self._base_bytes, _BAR, ""),
+            ),
+            id=offer.recipe.name,
+        )
+
+    @on(OptionList.OptionHighlighted)
+    def _describe(self, event: OptionList.OptionHighlighted) -> None:
+        offer = self._offers.get(event.option.id or "")
+        if offer is None:
+            return
+        said = offer.problem or offer.recipe.description
+        if offer.same_as:
+            said += f" — here the same as {offer.same_as}"
+        self.query_one("#description", Static).update(Content(said[:1].upper() + said[1:] + "."))
+
+    @on(OptionList.OptionSelected)
+    def _choose(self, event: OptionList.OptionSelected) -> None:
+        offer = self._offers.get(event.option.id or "")
+        if offer is not None:
+            self.dismiss(offer.recipe)
+
+    def action_move(self, step: int) -> None:
+        """Move as the arrow keys do."""
+        options = self.query_one(OptionList)
+        if step > 0:
+            options.action_cursor_down()
+        else:
+            options.action_cursor_up()
+
+
+def _offer(name: str, shape: ModelShape, plain: _Offer | None) -> _Offer:
+    recipe = preset(name, shape, as_published=plain is not None)
+    try:
+        plan = resolve(shape, recipe)
+    except RecipeError as error:
+        return _Offer(recipe, None, problem=str(error))
+    same = plain is not None and plain.plan is not None and plain.plan.digest == plan.digest
+    return _Offer(recipe, plan, same_as=plain.recipe.name if same and plain is not None else "")
