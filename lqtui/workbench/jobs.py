@@ -13,7 +13,7 @@ from lqtui.recipe.errors import RecipeError
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import make_directory
 from lqtui.workbench.values import Job, JobState, WorkbenchError
-from lqtui.worker.client import JobFailed
+from lqtui.worker.client import EngineDied, JobFailed
 from lqtui.worker.messages import Progress
 
 _LOGS_KEPT = 100
@@ -119,6 +119,8 @@ class JobQueue:
                     await self._work(job, work)
         except asyncio.CancelledError:
             self._end(job.id, JobState.CANCELLED, "cancelled")
+        except EngineDied as error:
+            self._end(job.id, JobState.FAILED, str(error), crashed=True)
         except (JobFailed, WorkbenchError, StoreError, RecipeError) as error:
             self._end(job.id, JobState.FAILED, str(error))
         except Exception as error:  # a defect of ours must fail this job alone, and say where it is
@@ -128,6 +130,7 @@ class JobQueue:
                 job.id,
                 JobState.FAILED,
                 f"a defect in lqtui ({type(error).__name__}: {error}); the job's log shows where",
+                crashed=True,
             )
 
     async def _work(self, job: Job, work: Work) -> None:
@@ -136,10 +139,10 @@ class JobQueue:
         message = await work(RunningJob(self, job.id, job.log))
         self._end(job.id, JobState.DONE, message)
 
-    def _end(self, job_id: int, state: JobState, message: str) -> None:
+    def _end(self, job_id: int, state: JobState, message: str, *, crashed: bool = False) -> None:
         elapsed = self.job(job_id).elapsed
         self._began.pop(job_id, None)
-        self.update(job_id, state=state, message=message, elapsed=elapsed, eta=None, pid=None)
+        self.update(job_id, state=state, message=message, crashed=crashed, elapsed=elapsed, eta=None, pid=None)
 
     def _aged(self, job: Job) -> Job:
         began = self._began.get(job.id)

@@ -83,7 +83,10 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it was at one moment. Times are in seconds; `eta` is for the stage at hand, None if unknown."""
+    """A job as it was at one moment. Times are in seconds; `eta` is for the stage at hand, None if unknown.
+
+    `crashed` tells a failure of the engine or of lqtui from input that could not be used.
+    """
 
     id: int
     kind: str
@@ -99,6 +102,7 @@ class Job:
     elapsed: float = 0.0
     eta: float | None = None
     message: str = ""
+    crashed: bool = False
     pid: int | None = None
 
     @property

@@ -57,10 +57,11 @@ class Workbench:
 
     # The model
 
-    async def open(self, path: Path, *, requantize: bool = False) -> None:
+    async def open(self, path: Path, *, requantize: bool = False, fingerprint: bool = True) -> None:
         """Open a base model; the one that was open stays if that fails.
 
-        An already quantized model is refused unless `requantize` says to go on from it.
+        An already quantized model is refused unless `requantize` says to go on from it. Without `fingerprint`
+        the model can be planned, written and exported, but not measured.
         """
         path = path.expanduser().absolute()
         make_directory(self.paths.logs)
@@ -82,7 +83,9 @@ class Workbench:
         self.model = OpenModel(path, shape, header.build)
         self._history = RecipeHistory(plan)
         self._book = None
-        self._start_fingerprint()
+        self._fingerprint = None
+        if fingerprint:
+            self._start_fingerprint()
         self._tell(Change.MODEL)
         self._tell(Change.RECIPE)
         self._tell(Change.RESULTS)
@@ -374,7 +377,7 @@ class Workbench:
 
     async def _ready_book(self, running: RunningJob) -> tuple[ResultBook, Path]:
         if self._fingerprint is None:
-            raise WorkbenchError("no model is open; open a GGUF file first")
+            raise WorkbenchError("the model was opened without its fingerprint; open it again to measure")
         if not self._fingerprint.done():
             running.progress(Progress("waiting", 0, 1, "the model's fingerprint"))
         try:

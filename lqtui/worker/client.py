@@ -32,6 +32,10 @@ class JobFailed(Exception):
     """A task that could not be done, or whose child process died; the message is one clear sentence."""
 
 
+class EngineDied(JobFailed):
+    """The child process ended without an answer: it crashed, or something killed it."""
+
+
 async def run_task(
     task: Task,
     log: Path,
@@ -47,7 +51,8 @@ async def run_task(
         on_start: Told the child's process number.
 
     Raises:
-        JobFailed: The child said why it failed, or died.
+        JobFailed: The child said why the task cannot be done.
+        EngineDied: The child crashed or was killed.
         asyncio.CancelledError: The caller was cancelled; the child is gone when this is raised.
     """
     with log.open("wb") as log_file:
@@ -59,7 +64,7 @@ async def run_task(
             if isinstance(last, Failed):
                 raise JobFailed(last.message)
             if last is None:
-                raise JobFailed(_death_sentence(await child.wait(), log))
+                raise EngineDied(_death_sentence(await child.wait(), log))
             return last
         finally:
             await _end(child)

@@ -1,0 +1,195 @@
+"""The commands and their options; what they do is in `runs.py`, how it looks in `output.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+_OPEN = "open"
+
+
+class _ModelFirst(TyperGroup):
+    """`lqtui MODEL` opens the app: what is neither a command nor a group option belongs to `open`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        first = args[0] if args else ""
+        if first not in ("--help", "--install-completion", "--show-completion") and not (
+            first in self.commands and first != _OPEN
+        ):
+            args = [_OPEN, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_ModelFirst,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Choose the quantization of every layer of a GGUF model, and see what it costs.\n\n"
+    "`lqtui [MODEL]` opens the app. The commands below do the same work for scripts; all of them take --json "
+    "(one JSON document on standard output, progress on standard error) and exit with 0 (done), "
+    "1 (failed) or 2 (usage or bad input).",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=False,
+)
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A GGUF file; of a split model, any part.")]
+Preset = Annotated[str | None, typer.Option("--preset", metavar="NAME", help="A published strategy.")]
+RecipeFile = Annotated[Path | None, typer.Option("--recipe", metavar="FILE", help="A recipe file (TOML).")]
+AsPublished = Annotated[
+    bool,
+    typer.Option("--as-published", help="The preset as its unanchored patterns really reached."),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Requantize = Annotated[bool, typer.Option("--requantize", help="Go on from an already quantized model.")]
+Threads = Annotated[int, typer.Option(min=0, max=1024, help="Threads; 0 is one per physical core.")]
+Corpus = Annotated[
+    Path | None,
+    typer.Option(metavar="TEXT", help="Evaluation text; default: the help topics that come with Python."),
+]
+Chunks = Annotated[int, typer.Option(min=1, help="Chunks of the text to score.")]
+Ctx = Annotated[int, typer.Option(min=8, help="Tokens in a chunk.")]
+GpuLayers = Annotated[int, typer.Option(min=-1, help="Layers to offload to a GPU; -1 is all.")]
+
+
+@app.command(_OPEN, hidden=True)
+def open_app(
+    model: Annotated[Path | None, typer.Argument(metavar="[MODEL]")] = None,
+    corpus: Corpus = None,
+    chunks: Chunks = 5,
+    ctx: Ctx = 512,
+    threads: Threads = 0,
+    gpu_layers: GpuLayers = -1,
+    requantize: Requantize = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Open the app, with a model or without."""
+    from lqtui.cli import runs
+
+    if version:
+        from lqtui import __version__
+
+        print(f"lqtui {__version__}")
+        return
+    settings = runs.settings(corpus, chunks, ctx, threads, gpu_layers)
+    runs.open_app(model, settings, requantize, known_commands=_command_names())
+
+
+@app.command()
+def plan(
+    model: Model,
+    preset: Preset = None,
+    recipe: RecipeFile = None,
+    as_published: AsPublished = False,
+    requantize: Requantize = False,
+    json: Json = False,
+) -> None:
+    """Show what a recipe makes of a model, to the byte, without running it."""
+    from lqtui.cli import runs
+
+    runs.plan(model, runs.one_recipe(preset, recipe, as_published), requantize, json)
+
+
+@app.command()
+def measure(
+    model: Model,
+    preset: Annotated[
+        list[str] | None,
+        typer.Option("--preset", metavar="NAME", help="A published strategy; can be repeated."),
+    ] = None,
+    all_presets: Annotated[bool, typer.Option("--all-presets", help="All eleven strategies.")] = False,
+    recipe: Annotated[
+        list[Path] | None,
+        typer.Option("--recipe", metavar="FILE", help="A recipe file (TOML); can be repeated."),
+    ] = None,
+    as_published: AsPublished = False,
+    corpus: Corpus = None,
+    chunks: Chunks = 5,
+    ctx: Ctx = 512,
+    threads: Threads = 0,
+    gpu_layers: GpuLayers = -1,
+    tps: Annotated[bool, typer.Option("--tps", help="Measure tokens per second too (pp512, tg128).")] = False,
+    repetitions: Annotated[int, typer.Option(min=1, help="Runs of each speed test.")] = 5,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what is known already.")] = False,
+    requantize: Requantize = False,
+    json: Json = False,
+) -> None:
+    """Measure recipes: perplexity with its error, and tokens per second."""
+    from lqtui.cli import runs
+
+    wanted = runs.many_recipes(preset or [], all_presets, recipe or [], as_published)
+    settings = runs.settings(corpus, chunks, ctx, threads, gpu_layers, repetitions)
+    runs.measure(model, wanted, settings, requantize, json, fresh=fresh, tps=tps)
+
+
+@app.command()
+def quantize(
+    model: Model,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The GGUF file to write.")],
+    preset: Preset = None,
+    recipe: RecipeFile = None,
+    as_published: AsPublished = False,
+    threads: Threads = 0,
+    requantize: Requantize = False,
+    json: Json = False,
+) -> None:
+    """Write a recipe's GGUF file, the same that llama-quantize writes."""
+    from lqtui.cli import runs
+
+    wanted = runs.one_recipe(preset, recipe, as_published)
+    runs.quantize(model, out, wanted, runs.settings(threads=threads), requantize, json)
+
+
+@app.command()
+def export(
+    model: Model,
+    preset: Preset = None,
+    recipe: RecipeFile = None,
+    as_published: AsPublished = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="The script to write; default: standard output."),
+    ] = None,
+    requantize: Requantize = False,
+    json: Json = False,
+) -> None:
+    """Write a shell script with which stock llama.cpp makes the recipe's file."""
+    from lqtui.cli import runs
+
+    runs.export(model, runs.one_recipe(preset, recipe, as_published), out, requantize, json)
+
+
+@app.command()
+def cache(
+    prune: Annotated[bool, typer.Option("--prune", help="Remove quantized tensors; by default all.")] = False,
+    keep: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Prune the oldest until this much is left (2GiB).")
+    ] = None,
+    older_than: Annotated[
+        int | None, typer.Option(metavar="DAYS", min=0, help="Prune what was not used for so long.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Prune this model's tensors: name or digest.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show what the cache of quantized tensors holds, and prune it."""
+    from lqtui.cli import runs
+
+    runs.cache(prune, keep, older_than, model, json)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Show versions, devices, threads, paths and what the terminal can do."""
+    from lqtui.cli import runs
+
+    runs.doctor(json)
+
+
+def _command_names() -> list[str]:
+    command: Any = typer.main.get_command(app)
+    return [name for name in command.commands if name != _OPEN]

@@ -1,0 +1,173 @@
+"""How the command line speaks: tables and JSON on standard output, progress and errors on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
+
+import msgspec
+
+from lqtui.recipe.recipe import Plan
+from lqtui.recipe.rules import quantizable_tensors
+from lqtui.workbench import Job, JobState, Result
+
+MIB = 1 << 20
+_BAR = 24
+
+
+def fail(sentence: str, code: int = 2) -> NoReturn:
+    """Say what is wrong on standard error and exit: 2 for usage and bad input, 1 for a job that failed."""
+    print(f"lqtui: {printable(sentence)}", file=sys.stderr)
+    sys.exit(code)
+
+
+def printable(text: str) -> str:
+    """Text without control characters: names come from strangers' files."""
+    return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document on standard output."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n")
+
+
+def print_table(rows: Sequence[Sequence[str]], left: int = 1) -> None:
+    """Print rows, the first of them headings, in aligned columns: the first `left` to the left, others right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        cells = (
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        print(printable("  ".join(cells)).rstrip())
+
+
+def plan_document(plan: Plan) -> dict[str, object]:
+    """A plan as `lqtui plan --json` prints it."""
+    return {
+        "name": plan.recipe.name,
+        "description": plan.recipe.description,
+        "model": plan.shape.name,
+        "base": plan.file_type.value,
+        "file_bytes": plan.file_bytes,
+        "bits_per_weight": plan.bits_per_weight,
+        "tensors": [
+            {
+                "name": planned.name,
+                "requested": planned.requested.value,
+                "effective": planned.effective.value,
+                "bytes": planned.bytes,
+                "fallback": planned.fell_back,
+            }
+            for planned in plan.tensors
+        ],
+    }
+
+
+def print_plan(plan: Plan) -> None:
+    """A plan for people: the sum, then a row for each block with the types of its tensors."""
+    print(printable(f"{plan.recipe.name} on {plan.shape.name}: {plan.recipe.description or plan.file_type}"))
+    print(f"{plan.file_bytes:,} bytes ({plan.file_bytes / MIB:.1f} MiB), {plan.bits_per_weight:.2f} bits per weight")
+    free = quantizable_tensors(plan.shape)
+    roles = list(dict.fromkeys(t.role for t in free if t.block is not None))
+    rows = [["", *roles, "MiB"]]
+    for tensor in free:
+        if tensor.block is None:
+            planned = plan.by_name[tensor.name]
+            blanks = [""] * (len(roles) - 1)
+            rows.append([tensor.role, _shown(plan, tensor.name), *blanks, f"{planned.bytes / MIB:.1f}"])
+    for block in range(plan.shape.block_count):
+        names = {t.role: t.name for t in free if t.block == block}
+        size = sum(plan.by_name[name].bytes for name in names.values())
+        types = [_shown(plan, names[role]) if role in names else "" for role in roles]
+        rows.append([f"blk.{block}", *types, f"{size / MIB:.1f}"])
+    print()
+    print_table(rows)
+    if any(planned.fell_back for planned in plan.tensors):
+        print("\n* llama.cpp falls back to this type: the tensor's rows do not divide into the blocks asked for")
+
+
+def _shown(plan: Plan, name: str) -> str:
+    planned = plan.by_name[name]
+    return planned.effective.value + ("*" if planned.fell_back else "")
+
+
+def result_document(result: Result) -> dict[str, object]:
+    """A result as `lqtui measure --json` prints it."""
+    return {
+        "name": result.name,
+        "file_bytes": result.file_bytes,
+        "bits_per_weight": result.bits_per_weight,
+        "perplexity": result.perplexity,
+        "perplexity_se": result.perplexity_se,
+        "delta_percent": result.delta_percent,
+        "delta_percent_se": result.delta_percent_se,
+        "chunks": result.chunks,
+        "seconds": result.seconds,
+        "prompt_tps": result.prompt.mean if result.prompt else None,
+        "prompt_tps_sd": result.prompt.sd if result.prompt else None,
+        "generation_tps": result.generation.mean if result.generation else None,
+        "generation_tps_sd": result.generation.sd if result.generation else None,
+    }
+
+
+def print_results(results: Iterable[Result]) -> None:
+    """Results for people, errors beside the numbers."""
+    rows = [["recipe", "MiB", "bpw", "PPL", "± SE", "ΔPPL %", "± SE", "pp t/s", "tg t/s"]]
+    for r in results:
+        rows.append(
+            [
+                r.name,
+                f"{r.file_bytes / MIB:.1f}",
+                f"{r.bits_per_weight:.2f}",
+                _number(r.perplexity, 4),
+                _number(r.perplexity_se, 4),
+                _number(r.delta_percent, 2, sign=True),
+                _number(r.delta_percent_se, 2),
+                f"{r.prompt.mean:.1f} ± {r.prompt.sd:.1f}" if r.prompt else "–",
+                f"{r.generation.mean:.1f} ± {r.generation.sd:.1f}" if r.generation else "–",
+            ]
+        )
+    print_table(rows)
+
+
+def _number(value: float | None, digits: int, *, sign: bool = False) -> str:
+    if value is None:
+        return "–"
+    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+
+
+class ProgressLine:
+    """One line on standard error that follows a job; on a file, a line for each new stage."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._shown = ("", 0)
+        self._last = 0.0
+
+    def show(self, job: Job) -> None:
+        """Show where a running job is, at most ten times a second."""
+        now = time.monotonic()
+        if job.state is not JobState.RUNNING or not job.stage:
+            return
+        if not self._terminal:
+            if (job.stage, job.stage_number) != self._shown:
+                print(f"{job.title}: {job.stage}", file=sys.stderr)
+                self._shown = (job.stage, job.stage_number)
+            return
+        if now - self._last < 0.1 and job.done < job.total:
+            return
+        self._last = now
+        filled = round(_BAR * job.fraction)
+        left = f"{job.eta:.0f} s left in this step" if job.eta is not None else ""
+        line = f"{'█' * filled}{'░' * (_BAR - filled)} {job.stage} {job.done}/{job.total} {job.unit}  {left}"
+        sys.stderr.write(f"\r\x1b[K{printable(line)}")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Clear the line."""
+        if self._terminal:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

@@ -1,0 +1,313 @@
+"""What the commands do, on a workbench."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from lqtui.cli import output
+from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.presets import PRESET_NAMES, preset
+from lqtui.recipe.recipe import Plan, resolve
+from lqtui.store.errors import StoreError
+from lqtui.store.paths import Paths
+from lqtui.store.pool import Pool
+from lqtui.workbench import Change, Job, JobState, Settings, Workbench, WorkbenchError
+from lqtui.workbench.workbench import write_script
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class WantedRecipe:
+    """A recipe as it was asked for on the command line: a preset's name or a recipe file."""
+
+    preset: str | None = None
+    file: Path | None = None
+    as_published: bool = False
+
+    def plan(self, bench: Workbench) -> Plan:
+        """The recipe on the open model; WorkbenchError where it does not fit."""
+        assert bench.model is not None
+        shape = bench.model.shape
+        try:
+            if self.file is not None:
+                return resolve(shape, bench.read_recipe(self.file))
+            return resolve(shape, preset(self.preset or "", shape, as_published=self.as_published))
+        except RecipeError as error:
+            raise WorkbenchError(str(error)) from None
+
+
+def one_recipe(preset_name: str | None, file: Path | None, as_published: bool) -> WantedRecipe:
+    """The one recipe that a command was given."""
+    if (preset_name is None) == (file is None):
+        output.fail("give one recipe: --preset NAME or --recipe FILE")
+    return many_recipes([preset_name] if preset_name else [], False, [file] if file else [], as_published)[0]
+
+
+def many_recipes(
+    presets: list[str], all_presets: bool, files: list[Path], as_published: bool
+) -> list[WantedRecipe]:
+    """All recipes that a command was given, in the order presets, files."""
+    names = [*presets, *(PRESET_NAMES if all_presets else ())]
+    for name in names:
+        if name not in PRESET_NAMES:
+            near = difflib.get_close_matches(name, PRESET_NAMES, 1)
+            hint = f"did you mean {near[0]}?" if near else f"the presets are: {', '.join(PRESET_NAMES)}"
+            output.fail(f"unknown preset {name!r}; {hint}")
+    if as_published and not names:
+        output.fail("--as-published goes with --preset or --all-presets")
+    if not names and not files:
+        output.fail("give recipes: --preset NAME, --all-presets or --recipe FILE")
+    return [
+        *(WantedRecipe(preset=name, as_published=as_published) for name in dict.fromkeys(names)),
+        *(WantedRecipe(file=file) for file in files),
+    ]
+
+
+def settings(
+    corpus: Path | None = None,
+    chunks: int = 5,
+    n_ctx: int = 512,
+    threads: int = 0,
+    gpu_layers: int = -1,
+    repetitions: int = 5,
+) -> Settings:
+    """Settings from a command's options."""
+    return Settings(
+        corpus=corpus.expanduser().absolute() if corpus else None,
+        n_ctx=n_ctx,
+        chunks=chunks,
+        threads=threads,
+        gpu_layers=gpu_layers,
+        repetitions=repetitions,
+    )
+
+
+def open_app(model: Path | None, chosen: Settings, requantize: bool, known_commands: list[str]) -> None:
+    """Open the app; without a terminal say so and exit."""
+    if model is not None and not model.exists():
+        near = difflib.get_close_matches(str(model), known_commands, 1)
+        output.fail(f"{model} does not exist" + (f"; did you mean `lqtui {near[0]}`?" if near else ""))
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        output.fail("the app needs a terminal; for scripts use the commands that `lqtui --help` lists")
+    from lqtui.tui.app import LqtuiApp
+
+    bench = _workbench(chosen)
+    tui = LqtuiApp(bench, model, requantize=requantize)
+    tui.run()
+    sys.exit(tui.return_code or 0)
+
+
+def plan(model: Path, wanted: WantedRecipe, requantize: bool, json: bool) -> None:
+    """Show what a recipe makes of a model."""
+
+    async def run(bench: Workbench) -> Plan:
+        await bench.open(model, requantize=requantize, fingerprint=False)
+        return wanted.plan(bench)
+
+    planned = _on_bench(Settings(), run)
+    if json:
+        output.print_json(output.plan_document(planned))
+    else:
+        output.print_plan(planned)
+
+
+def measure(
+    model: Path,
+    wanted: list[WantedRecipe],
+    chosen: Settings,
+    requantize: bool,
+    json: bool,
+    *,
+    fresh: bool,
+    tps: bool,
+) -> None:
+    """Measure recipes and print what is known of them then."""
+
+    async def run(bench: Workbench) -> tuple[Job, list[object]]:
+        await bench.open(model, requantize=requantize)
+        plans = [recipe.plan(bench) for recipe in wanted]
+        title = f"measure {len(plans)} recipes" if len(plans) > 1 else f"measure {plans[0].recipe.name}"
+        job = await _followed(bench, bench.measure_plans(plans, title, fresh=fresh, speed=tps))
+        results = [bench.result(planned) for planned in plans]
+        return job, [r for r in results if r is not None and not r.partial]
+
+    job, results = _on_bench(chosen, run)
+    if json and (results or job.state is JobState.DONE):
+        assert all(results)
+        document = {
+            "model": str(model),
+            "corpus": chosen.corpus_name,
+            "n_ctx": chosen.n_ctx,
+            "results": [output.result_document(r) for r in results],  # type: ignore[arg-type]
+        }
+        output.print_json(document)
+    elif results:
+        output.print_results(results)  # type: ignore[arg-type]
+    _exit_unless_done(job)
+
+
+def quantize(
+    model: Path, out: Path, wanted: WantedRecipe, chosen: Settings, requantize: bool, json: bool
+) -> None:
+    """Write a recipe's GGUF file."""
+
+    async def run(bench: Workbench) -> tuple[Job, Plan]:
+        await bench.open(model, requantize=requantize, fingerprint=False)
+        planned = wanted.plan(bench)
+        return await _followed(bench, bench.quantize_plan(planned, out)), planned
+
+    job, planned = _on_bench(chosen, run)
+    _exit_unless_done(job)
+    if json:
+        output.print_json({"name": planned.recipe.name, "out": str(out), "file_bytes": planned.file_bytes})
+    else:
+        print(output.printable(job.message))
+
+
+def export(model: Path, wanted: WantedRecipe, out: Path | None, requantize: bool, json: bool) -> None:
+    """Write the export script to a file or to standard output."""
+
+    async def run(bench: Workbench) -> tuple[Plan, str]:
+        await bench.open(model, requantize=requantize, fingerprint=False)
+        planned = wanted.plan(bench)
+        script = bench.script_for(planned)
+        if out is not None:
+            write_script(out, script)
+        return planned, script
+
+    planned, script = _on_bench(Settings(), run)
+    if json:
+        where = {"out": str(out)} if out else {"script": script}
+        output.print_json({"name": planned.recipe.name, "file_bytes": planned.file_bytes, **where})
+    elif out is None:
+        print(script, end="")
+    else:
+        print(f"wrote {out}")
+
+
+def cache(
+    prune: bool, keep: str | None, older_than: int | None, model: str | None, json: bool
+) -> None:
+    """Show the pool, or prune it."""
+    if not prune and (keep, older_than, model) != (None, None, None):
+        output.fail("--keep, --older-than and --model go with --prune")
+    pool = Pool(Paths.from_environment().pool)
+    try:
+        freed = None
+        if prune:
+            keep_bytes = _size(keep) if keep else None
+            if (keep, older_than, model) == (None, None, None):
+                keep_bytes = 0
+            age = timedelta(days=older_than) if older_than is not None else None
+            freed = pool.prune(keep_bytes=keep_bytes, older_than=age, model=model)
+        entries = pool.models()
+    except StoreError as error:
+        output.fail(str(error), 1)
+    if json:
+        document: dict[str, object] = {
+            "directory": str(pool.root),
+            "bytes": sum(entry.bytes for entry in entries),
+            "models": [
+                {
+                    "model": entry.label,
+                    "digest": entry.model_digest,
+                    "engine": entry.engine,
+                    "bytes": entry.bytes,
+                    "last_used": entry.last_used.isoformat(timespec="seconds"),
+                }
+                for entry in entries
+            ],
+        }
+        if freed is not None:
+            document |= {"freed_bytes": freed.bytes, "in_use": [entry.label for entry in freed.in_use]}
+        output.print_json(document)
+        return
+    if freed is not None:
+        print(f"freed {freed.bytes / output.MIB:.1f} MiB")
+        for entry in freed.in_use:
+            print(output.printable(f"kept {entry.label}: a running lqtui uses it"))
+    print(output.printable(f"{pool.root}: {sum(e.bytes for e in entries) / output.MIB:.1f} MiB"))
+    if entries:
+        rows = [["model", "engine", "MiB", "last used"]]
+        rows += [
+            [e.label or e.model_digest[:12], e.engine, f"{e.bytes / output.MIB:.1f}", f"{e.last_used:%Y-%m-%d %H:%M}"]
+            for e in entries
+        ]
+        output.print_table(rows, left=2)
+
+
+def doctor(json: bool) -> None:
+    """Show what lqtui runs on."""
+    from lqtui.cli.doctor import examine, print_examination
+
+    found = asyncio.run(examine(Paths.from_environment()))
+    if json:
+        output.print_json(found)
+    else:
+        print_examination(found)
+
+
+def _workbench(chosen: Settings) -> Workbench:
+    try:
+        return Workbench(Paths.from_environment(), chosen)
+    except WorkbenchError as error:
+        output.fail(str(error), 1)
+
+
+def _on_bench(chosen: Settings, run: Callable[[Workbench], Awaitable[Answer]]) -> Answer:
+    """Run something on a workbench of its own; bad input ends the process with a sentence and 2."""
+
+    async def whole() -> Answer:
+        bench = _workbench(chosen)
+        try:
+            return await run(bench)
+        finally:
+            await bench.close()
+
+    try:
+        return asyncio.run(whole())
+    except (WorkbenchError, StoreError) as error:
+        output.fail(str(error))
+    except KeyboardInterrupt:
+        output.fail("stopped; what was measured so far is kept", 1)
+
+
+async def _followed(bench: Workbench, job: Job) -> Job:
+    """Show a job's progress until it has ended."""
+    line = output.ProgressLine()
+
+    def listen(change: Change) -> None:
+        if change is Change.JOBS:
+            line.show(next(known for known in bench.jobs if known.id == job.id))
+
+    stop = bench.subscribe(listen)
+    try:
+        return await bench.wait(job)
+    finally:
+        stop()
+        line.end()
+
+
+def _exit_unless_done(job: Job) -> None:
+    if job.state is not JobState.DONE:
+        output.fail(job.message, 1 if job.crashed or job.state is JobState.CANCELLED else 2)
+
+
+def _size(text: str) -> int:
+    """Bytes of a size such as 2GiB, 500MB or 1000."""
+    units = {"": 1, "B": 1}
+    units |= {f"{letter}IB": 1 << 10 * (i + 1) for i, letter in enumerate("KMGT")}
+    units |= {f"{letter}B": 1000 ** (i + 1) for i, letter in enumerate("KMGT")}
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", text.strip())
+    if match is None or match[2].upper() not in units:
+        output.fail(f"cannot read the size {text!r}; write for example 2GiB")
+    return int(float(match[1]) * units[match[2].upper()])
