@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import sqlite3
 import threading
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import msgspec
@@ -203,23 +204,28 @@ def test_a_file_name_need_not_be_unicode(path: Path, tmp_path: Path) -> None:
 # Several at once
 
 
-def _measure_many(path: Path, worker: int, rounds: int) -> None:
-    with ResultStore(path) as store:
-        for number in range(rounds):
-            store.put_measurement(measured(msgspec.structs.replace(KEY, tensors_digest=f"{worker}-{number}")))
-            store.get_measurement(KEY)
+def _measure_at_once(folder: Path, worker: int, start: Barrier) -> None:
+    for number in range(10):
+        start.wait(20)
+        with ResultStore(folder / f"{number}.sqlite3") as store:
+            store.put_measurement(measured(msgspec.structs.replace(KEY, tensors_digest=f"worker {worker}")))
 
 
-def test_processes_that_open_a_new_database_and_write_at_once_lose_nothing(path: Path) -> None:
+def test_processes_that_open_a_new_database_and_write_at_once_lose_nothing(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_measure_many, args=(path, worker, 30)) for worker in range(3)]
+    start = context.Barrier(3)
+    processes = [
+        context.Process(target=_measure_at_once, args=(tmp_path, worker, start)) for worker in range(3)
+    ]
     for process in processes:
         process.start()
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0, 0]
-    with ResultStore(path) as store:
-        assert len(store.measurements_for(KEY.model_digest)) == 90
+    for path in tmp_path.glob("*.sqlite3"):
+        with ResultStore(path) as store:
+            found = store.measurements_for(KEY.model_digest)
+        assert {one.key.tensors_digest for one in found} == {"worker 0", "worker 1", "worker 2"}
 
 
 def test_threads_share_one_store(path: Path) -> None:
