@@ -107,7 +107,7 @@ class FakeWorkbench:
         self.models = dict(models or {})
         self.model: OpenModel | None = None
         self.plan: Plan | None = None
-        self.settings = Settings(corpus=Path("wikitext-2.txt"), corpus_name="wikitext-2", threads=2)
+        self.settings = Settings(corpus=Path("wikitext-2.txt"), threads=2)
         self.jobs: tuple[Job, ...] = ()
         self.results: tuple[Result, ...] = ()
         self.modified = False
@@ -122,7 +122,7 @@ class FakeWorkbench:
             self._adopt(Path(f"/models/{shape.name}.gguf"), shape)
 
     def _adopt(self, path: Path, shape: ModelShape) -> None:
-        self.model = OpenModel(path=path, shape=shape, digest=None)
+        self.model = OpenModel(path=path, shape=shape, engine="none")
         self.plan = resolve(shape, base_recipe(shape))
         self.modified = False
         self._undo.clear()
@@ -212,8 +212,6 @@ class FakeWorkbench:
 
     def measure(self) -> Job:
         plan = self._open_plan()
-        if self.settings.corpus is None:
-            raise WorkbenchError("no corpus is chosen: choose a text file to measure on")
         return self._start(plan.recipe.name, "measure")
 
     def measure_presets(self) -> list[Job]:
@@ -239,7 +237,7 @@ class FakeWorkbench:
             elapsed=0.0,
             eta=None,
             message="",
-            log=None,
+            log=Path("job.log"),
         )
         self.jobs += (job,)
         self.tell(Change.JOBS)

@@ -1,0 +1,100 @@
+"""The terminal app."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.worker import Worker, WorkerState
+
+from lqtui.system import meters
+from lqtui.tui.palette import LqtuiCommands
+from lqtui.tui.screens.confirm import ConfirmScreen
+from lqtui.tui.screens.main import MainScreen
+from lqtui.workbench import JobState, Workbench
+
+_CLOSING_SECONDS = 5.0
+
+
+class LqtuiApp(App[None]):
+    """Choose the quantization of every layer from the keyboard."""
+
+    TITLE = "lqtui"
+    CSS_PATH = "lqtui.tcss"
+    COMMANDS: ClassVar = {LqtuiCommands, *App.COMMANDS}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
+    ]
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(
+        self,
+        workbench: Workbench,
+        model_path: Path | None,
+        requantize: bool = False,
+        *,
+        read_meters: Callable[[], meters.Snapshot] | None = meters.read,
+    ) -> None:
+        super().__init__()
+        self.workbench = workbench
+        self._model_path = model_path
+        self._requantize = requantize
+        self._read_meters = read_meters
+        self._closed = False
+
+    def get_default_screen(self) -> Screen[None]:
+        """The main screen."""
+        return MainScreen(self.workbench, self._read_meters)
+
+    def on_mount(self) -> None:
+        """Open the model that was named on the command line."""
+        main = self.screen
+        if self._model_path is not None and isinstance(main, MainScreen):
+            main.open_model(self._model_path, requantize=self._requantize)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Textual's own commands that make sense here."""
+        for command in super().get_system_commands(screen):
+            if command.title in ("Theme", "Screenshot"):
+                yield command
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Tell of a background task that failed; the app goes on."""
+        if event.state is WorkerState.ERROR:
+            self.notify(f"A background task failed: {event.worker.error}", severity="error", markup=False)
+
+    async def action_quit(self) -> None:
+        """Leave; ask first when jobs run."""
+        running = [j for j in self.workbench.jobs if j.state in (JobState.QUEUED, JobState.RUNNING)]
+        if any(isinstance(screen, ConfirmScreen) for screen in self.screen_stack):
+            return
+        if not running:
+            await self._leave(True)
+            return
+        count = "A job is" if len(running) == 1 else f"{len(running)} jobs are"
+        question = f"{count} not finished. Leave and cancel {'it' if len(running) == 1 else 'them'}?"
+        self.push_screen(ConfirmScreen(question, "Leave", "Stay"), self._leave)
+
+    async def _leave(self, sure: bool | None) -> None:
+        if sure:
+            await self._close_workbench()
+            self.exit()
+
+    async def _close_workbench(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await asyncio.wait_for(self.workbench.close(), _CLOSING_SECONDS)
+        except Exception as error:  # nothing may keep a person from leaving
+            self.log.error(error)
+
+    async def on_unmount(self) -> None:
+        """Leave no job behind, however the app ends."""
+        await self._close_workbench()
+        meters.close()

@@ -1,0 +1,224 @@
+"""Every command of the main screen, once: it feeds the bindings, the key bar, the palette and the help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.binding import Binding
+from textual.keys import format_key
+
+
+@dataclass(frozen=True)
+class Command:
+    """Something a person can do: its keys, what it is called, and one sentence that says what it does.
+
+    `hint` is the word beside the key in the key bar; a command without one is in the help and palette only.
+    """
+
+    id: str
+    keys: str
+    action: str
+    name: str
+    help: str
+    group: str
+    hint: str = ""
+
+    @property
+    def binding(self) -> Binding:
+        """The Textual binding; its id is what a keymap remaps."""
+        return Binding(self.keys, self.action, self.name, show=False, tooltip=self.help, id=self.id)
+
+    def shown_keys(self, keymap: dict[str, str] | None = None) -> str:
+        """The keys as people write them: `up k`; `keymap` maps command ids to other keys."""
+        keys = (keymap or {}).get(self.id, self.keys)
+        return " ".join(shown_key(key) for key in keys.split(","))
+
+
+_NAMES = {
+    "up": "↑",
+    "down": "↓",
+    "left": "←",
+    "right": "→",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "home": "Home",
+    "end": "End",
+    "escape": "esc",
+    "space": "space",
+    "enter": "enter",
+    "tab": "tab",
+}
+
+
+def shown_key(key: str) -> str:
+    """A key's name as it stands on a keyboard."""
+    key = key.strip()
+    if key.startswith("shift+"):
+        return f"shift+{shown_key(key.removeprefix('shift+'))}"
+    if key.startswith("ctrl+"):
+        return f"ctrl+{shown_key(key.removeprefix('ctrl+'))}"
+    if len(key) > 1 and key[0] == "f" and key[1:].isdigit():
+        return key.upper()
+    return _NAMES.get(key) or (key if len(key) == 1 else format_key(key))
+
+
+MOVE, SELECT, TYPES, RECIPE, RUN, VIEW = "Move", "Select", "Set types", "Recipe", "Measure", "View and quit"
+
+GRID_COMMANDS: tuple[Command, ...] = (
+    Command("grid.up", "up,k", "move(-1, 0)", "Up", "Move up a row.", MOVE),
+    Command("grid.down", "down,j", "move(1, 0)", "Down", "Move down a row.", MOVE),
+    Command(
+        "grid.left",
+        "left,h",
+        "move(0, -1)",
+        "Left",
+        "Move left; from the first tensor, back to the block.",
+        MOVE,
+    ),
+    Command(
+        "grid.right", "right,l", "move(0, 1)", "Right", "Move right; from a block, into its tensors.", MOVE
+    ),
+    Command("grid.page_up", "pageup", "page(-1)", "Page up", "Move up a page.", MOVE),
+    Command("grid.page_down", "pagedown", "page(1)", "Page down", "Move down a page.", MOVE),
+    Command("grid.first", "g,home", "edge(-1)", "First row", "Go to the first row.", MOVE),
+    Command("grid.last", "G,end", "edge(1)", "Last row", "Go to the last row.", MOVE),
+    Command(
+        "grid.open_block",
+        "enter",
+        "open_block",
+        "Open block",
+        "Open a block into its tensors, or close it.",
+        MOVE,
+    ),
+    Command("grid.block_scope", "[", "scope('block')", "Block scope", "Let keys act on whole blocks.", MOVE),
+    Command(
+        "grid.tensor_scope", "]", "scope('tensor')", "Tensor scope", "Let keys act on single tensors.", MOVE
+    ),
+    Command(
+        "grid.range",
+        "v",
+        "range",
+        "Select a range",
+        "Start a range here; moving stretches it; again to end it.",
+        SELECT,
+        "range",
+    ),
+    Command(
+        "grid.all",
+        "a",
+        "all",
+        "Select all",
+        "Select all blocks, or this tensor in every block; again for more.",
+        SELECT,
+        "all",
+    ),
+    Command(
+        "grid.clear", "escape", "clear", "Clear selection", "End the range; then back to block scope.", SELECT
+    ),
+    Command(
+        "type.cycle",
+        "space",
+        "cycle",
+        "Cycle type",
+        "F16, then Q8_0, then Q4_0, then F16 again.",
+        TYPES,
+        "cycle",
+    ),
+    Command(
+        "type.f16",
+        "f",
+        "set_type('F16')",
+        "Set F16",
+        "Leave unquantized: F16 (BF16 where the model is).",
+        TYPES,
+        "F16",
+    ),
+    Command(
+        "type.q8", "8", "set_type('Q8_0')", "Set Q8_0", "Quantize to Q8_0: 8.5 bits per weight.", TYPES, "Q8"
+    ),
+    Command(
+        "type.q4", "4", "set_type('Q4_0')", "Set Q4_0", "Quantize to Q4_0: 4.5 bits per weight.", TYPES, "Q4"
+    ),
+    Command(
+        "type.pick", "t", "pick_type", "Pick a type", "Choose among all of llama.cpp's types.", TYPES, "type"
+    ),
+)
+"""What keys do while the layer grid has the focus."""
+
+SCREEN_COMMANDS: tuple[Command, ...] = (
+    Command("recipe.undo", "u", "undo", "Undo", "Take the last edit back.", RECIPE, "undo"),
+    Command("recipe.redo", "U", "redo", "Redo", "Make the edit again.", RECIPE, "redo"),
+    Command(
+        "recipe.presets", "p", "presets", "Presets", "Choose one of the published recipes.", RECIPE, "presets"
+    ),
+    Command(
+        "recipe.save",
+        "n",
+        "save_recipe",
+        "Name and save",
+        "Name the recipe and save it as TOML.",
+        RECIPE,
+        "save",
+    ),
+    Command("recipe.load", "i", "load_recipe", "Load a recipe", "Read a recipe from a TOML file.", RECIPE),
+    Command(
+        "recipe.export",
+        "e",
+        "export",
+        "Export script",
+        "Preview, save or copy the llama-quantize script.",
+        RECIPE,
+        "export",
+    ),
+    Command(
+        "recipe.write", "w", "write_model", "Write GGUF", "Write the quantized model to a GGUF file.", RECIPE
+    ),
+    Command("model.open", "o", "open_model", "Open model", "Open another GGUF model.", RECIPE, "open"),
+    Command(
+        "run.measure",
+        "r",
+        "measure",
+        "Measure",
+        "Measure this recipe's perplexity and speed in the background.",
+        RUN,
+        "measure",
+    ),
+    Command(
+        "run.sweep",
+        "s",
+        "sweep",
+        "Measure presets",
+        "Measure all the published recipes, one after the other.",
+        RUN,
+        "sweep",
+    ),
+    Command("run.cancel", "x", "cancel_job", "Cancel job", "Cancel the job that runs.", RUN),
+    Command(
+        "run.corpus",
+        "C",
+        "choose_corpus",
+        "Choose corpus",
+        "Choose the text that perplexity is measured on.",
+        RUN,
+    ),
+    Command("pane.next", "tab", "next_pane(1)", "Next pane", "Go to the next pane.", VIEW),
+    Command("pane.previous", "shift+tab", "next_pane(-1)", "Previous pane", "Go to the pane before.", VIEW),
+    Command("pane.layers", "f2", "pane('layers')", "Layers", "Go to the layers.", VIEW),
+    Command("pane.budget", "f3", "pane('budget')", "Budget", "Go to the budget and the chart.", VIEW),
+    Command("pane.results", "f4", "pane('results')", "Results", "Go to the results.", VIEW),
+    Command("pane.jobs", "f5", "pane('jobs')", "Jobs", "Go to the jobs.", VIEW),
+    Command("app.help", "?,f1", "help", "Help", "Show every key.", VIEW, "help"),
+    Command(
+        "app.palette",
+        "ctrl+p",
+        "app.command_palette",
+        "Command palette",
+        "Search every command by name.",
+        VIEW,
+        "commands",
+    ),
+    Command("app.quit", "q,ctrl+q", "quit", "Quit", "Leave lqtui; asks first when jobs run.", VIEW, "quit"),
+)
+"""What keys do anywhere on the main screen."""
+
+COMMANDS = GRID_COMMANDS + SCREEN_COMMANDS

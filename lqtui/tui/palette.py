@@ -1,0 +1,40 @@
+"""The command palette's source: every command of the main screen."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from lqtui.tui.keys import COMMANDS, MOVE, Command
+
+
+class LqtuiCommands(Provider):
+    """Finds commands by their names and by what they do."""
+
+    @property
+    def _commands(self) -> list[Command]:
+        if not hasattr(self.screen, "action_run_command"):
+            return []
+        return [c for c in COMMANDS if c.group != MOVE and c.id != "app.palette"]
+
+    def _run(self, command: Command) -> Callable[[], Awaitable[bool]]:
+        return partial(self.app.run_action, f"screen.run_command('{command.id}')")
+
+    def _title(self, command: Command) -> str:
+        return f"{command.name}  ({command.shown_keys()})"
+
+    async def discover(self) -> Hits:
+        """Everything, before a letter is typed."""
+        for command in self._commands:
+            yield DiscoveryHit(self._title(command), self._run(command), help=command.help)
+
+    async def search(self, query: str) -> Hits:
+        """Commands whose name or help matches."""
+        matcher = self.matcher(query)
+        for command in self._commands:
+            title = self._title(command)
+            score = max(matcher.match(title), 0.6 * matcher.match(command.help))
+            if score > 0:
+                yield Hit(score, matcher.highlight(title), self._run(command), help=command.help)

@@ -1,0 +1,82 @@
+"""Every key, from the bindings."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from lqtui.tui.keys import COMMANDS, shown_key
+from lqtui.tui.widgets.jobs import JobsPane
+from lqtui.tui.widgets.results import ResultsTable
+from lqtui.tui.widgets.type_glyphs import FALLBACK_MARK
+
+_KEYS_WIDTH = 16
+_PANES = (("In the results", ResultsTable), ("In the jobs", JobsPane))
+_READING = (
+    ("blk", "a transformer block; embd and out are the embedding and the output"),
+    ("8 4k F", "a cell's type: digits are bits per weight, letters tell variants apart"),
+    (FALLBACK_MARK, "llama.cpp wrote another type than asked: rows must divide into its blocks"),
+    ("MiB, bpw", "the file that llama-quantize would write, to the byte; bits per weight"),
+    ("PPL", "perplexity on the corpus, lower is better; Δ is the change against the base"),
+)
+
+
+def help_sections() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Titles, each with its keys and what they do."""
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for command in COMMANDS:
+        sections.setdefault(command.group, []).append((command.shown_keys(), command.help))
+    for title, pane in _PANES:
+        for binding in _bindings(pane.__dict__.get("BINDINGS", ())):
+            keys = " ".join(shown_key(key) for key in binding.key.split(","))
+            text = binding.tooltip or f"{binding.description}."
+            sections.setdefault(title, []).append((keys, text))
+    sections["How to read the grid"] = list(_READING)
+    return list(sections.items())
+
+
+def _bindings(declared: object) -> list[Binding]:
+    return [b for b in declared if isinstance(b, Binding)] if isinstance(declared, list | tuple) else []
+
+
+class HelpScreen(ModalScreen[None]):
+    """All keys by group, and how to read the screen."""
+
+    DEFAULT_CSS = """
+    HelpScreen { align: center middle; }
+    HelpScreen > VerticalScroll {
+        width: 90%; max-width: 92; height: 90%; padding: 0 2;
+        border: round $primary; background: $surface; scrollbar-size-vertical: 1;
+    }
+    HelpScreen Static { height: auto; margin-bottom: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,f1,enter", "dismiss", "Close", show=False),
+        Binding("j", "scroll(1)", "Down", show=False),
+        Binding("k", "scroll(-1)", "Up", show=False),
+    ]
+
+    def compose(self) -> ComposeResult:
+        """The sections in one scrolling column."""
+        with VerticalScroll() as box:
+            box.border_title = "lqtui: keys"
+            box.border_subtitle = "↑ ↓ scroll · esc close"
+            for title, rows in help_sections():
+                yield Static(_section(title, rows))
+
+    def action_scroll(self, step: int) -> None:
+        """Scroll by a line."""
+        self.query_one(VerticalScroll).scroll_relative(y=step, animate=False)
+
+
+def _section(title: str, rows: list[tuple[str, str]]) -> Content:
+    lines = [Content.styled(title, "bold $text-primary")]
+    for keys, text in rows:
+        lines.append(Content.assemble((f"  {keys:<{_KEYS_WIDTH}}", "bold $text-accent"), text))
+    return Content("\n").join(lines)

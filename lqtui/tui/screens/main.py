@@ -1,0 +1,297 @@
+"""The main screen: layers, budget, chart, results and jobs of one workbench."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.timer import Timer
+from textual.widgets import Static, Tab, Tabs
+
+from lqtui.recipe.memory import estimate_memory
+from lqtui.system.meters import Snapshot
+from lqtui.tui.keys import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
+from lqtui.tui.meters_thread import MetersThread
+from lqtui.tui.screens.main_actions import MainActions
+from lqtui.tui.widgets.budget import BudgetPane
+from lqtui.tui.widgets.cell_sentence import sentence
+from lqtui.tui.widgets.header import HeaderLine
+from lqtui.tui.widgets.jobs import JobsPane
+from lqtui.tui.widgets.key_bar import KeyBar
+from lqtui.tui.widgets.layer_grid import LayerGrid
+from lqtui.tui.widgets.legend import Legend
+from lqtui.tui.widgets.quantities import size
+from lqtui.tui.widgets.results import ResultsTable
+from lqtui.tui.widgets.status_line import StatusLine
+from lqtui.tui.widgets.tradeoff import TradeoffChart
+from lqtui.workbench import Change, Job, JobState, Workbench
+
+WIDE = (104, 30)
+"""Columns and lines from which all panes are seen at once."""
+SPLIT = (104, 18)
+"""Columns and lines from which the layers stay in sight, beside one other pane."""
+LEAST = (60, 18)
+"""Columns and lines below which nothing is legible."""
+PANES = ("layers", "budget", "results", "jobs")
+_CHART_DELAY = 0.08
+
+
+class WorkbenchChanged(Message):
+    """The workbench told of a change."""
+
+    def __init__(self, change: Change) -> None:
+        super().__init__()
+        self.change = change
+
+    def can_replace(self, message: Message) -> bool:
+        """Several changes of one kind in a row are one."""
+        return isinstance(message, WorkbenchChanged) and message.change is self.change
+
+
+class MetersRead(Message):
+    """The machine's meters were read."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__()
+        self.snapshot = snapshot
+
+
+class MainScreen(MainActions):
+    """Everything about one model at once, or pane by pane where the terminal is small."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in SCREEN_COMMANDS]
+    AUTO_FOCUS = "LayerGrid"
+
+    def __init__(self, workbench: Workbench, read_meters: Callable[[], Snapshot] | None) -> None:
+        super().__init__(workbench)
+        self._read_meters = read_meters
+        self._meters: MetersThread | None = None
+        self._snapshot: Snapshot | None = None
+        self._unsubscribe: Callable[[], None] | None = None
+        self._states: dict[int, JobState] = {}
+        self._chart_timer: Timer | None = None
+        self._pane = "layers"
+        self._mode = ""
+
+    def compose(self) -> ComposeResult:
+        """Header, panes, status and keys; the tabs are seen only where panes do not fit side by side."""
+        yield HeaderLine(id="header")
+        with Horizontal(id="body"):
+            with Vertical(id="layers", classes="pane") as layers:
+                layers.border_title = "layers"
+                yield LayerGrid(id="grid")
+                yield Legend(id="legend")
+            with Vertical(id="side"):
+                yield BudgetPane(id="budget")
+                yield TradeoffChart(id="chart")
+                yield ResultsTable(id="results")
+                yield JobsPane(id="jobs")
+        yield Tabs(*(Tab(name, id=f"tab-{name}") for name in PANES), id="tabs")
+        yield StatusLine(id="status")
+        yield KeyBar(id="keys")
+        yield Static(id="too-small")
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        """Show what is there, and listen for what changes."""
+        self.query_one("#tabs").can_focus = False
+        self._unsubscribe = self.workbench.subscribe(self._hear)
+        self._states = {job.id: job.state for job in self.workbench.jobs}
+        for show in (self._show_model, self._show_recipe, self._show_jobs, self._show_results):
+            show()
+        if self._read_meters:
+            self._meters = MetersThread(self._read_meters, lambda s: self.post_message(MetersRead(s)))
+            self._meters.start()
+
+    def on_unmount(self) -> None:
+        """Listen no more."""
+        if self._unsubscribe:
+            self._unsubscribe()
+        if self._meters:
+            self._meters.stop()
+
+    # -- what the workbench tells -------------------------------------------------------------------
+
+    def _hear(self, change: Change) -> None:
+        self.post_message(WorkbenchChanged(change))
+
+    @on(WorkbenchChanged)
+    def follow(self, event: WorkbenchChanged) -> None:
+        """Show what changed."""
+        show = {
+            Change.MODEL: self._show_model,
+            Change.RECIPE: self._show_recipe,
+            Change.JOBS: self._show_jobs,
+            Change.RESULTS: self._show_results,
+        }[event.change]
+        show()
+
+    def _show_model(self) -> None:
+        self._show_header()
+        model = self.workbench.model
+        self.query_one("#layers").border_subtitle = f"{model.shape.block_count} blocks" if model else ""
+
+    def _show_header(self) -> None:
+        bench = self.workbench
+        self.query_one(HeaderLine).show(bench.model, bench.plan, bench.modified, bench.settings)
+
+    def _show_recipe(self) -> None:
+        plan = self.workbench.plan
+        self.query_one(LayerGrid).show_plan(plan)
+        self._show_header()
+        self._show_budget()
+        self.query_one(Legend).show_plan(plan)
+        self._explain()
+        self.refresh_bindings()
+        # The chart costs more than the rest together, so it waits for the fingers to rest.
+        if self._chart_timer:
+            self._chart_timer.stop()
+        self._chart_timer = self.set_timer(_CHART_DELAY, self._show_chart)
+
+    def _show_budget(self) -> None:
+        bench = self.workbench
+        if bench.plan is None:
+            return
+        self.query_one(BudgetPane).show_plan(bench.plan, bench.plan.shape.file_bytes, bench.settings.fit_ctx)
+        self._summarize()
+
+    def _show_chart(self) -> None:
+        plan, results = self.workbench.plan, self.workbench.results
+        digest = plan.digest if plan else None
+        self.query_one(TradeoffChart).show(results, plan, digest)
+        self.query_one(ResultsTable).show(results, digest)
+
+    def _show_results(self) -> None:
+        self._show_header()
+        self._show_chart()
+
+    def _show_jobs(self) -> None:
+        jobs = self.workbench.jobs
+        self.query_one(JobsPane).show(jobs)
+        for job in jobs:
+            if self._states.get(job.id) is not job.state:
+                self._states[job.id] = job.state
+                self._tell_of(job)
+        active = sum(job.state in (JobState.QUEUED, JobState.RUNNING) for job in jobs)
+        self.query_one("#tab-jobs", Tab).label = f"jobs ({active})" if active else "jobs"
+
+    def _tell_of(self, job: Job) -> None:
+        """A toast when a job ends."""
+        if job.state is JobState.DONE:
+            self.notify(job.message or f"{job.title} is done.", title=job.title)
+        elif job.state is JobState.FAILED:
+            self.notify(job.message or f"{job.title} failed.", title=job.title, severity="error", timeout=12)
+
+    @on(MetersRead)
+    def show_meters(self, event: MetersRead) -> None:
+        """Show how full the machine is."""
+        self._snapshot = event.snapshot
+        self.query_one(BudgetPane).show_meters(event.snapshot)
+        self._summarize()
+
+    # -- the grid -----------------------------------------------------------------------------------
+
+    @on(LayerGrid.Moved)
+    def _explain(self) -> None:
+        plan, grid = self.workbench.plan, self.query_one(LayerGrid)
+        if plan is None or grid.plan is None:
+            return
+        self.query_one(StatusLine).explain(sentence(plan, grid.selection))
+        scope = f"{grid.selection.scope} scope"
+        self.query_one("#layers").border_title = f"layers · {scope}" + (
+            " · range" if grid.selection.is_range else ""
+        )
+
+    def _summarize(self) -> None:
+        """The budget in a few words, where its pane is out of sight."""
+        plan = self.workbench.plan
+        brief = ""
+        if plan is not None and (self._mode == "tabs" and self._pane != "budget"):
+            brief = f"{size(plan.file_bytes)} · {plan.bits_per_weight:.2f} bpw"
+            if self._snapshot is not None:
+                needed = estimate_memory(plan, self.workbench.settings.fit_ctx).total
+                vram = [gpu.vram_free for gpu in self._snapshot.gpus if gpu.vram_free is not None]
+                free = sum(vram) if vram else self._snapshot.ram_free
+                brief += " · fits" if needed <= free else " · does not fit"
+        self.query_one(StatusLine).summarize(brief)
+
+    # -- panes and sizes ----------------------------------------------------------------------------
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Arrange the panes for the new size."""
+        width, height = event.size
+        mode = (
+            "small"
+            if width < LEAST[0] or height < LEAST[1]
+            else "wide"
+            if width >= WIDE[0] and height >= WIDE[1]
+            else "split"
+            if width >= SPLIT[0] and height >= SPLIT[1]
+            else "tabs"
+        )
+        self.query_one("#too-small", Static).update(
+            f"lqtui needs {LEAST[0]}×{LEAST[1]}.\nThis terminal is {width}×{height}.\n\nq quits."
+        )
+        if mode != self._mode:
+            self._mode = mode
+            for name in ("small", "wide", "split", "tabs"):
+                self.set_class(name == mode, f"-{name}")
+            self._show_pane(self._pane)
+
+    def _show_pane(self, pane: str) -> None:
+        self._pane = pane
+        side = "budget" if self._mode == "split" and pane == "layers" else pane
+        for name in PANES:
+            self.set_class(name == (side if self._mode == "split" else pane), f"-pane-{name}")
+        tabs = self.query_one("#tabs", Tabs)
+        with self.prevent(Tabs.TabActivated):
+            tabs.active = f"tab-{pane}"
+        self._summarize()
+
+    def action_pane(self, pane: str) -> None:
+        """Go to a pane."""
+        self._show_pane(pane)
+        target = {"layers": "#grid", "results": "#results", "jobs": "#jobs"}.get(pane)
+        if target:
+            self.call_after_refresh(self.query_one(target).focus)
+        elif self._mode == "tabs":
+            self.set_focus(None)
+
+    def action_next_pane(self, step: int) -> None:
+        """Go to the next pane, or the one before."""
+        panes = [p for p in PANES if self._mode in ("tabs", "split") or p != "budget"]
+        here = panes.index(self._pane) if self._pane in panes else 0
+        self.action_pane(panes[(here + step) % len(panes)])
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """A pane that gets the focus by the mouse is the present one."""
+        pane = {"grid": "layers"}.get(event.widget.id or "", event.widget.id)
+        if pane in PANES and pane != self._pane:
+            self._show_pane(pane)
+
+    @on(Tabs.TabActivated)
+    def _tab_chosen(self, event: Tabs.TabActivated) -> None:
+        if event.tab.id:
+            self.action_pane(event.tab.id.removeprefix("tab-"))
+
+    # -- commands -----------------------------------------------------------------------------------
+
+    async def action_run_command(self, command_id: str) -> None:
+        """Do a command by its id, as the key bar and the palette ask for it."""
+        command = next(c for c in COMMANDS if c.id == command_id)
+        target = self.query_one(LayerGrid) if command in GRID_COMMANDS else self
+        if target is not self:
+            self.action_pane("layers")
+        await self.app.run_action(command.action, default_namespace=target)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing but leaving works while the terminal is too small."""
+        if self._mode == "small":
+            return action in ("quit", "run_command") or None
+        return True

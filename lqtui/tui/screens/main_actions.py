@@ -1,0 +1,262 @@
+"""What the main screen's commands do: edits, dialogs and jobs, every refusal a toast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from textual import on, work
+from textual.screen import Screen
+
+from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.recipe import Recipe, with_types
+from lqtui.recipe.types import TensorType
+from lqtui.tui.screens.export import ExportScreen
+from lqtui.tui.screens.help import HelpScreen
+from lqtui.tui.screens.log import LogScreen
+from lqtui.tui.screens.open_model import OpenModelScreen
+from lqtui.tui.screens.path_prompt import PathPrompt
+from lqtui.tui.screens.presets import PresetScreen
+from lqtui.tui.screens.save import SaveRecipeScreen
+from lqtui.tui.screens.type_picker import TypePicker
+from lqtui.tui.widgets.jobs import JobsPane
+from lqtui.tui.widgets.layer_grid import LayerGrid
+from lqtui.tui.widgets.results import ResultsTable
+from lqtui.tui.widgets.status_line import StatusLine
+from lqtui.workbench import JobState, Workbench, WorkbenchError
+
+
+class MainActions(Screen[None]):
+    """The commands of the main screen, over its workbench."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        super().__init__()
+        self.workbench = workbench
+
+    @contextmanager
+    def refusals_told(self) -> Iterator[None]:
+        """Turn what the workbench refuses into a toast; the app goes on."""
+        try:
+            yield
+        except (WorkbenchError, RecipeError) as error:
+            self._refuse(str(error))
+        except OSError as error:
+            self._refuse(f"{error.filename or 'A file'}: {error.strerror or error}")
+        except Exception as error:  # a bug must not cost the person the recipe being edited
+            self.log.error(error)
+            self._refuse(
+                f"This failed unexpectedly ({type(error).__name__}: {error}). The recipe is as before."
+            )
+
+    def _refuse(self, text: str) -> None:
+        self.notify(text, severity="error", timeout=12, markup=False)
+
+    def _announce(self, text: str) -> None:
+        # After the change that the workbench told of is shown, else its explanation would hide this.
+        self.call_later(self.query_one(StatusLine).announce, text)
+
+    def _has_model(self) -> bool:
+        if self.workbench.model is None:
+            self.notify("No model is open: press o to open one.", severity="warning")
+        return self.workbench.model is not None
+
+    # -- edits --------------------------------------------------------------------------------------
+
+    @on(LayerGrid.Assign)
+    def _assign(self, event: LayerGrid.Assign) -> None:
+        with self.refusals_told():
+            self.workbench.assign(event.tensors, event.tensor_type, event.label)
+
+    @on(LayerGrid.PickType)
+    def _pick_type(self, event: LayerGrid.PickType) -> None:
+        plan = self.workbench.plan
+        if plan is None:
+            return
+
+        def assign(tensor_type: TensorType | None) -> None:
+            if tensor_type is not None:
+                with self.refusals_told():
+                    label = f"{event.title} → {tensor_type}"
+                    self.workbench.assign(event.tensors, tensor_type, label)
+
+        planned = [plan.by_name[name] for name in event.tensors]
+        self.app.push_screen(TypePicker(planned, event.title), assign)
+
+    def action_undo(self) -> None:
+        """Take the last edit back."""
+        with self.refusals_told():
+            label = self.workbench.undo()
+            self._announce(f"Undone: {label}. U makes it again." if label else "There is nothing to undo.")
+
+    def action_redo(self) -> None:
+        """Make the edit again."""
+        with self.refusals_told():
+            label = self.workbench.redo()
+            self._announce(f"Done again: {label}." if label else "There is nothing to redo.")
+
+    def _use(self, recipe: Recipe | None) -> None:
+        if recipe is not None:
+            with self.refusals_told():
+                self.workbench.use(recipe, recipe.name)
+
+    def action_presets(self) -> None:
+        """Choose a preset."""
+        if self._has_model() and self.workbench.model:
+            self.app.push_screen(PresetScreen(self.workbench.model.shape), self._use)
+
+    @on(ResultsTable.Chosen)
+    def _use_result(self, event: ResultsTable.Chosen) -> None:
+        plan, result = self.workbench.plan, event.result
+        if plan is not None:
+            with self.refusals_told():
+                self._use(with_types(plan.shape, result.name, result.types))
+
+    # -- files --------------------------------------------------------------------------------------
+
+    def action_open_model(self) -> None:
+        """Choose a model to open."""
+        model = self.workbench.model
+        start = model.path.parent if model else Path.cwd()
+        self.app.push_screen(OpenModelScreen(start), self._open_chosen)
+
+    def _open_chosen(self, path: Path | None) -> None:
+        if path is not None:
+            self.open_model(path)
+
+    @work(exit_on_error=False, exclusive=True, group="open")
+    async def open_model(self, path: Path, *, requantize: bool = False) -> None:
+        """Open a model; a refusal is a toast and the model that was open stays."""
+        grid = self.query_one(LayerGrid)
+        grid.loading = True
+        try:
+            with self.refusals_told():
+                await self.workbench.open(path, requantize=requantize)
+        finally:
+            grid.loading = False
+            grid.focus()
+
+    def action_save_recipe(self) -> None:
+        """Name the recipe and save it."""
+        plan = self.workbench.plan
+
+        def save(path: Path | None) -> None:
+            if path is not None:
+                with self.refusals_told():
+                    self.workbench.rename(path.stem)
+                    self.workbench.save_recipe(path)
+                    self.notify(f"Saved {path}.", markup=False)
+
+        if self._has_model() and plan:
+            self.app.push_screen(SaveRecipeScreen(plan.recipe.name, Path.cwd()), save)
+
+    def action_load_recipe(self) -> None:
+        """Load a recipe file."""
+
+        def load(path: Path | None) -> None:
+            if path is not None:
+                with self.refusals_told():
+                    self.workbench.load_recipe(path)
+
+        if self._has_model():
+            prompt = PathPrompt("load a recipe (TOML)", f"{Path.cwd()}/", must_exist=True)
+            self.app.push_screen(prompt, load)
+
+    def action_export(self) -> None:
+        """Preview the script."""
+
+        def save(path: Path | None) -> None:
+            if path is not None:
+                with self.refusals_told():
+                    self.workbench.save_script(path)
+                    self.notify(f"Saved {path}.", markup=False)
+
+        plan = self.workbench.plan
+        if self._has_model() and plan:
+            with self.refusals_told():
+                script = self.workbench.script()
+                default = Path.cwd() / f"{self._file_stem()}.sh"
+                self.app.push_screen(ExportScreen(script, default), save)
+
+    def action_write_model(self) -> None:
+        """Write the quantized model."""
+
+        def write(path: Path | None) -> None:
+            if path is not None:
+                with self.refusals_told():
+                    self.workbench.quantize(path)
+
+        model = self.workbench.model
+        if self._has_model() and model:
+            default = str(model.path.parent / f"{self._file_stem()}.gguf")
+            self.app.push_screen(PathPrompt("write the quantized model", default, must_exist=False), write)
+
+    def _file_stem(self) -> str:
+        model, plan = self.workbench.model, self.workbench.plan
+        assert model is not None and plan is not None
+        return f"{model.path.stem}-{plan.recipe.name}".replace("/", "-").replace(" ", "-")
+
+    # -- jobs ---------------------------------------------------------------------------------------
+
+    def action_measure(self) -> None:
+        """Measure the recipe."""
+        if self._has_model():
+            with self.refusals_told():
+                job = self.workbench.measure()
+                self._announce(f"Started: {job.title}. The keys stay yours while it runs.")
+
+    def action_sweep(self) -> None:
+        """Measure the presets."""
+        if self._has_model():
+            with self.refusals_told():
+                jobs = self.workbench.measure_presets()
+                self._announce(f"Started: {len(jobs)} presets to measure. The chart fills as they finish.")
+
+    def action_cancel_job(self) -> None:
+        """Cancel the running job, or the first that waits."""
+        jobs = self.workbench.jobs
+        for state in (JobState.RUNNING, JobState.QUEUED):
+            for job in jobs:
+                if job.state is state:
+                    self._cancel(job.id, job.title)
+                    return
+        self._announce("No job runs.")
+
+    def _cancel(self, job_id: int, title: str) -> None:
+        with self.refusals_told():
+            self.workbench.cancel(job_id)
+            self._announce(f"Cancelled: {title}.")
+
+    @on(JobsPane.CancelRequested)
+    def _cancel_chosen(self, event: JobsPane.CancelRequested) -> None:
+        title = next((j.title for j in self.workbench.jobs if j.id == event.job_id), f"job {event.job_id}")
+        self._cancel(event.job_id, title)
+
+    @on(JobsPane.LogRequested)
+    def _show_log(self, event: JobsPane.LogRequested) -> None:
+        with self.refusals_told():
+            title = next((j.title for j in self.workbench.jobs if j.id == event.job_id), "log")
+            self.app.push_screen(LogScreen(title, self.workbench.log_tail(event.job_id)))
+
+    def action_choose_corpus(self) -> None:
+        """Choose the text to measure on."""
+
+        def choose(path: Path | None) -> None:
+            if path is not None:
+                with self.refusals_told():
+                    self.workbench.configure(replace(self.workbench.settings, corpus=path))
+
+        default = str(self.workbench.settings.corpus or f"{Path.cwd()}/")
+        prompt = PathPrompt("corpus: a text file to measure perplexity on", default, must_exist=True)
+        self.app.push_screen(prompt, choose)
+
+    # -- help and leaving ---------------------------------------------------------------------------
+
+    def action_help(self) -> None:
+        """Show every key."""
+        self.app.push_screen(HelpScreen())
+
+    async def action_quit(self) -> None:
+        """Leave the app."""
+        await self.app.action_quit()

@@ -1,0 +1,354 @@
+"""The layer grid: a row per block, a cell per tensor, drawn line by line so that deep models stay quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import BindingType
+from textual.cache import LRUCache
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from lqtui.recipe.recipe import Plan
+from lqtui.recipe.shape import ModelShape
+from lqtui.recipe.types import TensorType
+from lqtui.tui.keys import GRID_COMMANDS
+from lqtui.tui.widgets.grid_layout import GridLayout, grid_layout
+from lqtui.tui.widgets.grid_painter import CursorHere, GridPainter, RowContent, fixed_width, read_row
+from lqtui.tui.widgets.grid_selection import GridSelection, Scope
+from lqtui.tui.widgets.type_glyphs import TypeStyles
+
+_HEADER_LINES = 2
+_NOTHING = GridLayout((), (), 3, 0)
+
+
+class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
+    """Shows the effective type of every tensor and takes the keys that change them."""
+
+    DEFAULT_CSS = """
+    LayerGrid {
+        overflow-x: hidden;
+        overflow-y: auto;
+        scrollbar-size-vertical: 1;
+    }
+    LayerGrid > .layer-grid--text { color: $foreground; }
+    LayerGrid > .layer-grid--dim { color: $foreground 60%; }
+    LayerGrid > .layer-grid--header-here { color: $text-primary; text-style: bold; }
+    LayerGrid > .layer-grid--label { color: $text-primary; text-style: bold; }
+    LayerGrid > .layer-grid--bar { color: $primary; }
+    LayerGrid > .layer-grid--cursor {
+        color: $block-cursor-foreground; background: $block-cursor-background; text-style: bold;
+    }
+    LayerGrid:ansi > .layer-grid--dim { color: ansi_bright_black; }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        f"layer-grid--{name}" for name in ("text", "dim", "header-here", "label", "bar", "cursor")
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in GRID_COMMANDS]
+
+    class Moved(Message):
+        """The cursor or the selection changed."""
+
+        def can_replace(self, message: Message) -> bool:
+            """Only the last of several moves in a row matters."""
+            return isinstance(message, LayerGrid.Moved)
+
+    @dataclass
+    class Assign(Message):
+        """A person gave tensors a type; `label` says it in a few words."""
+
+        tensors: tuple[str, ...]
+        tensor_type: TensorType
+        label: str
+
+    @dataclass
+    class PickType(Message):
+        """A person wants to choose a type for tensors from the list."""
+
+        tensors: tuple[str, ...]
+        title: str
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.plan: Plan | None = None
+        self.selection = GridSelection(_NOTHING)
+        self._shape: ModelShape | None = None
+        self._contents: dict[int, RowContent] = {}
+        self._strips: LRUCache[tuple[object, ...], Strip] = LRUCache(1024)
+        self._painter: GridPainter | None = None
+        self._left = 0
+        self._dragging = False
+
+    # -- what is shown ------------------------------------------------------------------------------
+
+    @property
+    def rows_and_columns(self) -> GridLayout:
+        """The grid of the present model."""
+        return self.selection.layout
+
+    def show_plan(self, plan: Plan | None) -> None:
+        """Show a plan; only the lines that differ are painted again."""
+        shape = plan.shape if plan else None
+        if shape is not self._shape:
+            self._shape = shape
+            self._adopt(plan)
+            return
+        before = self._contents
+        self.plan, self._contents = plan, {}
+        for y in self._visible_rows():
+            if before.get(y) != self._content(y):
+                self._refresh_row(y)
+
+    def _adopt(self, plan: Plan | None) -> None:
+        layout = grid_layout(plan.shape) if plan else _NOTHING
+        self.plan, self._contents = plan, {}
+        self.selection = GridSelection(layout, row=layout.block_rows[0] if layout.block_rows else 0)
+        self._left = 0
+        self._forget_drawings()
+        self.virtual_size = self._whole_size()
+        self.scroll_to(0, 0, animate=False, force=True)
+        self.refresh()
+        self.post_message(self.Moved())
+
+    def _whole_size(self) -> Size:
+        rows = len(self.rows_and_columns.rows)
+        return Size(self.size.width, rows + _HEADER_LINES if rows else 0)
+
+    def _content(self, y: int) -> RowContent:
+        content = self._contents.get(y)
+        if content is None:
+            assert self.plan is not None
+            content = self._contents[y] = read_row(self.plan, self.rows_and_columns.rows[y])
+        return content
+
+    def _visible_rows(self) -> range:
+        top = self.scroll_offset.y
+        bottom = min(top + self.size.height - _HEADER_LINES, len(self.rows_and_columns.rows))
+        return range(top, max(top, bottom))
+
+    # -- drawing ------------------------------------------------------------------------------------
+
+    def _forget_drawings(self) -> None:
+        self._painter = None
+        self._strips.clear()
+
+    def notify_style_update(self) -> None:
+        """Draw in the new theme."""
+        self._forget_drawings()
+        super().notify_style_update()
+
+    def on_resize(self) -> None:
+        """Draw for the new width."""
+        self._forget_drawings()
+        self.virtual_size = self._whole_size()
+        self._keep_cursor_visible()
+
+    def on_focus(self) -> None:
+        """Show the cursor."""
+        self._refresh_row(self.selection.row)
+
+    def on_blur(self) -> None:
+        """Dim the cursor."""
+        self._refresh_row(self.selection.row)
+
+    def _refresh_row(self, y: int) -> None:
+        self.refresh(Region(0, y + _HEADER_LINES - self.scroll_offset.y, self.size.width, 1))
+
+    def render_line(self, y: int) -> Strip:
+        """One line: the two of the header and the row labels stay, the rest scrolls beneath them."""
+        width, blank = self.size.width, self.rich_style
+        if not self.rows_and_columns.rows:
+            text = " No model is open. Press o to open a GGUF file." if y == 1 else ""
+            return Strip([Segment(text, blank)]).adjust_cell_length(width, blank)
+        row = y - _HEADER_LINES + self.scroll_offset.y
+        if y >= _HEADER_LINES and row >= len(self.rows_and_columns.rows):
+            return Strip.blank(width, blank)
+        painter = self._painter
+        if painter is None:
+            painter = self._painter = GridPainter(
+                self.rows_and_columns, TypeStyles(self.app), self._component_style, width
+            )
+        if y == 0:
+            strip = painter.groups()
+        elif y < _HEADER_LINES:
+            strip = painter.labels(self.selection)
+        else:
+            strip = self._row(painter, row)
+        if self._left:
+            stays = painter.sticky_width
+            strip = Strip.join([strip.crop(0, stays), strip.crop(stays + self._left)])
+        return strip.adjust_cell_length(width, blank)
+
+    def _component_style(self, name: str) -> Style:
+        return self.get_component_rich_style(f"layer-grid--{name}")
+
+    def _row(self, painter: GridPainter, y: int) -> Strip:
+        selection = self.selection
+        selected = selection.columns_in(y) if selection.is_range else range(0)
+        here = (
+            CursorHere(selection.scope, selection.cursor_column, self.has_focus)
+            if y == selection.row
+            else None
+        )
+        content = self._content(y)
+        key = (y, content, selected.start, selected.stop, here)
+        strip = self._strips.get(key)
+        if strip is None:
+            strip = painter.row(self.rows_and_columns.rows[y], content, selected, here)
+            self._strips[key] = strip
+        return strip
+
+    # -- moving and selecting -----------------------------------------------------------------------
+
+    def select(self, selection: GridSelection) -> None:
+        """Adopt a selection, painting only the lines that it changes."""
+        before, self.selection = self.selection, selection
+        if not selection.layout.rows or selection == before:
+            return
+        for y in self._visible_rows():
+            if y in (before.row, selection.row) or _marks(before, y) != _marks(selection, y):
+                self._refresh_row(y)
+        self.refresh(Region(0, 1, self.size.width, 1))
+        self._keep_cursor_visible()
+        self.post_message(self.Moved())
+
+    def _keep_cursor_visible(self) -> None:
+        layout, selection = self.rows_and_columns, self.selection
+        if not layout.rows:
+            return
+        height = max(1, self.size.height - _HEADER_LINES)
+        top, y = self.scroll_offset.y, selection.row
+        target = min(max(top, y - height + 1), y)
+        if target != top:
+            self.scroll_to(y=target, animate=False, force=True)
+        hidden = max(0, fixed_width(layout) - self.size.width)
+        left = min(self._left, hidden)
+        if selection.scope is Scope.TENSOR and layout.columns and selection.cursor_row.block is not None:
+            column = layout.columns[selection.cursor_column]
+            room = self.size.width - layout.label_width - 2
+            left = min(max(left, column.x + column.width - room), column.x)
+        if left != self._left:
+            self._left = left
+            self.refresh()
+
+    def action_move(self, rows: int, columns: int) -> None:
+        """Move the cursor; sideways it passes between a block and its tensors."""
+        selection = self.selection
+        if columns and selection.scope is Scope.BLOCK:
+            if columns > 0:
+                self.select(selection.placed(selection.row, 0))
+        elif columns < 0 and selection.cursor_column == 0 and not selection.is_range:
+            self.select(selection.scoped(Scope.BLOCK))
+        else:
+            self.select(selection.moved(rows, columns))
+
+    def action_page(self, direction: int) -> None:
+        """Move by a page."""
+        self.select(self.selection.moved(direction * max(1, self.size.height - _HEADER_LINES - 1), 0))
+
+    def action_edge(self, direction: int) -> None:
+        """Move to the first or the last row."""
+        self.select(self.selection.moved(direction * len(self.rows_and_columns.rows), 0))
+
+    def action_open_block(self) -> None:
+        """Pass between the block and its tensors."""
+        other = Scope.TENSOR if self.selection.scope is Scope.BLOCK else Scope.BLOCK
+        self.select(self.selection.scoped(other))
+
+    def action_scope(self, scope: str) -> None:
+        """Let keys act on blocks or on tensors."""
+        self.select(self.selection.scoped(Scope(scope)))
+
+    def action_range(self) -> None:
+        """Begin or end a range."""
+        self.select(self.selection.with_range_toggled())
+
+    def action_all(self) -> None:
+        """Select more."""
+        self.select(self.selection.with_more_selected())
+
+    def action_clear(self) -> None:
+        """End the range; without one, go back to block scope."""
+        selection = self.selection
+        self.select(selection.cleared() if selection.is_range else selection.scoped(Scope.BLOCK))
+
+    # -- changing types -----------------------------------------------------------------------------
+
+    def action_set_type(self, name: str) -> None:
+        """Give the selection a type."""
+        wanted = TensorType(name)
+        if wanted is TensorType.F16 and self._shape and self._shape.main_type is TensorType.BF16:
+            wanted = TensorType.BF16
+        tensors = self.selection.tensors
+        if tensors:
+            self.post_message(self.Assign(tensors, wanted, f"{self.selection.title} → {wanted}"))
+
+    def action_cycle(self) -> None:
+        """Give the selection the type that follows its own: unquantized, Q8_0, Q4_0 and round again."""
+        if self.plan is None:
+            return
+        types = {self.plan.by_name[name].requested for name in self.selection.tensors}
+        only = next(iter(types)) if len(types) == 1 else None
+        if only is None or not only.is_quantized:
+            self.action_set_type("Q8_0")
+        else:
+            self.action_set_type("Q4_0" if only is TensorType.Q8_0 else "F16")
+
+    def action_pick_type(self) -> None:
+        """Ask which type."""
+        if self.selection.tensors:
+            self.post_message(self.PickType(self.selection.tensors, self.selection.title))
+
+    # -- the mouse ----------------------------------------------------------------------------------
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Put the cursor where the mouse is; on a column's label, select that role in all blocks."""
+        row, column = self._place(event.x, event.y)
+        selection = self.selection.cleared()
+        if row is None and column is not None and self.rows_and_columns.block_rows:
+            first = self.rows_and_columns.block_rows[0]
+            self.select(selection.placed(max(first, selection.row), column).with_more_selected())
+        elif row is not None:
+            self._dragging = True
+            self.capture_mouse()
+            self.select(selection.placed(row, column))
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Stretch a range while the button is down."""
+        if not self._dragging:
+            return
+        row, column = self._place(event.x, event.y)
+        selection = self.selection
+        if row is None:
+            return
+        if selection.scope is Scope.BLOCK or column is None:
+            column = selection.column
+        if (row, column) == (selection.row, selection.column):
+            return
+        started = selection if selection.is_range else selection.with_range_toggled()
+        self.select(started.moved(row - selection.row, column - selection.column))
+
+    def on_mouse_up(self) -> None:
+        """End the drag."""
+        if self._dragging:
+            self._dragging = False
+            self.release_mouse()
+
+    def _place(self, x: int, y: int) -> tuple[int | None, int | None]:
+        """The row (None: none) and column (None: the row's label or its numbers) at a point of the widget."""
+        layout = self.rows_and_columns
+        cell_x = x + self._left - layout.label_width - 2
+        column = next((i for i, c in enumerate(layout.columns) if c.x <= cell_x < c.x + c.width), None)
+        row = y - _HEADER_LINES + self.scroll_offset.y
+        in_rows = y >= _HEADER_LINES and 0 <= row < len(layout.rows)
+        return (row if in_rows else None), (column if in_rows or y < _HEADER_LINES else None)
+
+
+def _marks(selection: GridSelection, y: int) -> range:
+    return selection.columns_in(y) if selection.is_range else range(0)

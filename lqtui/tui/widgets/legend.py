@@ -1,0 +1,58 @@
+"""The legend beneath the grid: which code and colour stands for which type."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.style import Style
+from textual.widget import Widget
+
+from lqtui.recipe.recipe import Plan
+from lqtui.recipe.types import TensorType
+from lqtui.tui.widgets.type_glyphs import FALLBACK_MARK, TypeStyles, code_of
+
+_ALWAYS = (TensorType.F16, TensorType.Q8_0, TensorType.Q4_0)
+
+
+class Legend(Widget):
+    """Explains the codes of the types that the plan uses, and of the three that have keys."""
+
+    DEFAULT_CSS = """
+    Legend { height: 1; width: 1fr; padding: 0 1; }
+    """
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._types: tuple[TensorType, ...] = _ALWAYS
+        self._fallen = False
+
+    def show_plan(self, plan: Plan | None) -> None:
+        """Explain what a plan uses."""
+        used = {p.effective for p in plan.tensors if p.quantizable} if plan else set()
+        kept = () if TensorType.BF16 in used else (TensorType.F16,)
+        types = tuple(sorted(used | {*kept, *_ALWAYS[1:]}, key=lambda t: (-t.bits_per_weight, t)))
+        fallen = any(p.fell_back for p in plan.tensors) if plan else False
+        if (types, fallen) != (self._types, self._fallen):
+            self._types, self._fallen = types, fallen
+            self.refresh()
+
+    def notify_style_update(self) -> None:
+        """Use the new theme's colours."""
+        super().notify_style_update()
+        self.refresh()
+
+    def render(self) -> Content:
+        """As many entries as fit."""
+        styles = TypeStyles(self.app)
+        width = self.content_size.width
+        note = Content.assemble((f" {FALLBACK_MARK} ", "bold $text-warning"), ("fell back", "$text-muted"))
+        room = width - (note.cell_length + 1 if self._fallen else 0)
+        line = Content("")
+        for tensor_type in self._types:
+            chip = Content.assemble(
+                (f" {code_of(tensor_type):<2}", Style.from_rich_style(styles[tensor_type].plain)),
+                (f" {tensor_type}  ", "$text-muted"),
+            )
+            if line.cell_length + chip.cell_length > room:
+                break
+            line = Content.assemble(line, chip)
+        return Content.assemble(line, note) if self._fallen else line
