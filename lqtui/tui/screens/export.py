@@ -25,11 +25,11 @@ class ExportScreen(ModalScreen[Path | None]):
         width: 90%; max-width: 120; height: 90%; padding: 0 2;
         border: round $primary; background: $surface;
     }
-    ExportScreen #preview { height: 1fr; margin-bottom: 1; border: none; scrollbar-size: 1 1; }
+    ExportScreen #preview { height: 1fr; border: none; scrollbar-size: 1 1; }
     ExportScreen #preview Static { width: auto; height: auto; }
-    ExportScreen #target-line { height: auto; }
+    ExportScreen #target-line { height: auto; margin-top: 1; }
     ExportScreen #target-line > Static { width: 9; color: $text-primary; }
-    ExportScreen #buttons { height: 1; margin: 1 0; }
+    ExportScreen #buttons { height: 1; }
     ExportScreen Button { margin-right: 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -22,7 +22,7 @@ class LogScreen(ModalScreen[None]):
         border: round $primary; background: $surface;
     }
     LogScreen ScrollableContainer { height: 1fr; border: none; scrollbar-size: 1 1; }
-    LogScreen Static { width: auto; height: auto; }
+    LogScreen Static { width: 1fr; height: auto; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,l,enter", "dismiss(None)", "Close", show=False),

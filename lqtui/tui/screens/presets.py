@@ -20,10 +20,8 @@ from lqtui.recipe.recipe import Plan, Recipe, resolve
 from lqtui.recipe.shape import ModelShape
 from lqtui.tui.widgets.quantities import bar, mebibytes
 
-_BAR = 16
-_AS_PUBLISHED = (
-    "as published: the experiment's patterns were not anchored, so blk.1 also hit blk.10 to blk.19"
-)
+_BAR = 10
+_AS_PUBLISHED = "as published (unanchored): blk.1 also hits blk.10 to blk.19"
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,16 @@ class PresetScreen(ModalScreen[Recipe | None]):
     DEFAULT_CSS = """
     PresetScreen { align: center middle; }
     PresetScreen > Vertical {
-        width: 90%; max-width: 90; height: auto; max-height: 90%; padding: 0 1;
+        width: 90%; max-width: 84; height: 90%; max-height: 31; padding: 0 1;
         border: round $primary; background: $surface;
     }
     PresetScreen OptionList {
-        height: auto; max-height: 1fr; border: none; padding: 0; background: transparent;
+        height: 1fr; border: none; padding: 0; background: transparent;
         scrollbar-size-vertical: 1;
+        &:focus { border: none; }
     }
-    PresetScreen #heading { text-style: bold; padding: 0 1; }
-    PresetScreen #description { height: 3; margin-top: 1; padding: 0 1; color: $text-primary; }
+    PresetScreen #heading { text-style: bold; }
+    PresetScreen #description { height: 2; margin-top: 1; color: $text-primary; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,p", "dismiss(None)", "Cancel", show=False),
@@ -76,7 +75,7 @@ class PresetScreen(ModalScreen[Recipe | None]):
             yield OptionList(
                 *(self._option(offer) for offer in self._plain),
                 None,
-                Option(Content.styled(_AS_PUBLISHED, "dim"), disabled=True),
+                Option(_AS_PUBLISHED, disabled=True),
                 *(self._option(offer) for offer in self._published),
             )
             yield Static(id="description")
@@ -91,14 +90,16 @@ class PresetScreen(ModalScreen[Recipe | None]):
     def _option(self, offer: _Offer) -> Option:
         name = offer.recipe.name.ljust(self._name_width)
         if offer.plan is None:
-            return Option(Content.assemble(name, ("  not for this model", "dim")), id=offer.recipe.name, disabled=True)
+            return Option(
+                Content.assemble(name, ("  not for this model", "dim")), id=offer.recipe.name, disabled=True
+            )
         plan = offer.plan
         same = bool(offer.same_as)
         return Option(
             Content.assemble(
                 (name, "dim" if same else ""),
                 f"  {mebibytes(plan.file_bytes):>7}  {plan.bits_per_weight:5.2f}  ",
-                ("the same", "dim") if same else bar(plan.file_bytes / self._base_bytes, _BAR, ""),
+                ("same types", "dim") if same else bar(plan.file_bytes / self._base_bytes, _BAR, ""),
             ),
             id=offer.recipe.name,
         )

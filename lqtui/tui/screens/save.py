@@ -38,7 +38,10 @@ class SaveRecipeScreen(ModalScreen[Path | None]):
         with Vertical() as box:
             box.border_title = "save recipe"
             box.border_subtitle = "enter save · esc cancel"
-            yield Static("A small TOML file to read, edit and share; its name becomes the recipe's.", classes="explanation")
+            yield Static(
+                "A small TOML file to read, edit and share; its name becomes the recipe's.",
+                classes="explanation",
+            )
             yield SaveTarget(self._default, suffix=".toml")
 
     @on(SaveTarget.Accepted)

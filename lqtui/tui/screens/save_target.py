@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 class SaveTarget(Vertical):
     """A path to type, refused with a sentence where nothing can be written; asks before overwriting.
 
-    `suffix` is added to a name that has none. The folder of the default path may be missing: it is lqtui's own.
+    `suffix` is added to a name that has none. The default path's folder may be missing: it is lqtui's own.
     """
 
     DEFAULT_CSS = """

@@ -47,7 +47,7 @@ class BudgetPane(Widget):
         self._meters: Snapshot | None = None
 
     def show_plan(self, plan: Plan, base_bytes: int, fit_ctx: int) -> None:
-        """Show a recipe's size against the base model's bytes, and its fit at a context of `fit_ctx` tokens."""
+        """Show a recipe's size against the base model's bytes, and its fit at `fit_ctx` tokens."""
         if (plan, base_bytes, fit_ctx) != (self._plan, self._base_bytes, self._fit_ctx):
             self._plan, self._base_bytes, self._fit_ctx = plan, base_bytes, fit_ctx
             self.refresh()

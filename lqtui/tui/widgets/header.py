@@ -38,9 +38,7 @@ class HeaderLine(Widget):
         self._settings: Settings | None = None
         self._modified = False
 
-    def show(
-        self, model: OpenModel | None, plan: Plan | None, modified: bool, settings: Settings
-    ) -> None:
+    def show(self, model: OpenModel | None, plan: Plan | None, modified: bool, settings: Settings) -> None:
         """Show a model (None: none is open), its recipe, and what it will be measured on."""
         shown = (self._model, self._plan, self._modified, self._settings)
         self._model, self._plan, self._modified, self._settings = model, plan, modified, settings

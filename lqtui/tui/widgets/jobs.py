@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -23,7 +23,7 @@ _LOOKS = {
     "cancelled": ("⊘", "$text-warning"),
 }
 _ORDER = ("running", "queued", "failed", "done", "cancelled")
-_BAR_WIDTHS = range(30, 3, -1)
+_BAR, _BAR_LEAST = 30, 6
 _INDENT = 2
 
 
@@ -112,9 +112,7 @@ def _lines(job: Job, width: int, name_width: int) -> list[Line]:
     if state == "done":
         outcome = " · ".join(part for part in (job.message or "done", clock(job.elapsed)) if part)
     quiet = "" if state == "done" else "dim"
-    return [
-        Line(job.id, Content.assemble((f"{glyph} ", style), (name, quiet), (f"  {outcome}", "dim")))
-    ]
+    return [Line(job.id, Content.assemble((f"{glyph} ", style), (name, quiet), (f"  {outcome}", "dim")))]
 
 
 def _progress(job: Job, width: int) -> Content:
@@ -131,13 +129,9 @@ def _progress(job: Job, width: int) -> Content:
         ("", percent, ""),
     ]
     for stage, amount, time in attempts:
-        said: Callable[[int], Content] = lambda bar_width: Content.assemble(  # noqa: E731
-            (stage + "  " if stage else "", "$text-primary"),
-            bar(job.fraction, bar_width),
-            f"  {amount}" if amount else "",
-            (f"  {time}" if time else "", "dim"),
-        )
-        room = width - said(0).cell_length
-        if room >= _BAR_WIDTHS[-1] + 2:
-            return said(min(room, _BAR_WIDTHS[0]))
-    return Content(percent)
+        before = Content.styled(stage + "  " if stage else "", "$text-primary")
+        after = Content.assemble(f"  {amount}" if amount else "", (f"  {time}" if time else "", "dim"))
+        room = width - before.cell_length - after.cell_length
+        if room >= _BAR_LEAST:
+            return Content.assemble(before, bar(job.fraction, min(room, _BAR)), after)
+    return Content(percent.strip())

@@ -24,7 +24,7 @@ class Line:
 
 
 class LineList(ScrollView, can_focus=True):
-    """Lines under an optional header that stays; the cursor is on an item and follows it when the order changes.
+    """Lines under an optional header that stays; the cursor stays on its item when the order changes.
 
     Only lines that changed are drawn again.
     """

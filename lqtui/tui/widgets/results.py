@@ -91,7 +91,9 @@ def _columns(with_speed_error: bool) -> tuple[_Column, ...]:
         _Column("ppl", "PPL ±", lambda r: r.perplexity, _perplexity),
         _Column("delta", "ΔPPL %", lambda r: r.delta_percent, _delta),
         _Column("pp", "pp t/s", lambda r: _mean(r.prompt), lambda r: _speed(r.prompt, with_speed_error)),
-        _Column("tg", "tg t/s", lambda r: _mean(r.generation), lambda r: _speed(r.generation, with_speed_error)),
+        _Column(
+            "tg", "tg t/s", lambda r: _mean(r.generation), lambda r: _speed(r.generation, with_speed_error)
+        ),
     )
 
 
@@ -102,7 +104,7 @@ _SORTS = ("name", *(column.key for column in _COLUMNS))
 
 
 class ResultsTable(LineList):
-    """One line a measured recipe, sortable by any column: `<` and `>` or a click on a title, `-` turns the order.
+    """One line a measured recipe; `<`, `>` or a click on a title sorts, `-` turns the order.
 
     Columns that find no room are left out, the least needed first.
     """
@@ -132,10 +134,10 @@ class ResultsTable(LineList):
 
     def show(self, results: Sequence[Result], selected: str | None = None) -> None:
         """Show results; `selected` is the digest of the recipe to mark."""
-        by_key = {(result.name, result.digest): result for result in results}
+        by_key: dict[Hashable, Result] = {(result.name, result.digest): result for result in results}
         if (by_key, selected) == (self._results, self._selected):
             return
-        self._results, self._selected = dict(by_key), selected
+        self._results, self._selected = by_key, selected
         self.border_subtitle = f"{len(results)} measured" if results else ""
         self.update_lines()
 
@@ -234,4 +236,3 @@ class ResultsTable(LineList):
             return value is None, 0.0 if value is None else sign * value
 
         return sorted(self._results, key=rank)
-

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.color import Color
 from textual.content import Content
 from textual.widget import Widget
 from textual_plotext import PlotextPlot
 from textual_plotext.plot import Plot
 
 from lqtui.tui.widgets.chart_layout import Axis, Labels, frontier, line_cells, padded
+from lqtui.tui.widgets.chart_scene import FAR, Point, Scene, errors_fit, near_and_far, scene_of
 from lqtui.tui.widgets.quantities import MIB, size
 
 if TYPE_CHECKING:
@@ -24,71 +23,7 @@ if TYPE_CHECKING:
 
 PlotColor = str | int | tuple[int, int, int]
 
-_FAR = 1.5
-"""A file so many times larger than the next one is put at the edge, for the others to have room."""
-_ERRORS_FIT = 2.5
-"""Error bars are drawn where they stretch the points' range by no more than this."""
 _LEAST_WIDTH, _LEAST_HEIGHT = 24, 6
-
-
-@dataclass(frozen=True)
-class Point:
-    """A measured recipe: size in MiB, perplexity and its error, both as on the axes."""
-
-    name: str
-    digest: str
-    x: float
-    y: float
-    error: float
-    partial: bool
-
-
-@dataclass(frozen=True)
-class Scene:
-    """All that a chart shows; equal scenes look the same."""
-
-    points: tuple[Point, ...] = ()
-    paired: bool = False
-    current_name: str = ""
-    current_digest: str = ""
-    current_size: float = 0.0
-    selected_digest: str | None = None
-
-    @property
-    def current_is_measured(self) -> bool:
-        """Whether the current recipe has a point of its own."""
-        return any(point.digest == self.current_digest for point in self.points)
-
-
-def scene_of(results: Sequence[Result], current: Plan | None, selected_digest: str | None) -> Scene:
-    """What is to be drawn of some results and the recipe in the grid."""
-    measured = [result for result in results if result.perplexity is not None]
-    errors = [_paired_error(result) for result in measured]
-    paired = any(error for error in errors if error)
-    points = tuple(
-        Point(
-            name=result.name,
-            digest=result.digest,
-            x=result.file_bytes / MIB,
-            y=result.perplexity or 0.0,
-            error=(error or 0.0) if paired else result.perplexity_se or 0.0,
-            partial=result.partial,
-        )
-        for result, error in zip(measured, errors, strict=True)
-    )
-    if current is None:
-        return Scene(points, paired, selected_digest=selected_digest)
-    return Scene(
-        points, paired, current.recipe.name, current.digest, current.file_bytes / MIB, selected_digest
-    )
-
-
-def _paired_error(result: Result) -> float | None:
-    """The error of the difference from the base, in perplexity."""
-    if result.perplexity is None or result.delta_percent is None or result.delta_percent_se is None:
-        return None
-    base = result.perplexity / (1 + result.delta_percent / 100)
-    return base * result.delta_percent_se / 100
 
 
 class TradeoffChart(Widget):
@@ -198,8 +133,8 @@ class _Drawing:
         self.scene = scene
         self.colors = colors
         self.size = (width, height)
-        self.near, self.far = _near_and_far(scene)
-        self.error_bars = _errors_fit(self.near)
+        self.near, self.far = near_and_far(scene)
+        self.error_bars = errors_fit(self.near)
         canvas_height = height - 3  # the axis, its numbers, the labels of both
         low, high = _y_range(scene.points, self.near, self.error_bars)
         self.y = Axis(low, high, canvas_height)
@@ -327,23 +262,6 @@ class _Drawing:
         return "●", "point"
 
 
-def _near_and_far(scene: Scene) -> tuple[list[Point], list[Point]]:
-    """Points to draw at their place, and files so large that they would squeeze the others together."""
-    by_size = sorted(scene.points, key=lambda point: point.x)
-    for index in range(len(by_size) - 1, 1, -1):
-        if by_size[index].x > _FAR * by_size[index - 1].x:
-            return by_size[:index], by_size[index:]
-    return by_size, []
-
-
-def _errors_fit(points: list[Point]) -> bool:
-    if len(points) < 2:
-        return True
-    span = max(point.y for point in points) - min(point.y for point in points)
-    with_errors = max(p.y + p.error for p in points) - min(p.y - p.error for p in points)
-    return with_errors <= _ERRORS_FIT * span
-
-
 def _y_range(points: Sequence[Point], near: list[Point], error_bars: bool) -> tuple[float, float]:
     reach = [p.error if error_bars else 0.0 for p in near]
     low = min(*(p.y for p in points), *(p.y - e for p, e in zip(near, reach, strict=True)), float("inf"))
@@ -356,7 +274,7 @@ def _x_range(near: list[Point], scene: Scene) -> tuple[float, float]:
     current = scene.current_size
     if current:
         low = min(low, current)
-        high = max(high, current) if current <= _FAR * high else high
+        high = max(high, current) if current <= FAR * high else high
     return padded(low, high, 0.06, least=high * 0.05)
 
 
@@ -371,10 +289,10 @@ def _legend(scene: Scene, width: int) -> str:
     parts = ["● measured", "◆ this recipe" if scene.current_is_measured else "◇ this recipe, not measured"]
     if any(point.partial for point in scene.points):
         parts.append("◐ running")
-    near, _ = _near_and_far(scene)
+    near, _ = near_and_far(scene)
     if any(point.error for point in near):
         bars = "│ ±1 paired SE" if scene.paired else "│ ±1 SE"
-        parts.append(bars if _errors_fit(near) else "± too wide to draw")
+        parts.append(bars if errors_fit(near) else "± too wide to draw")
     while len(parts) > 1 and len("  ".join(parts)) > width - 2:
         parts.pop()
     return "  ".join(parts)
