@@ -1,0 +1,112 @@
+"""What tests share: models, a text, a home of lqtui's own, and stock llama.cpp where it can be built."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from gguf_files import tiny_text, write_tiny_llama
+
+from lqtui.llama.gguf import BaseModel
+from lqtui.recipe.shape import ModelShape
+from lqtui.store.paths import Paths
+
+_ROOT = Path(__file__).parent.parent
+_SHARED = _ROOT.parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty LQTUI_HOME for every test, so that none sees or changes the person's own."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("LQTUI_HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def paths(home: Path) -> Paths:
+    """The folders under this test's home."""
+    return Paths.under(home)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random llama model of 4 blocks, F16, that runs in milliseconds."""
+    return write_tiny_llama(tmp_path_factory.mktemp("models") / "tiny.gguf")
+
+
+@pytest.fixture(scope="session")
+def tiny_shape(tiny_model: Path) -> ModelShape:
+    """The shape of the tiny model."""
+    with BaseModel(tiny_model) as base:
+        return base.shape
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text of some 25,000 of the tiny model's tokens."""
+    path = tmp_path_factory.mktemp("text") / "tiny.txt"
+    path.write_text(tiny_text())
+    return path
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2-135M-Instruct in F16, made once and kept in the user's cache."""
+    script = _shared("models/make-smollm2-f16.sh")
+    out = _cache() / "SmolLM2-135M-Instruct-F16.gguf"
+    _run(["bash", str(script), str(out)], {"PYTHON": sys.executable})
+    return out
+
+
+@pytest.fixture(scope="session")
+def smollm2_shape(smollm2: Path) -> ModelShape:
+    """The shape of SmolLM2."""
+    with BaseModel(smollm2) as base:
+        return base.shape
+
+
+@pytest.fixture(scope="session")
+def wikitext() -> Path:
+    """The WikiText-2 test set."""
+    return _shared("data/wikitext-2-test.txt")
+
+
+@pytest.fixture(scope="session")
+def seed_experiment() -> dict[str, dict[str, float]]:
+    """What stock llama.cpp measured of the eleven presets on SmolLM2, by preset."""
+    document = json.loads(_shared("reference/smollm2-seed-experiment.json").read_text())
+    return {row["preset"]: row for row in document["results"]}
+
+
+@pytest.fixture(scope="session")
+def llama_tools() -> Path:
+    """The folder of stock llama.cpp's tools, built once (about 5 minutes) from the binding's own source."""
+    script = _shared("peers/build-llama-tools.sh")
+    out = _cache() / "llama-tools"
+    _run(["bash", str(script), str(out)], {})
+    return out / "bin"
+
+
+def _shared(name: str) -> Path:
+    path = _SHARED / name
+    if not path.exists():
+        pytest.skip(f"needs {name} of the shared reference material beside the checkout")
+    return path
+
+
+def _cache() -> Path:
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    path = root / "lqtui-tests"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _run(command: list[str], variables: Mapping[str, str]) -> None:
+    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
