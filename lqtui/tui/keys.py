@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from textual.binding import Binding
@@ -28,7 +29,7 @@ class Command:
         """The Textual binding; its id is what a keymap remaps."""
         return Binding(self.keys, self.action, self.name, show=False, tooltip=self.help, id=self.id)
 
-    def shown_keys(self, keymap: dict[str, str] | None = None) -> str:
+    def shown_keys(self, keymap: Mapping[str, str] | None = None) -> str:
         """The keys as people write them: `up k`; `keymap` maps command ids to other keys."""
         keys = (keymap or {}).get(self.id, self.keys)
         return " ".join(shown_key(key) for key in keys.split(","))

@@ -81,6 +81,7 @@ class MainScreen(MainActions):
     def compose(self) -> ComposeResult:
         """Header, panes, status and keys; the tabs are seen only where panes do not fit side by side."""
         yield HeaderLine(id="header")
+        yield Tabs(*(Tab(name, id=f"tab-{name}") for name in PANES), id="tabs")
         with Horizontal(id="body"):
             with Vertical(id="layers", classes="pane") as layers:
                 layers.border_title = "layers"
@@ -91,7 +92,6 @@ class MainScreen(MainActions):
                 yield TradeoffChart(id="chart")
                 yield ResultsTable(id="results")
                 yield JobsPane(id="jobs")
-        yield Tabs(*(Tab(name, id=f"tab-{name}") for name in PANES), id="tabs")
         yield StatusLine(id="status")
         yield KeyBar(id="keys")
         yield Static(id="too-small")
@@ -134,8 +134,7 @@ class MainScreen(MainActions):
 
     def _show_model(self) -> None:
         self._show_header()
-        model = self.workbench.model
-        self.query_one("#layers").border_subtitle = f"{model.shape.block_count} blocks" if model else ""
+        self._summarize()
 
     def _show_header(self) -> None:
         bench = self.workbench
@@ -209,17 +208,17 @@ class MainScreen(MainActions):
         )
 
     def _summarize(self) -> None:
-        """The budget in a few words, where its pane is out of sight."""
+        """Under the layers: the budget in a few words where its pane is out of sight."""
         plan = self.workbench.plan
-        brief = ""
-        if plan is not None and (self._mode == "tabs" and self._pane != "budget"):
+        brief = f"{plan.shape.block_count} blocks" if plan else ""
+        if plan is not None and self._mode == "tabs":
             brief = f"{size(plan.file_bytes)} · {plan.bits_per_weight:.2f} bpw"
             if self._snapshot is not None:
                 needed = estimate_memory(plan, self.workbench.settings.fit_ctx).total
                 vram = [gpu.vram_free for gpu in self._snapshot.gpus if gpu.vram_free is not None]
                 free = sum(vram) if vram else self._snapshot.ram_free
                 brief += " · fits" if needed <= free else " · does not fit"
-        self.query_one(StatusLine).summarize(brief)
+        self.query_one("#layers").border_subtitle = brief
 
     # -- panes and sizes ----------------------------------------------------------------------------
 
@@ -279,6 +278,10 @@ class MainScreen(MainActions):
     def _tab_chosen(self, event: Tabs.TabActivated) -> None:
         if event.tab.id:
             self.action_pane(event.tab.id.removeprefix("tab-"))
+
+    @on(KeyBar.Clicked)
+    async def _key_clicked(self, event: KeyBar.Clicked) -> None:
+        await self.action_run_command(event.command_id)
 
     # -- commands -----------------------------------------------------------------------------------
 

@@ -58,6 +58,7 @@ class TypePicker(ModalScreen[TensorType | None]):
     TypePicker OptionList {
         height: auto; max-height: 1fr; border: none; padding: 0; background: $surface;
         scrollbar-size-vertical: 1;
+        &:focus { border: none; }
     }
     TypePicker Static { height: 1; color: $text-muted; }
     """
@@ -117,9 +118,16 @@ class TypePicker(ModalScreen[TensorType | None]):
         else:
             parts.append((f"{size(outlook.bytes):>10}", ""))
             if outlook.fallbacks:
-                kinds = ", ".join(f"{n} become {t}" for t, n in outlook.fallbacks.items())
-                parts.append((f"  {FALLBACK_MARK} {kinds}", "$text-warning"))
+                parts.append((f"  {FALLBACK_MARK} {self._fallbacks(outlook)}", "$text-warning"))
         return Content.assemble(*parts)
+
+    def _fallbacks(self, outlook: Outlook) -> str:
+        """What the tensors really become, and how many of them."""
+        count = len(self._planned)
+        return ", ".join(
+            f"becomes {kind}" if count == 1 else f"all become {kind}" if n == count else f"{n} become {kind}"
+            for kind, n in outlook.fallbacks.items()
+        )
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:

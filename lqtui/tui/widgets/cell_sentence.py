@@ -45,7 +45,9 @@ def _range(plan: Plan, selection: GridSelection) -> str:
     if not planned:
         return "Nothing is selected that has a type to set."
     title = selection.title
-    return f"{title[0].upper()}{title[1:]}: {_summary(planned)}. Keys set all of it; esc ends the selection."
+    if title.startswith(("block", "embedding", "everything", "output")):
+        title = title[0].upper() + title[1:]
+    return f"{title}: {_summary(planned)}. Keys set all of it; esc ends the selection."
 
 
 def _summary(planned: list[PlannedTensor]) -> str:

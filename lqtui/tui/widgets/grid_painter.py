@@ -70,7 +70,8 @@ class GridPainter:
         self._types = styles
         self._text, self._dim = style("text"), style("dim")
         self._label, self._cursor = style("label"), style("cursor")
-        self._header_here, self._bar = style("header-here"), style("bar")
+        self._header_here = style("header-here")
+        self._bar, self._track = style("bar"), style("track")
         room = min(width - fixed_width(layout) - 2, _BAR_MOST)
         self._bar_width = room if room >= _BAR_LEAST else 0
         self.sticky_width = 2 + layout.label_width
@@ -118,7 +119,7 @@ class GridPainter:
         if self._bar_width:
             filled = max(1, round(min(content.share, 1.0) * self._bar_width))
             segments.append(Segment("  " + "━" * filled, self._bar))
-            segments.append(Segment("─" * (self._bar_width - filled), self._dim))
+            segments.append(Segment("─" * (self._bar_width - filled), self._track))
         return Strip(segments)
 
     def _cells(

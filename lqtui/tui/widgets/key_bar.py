@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+from textual import events
 from textual.content import Content
-from textual.style import Style
+from textual.message import Message
 from textual.widget import Widget
 
 from lqtui.tui.keys import COMMANDS, Command
 
+_GAP = 2
 _HELP = "app.help"
 _ORDER = (
     "type.cycle",
@@ -40,24 +43,42 @@ class KeyBar(Widget):
     KeyBar { height: 1; width: 1fr; padding: 0 1; background: $panel; color: $foreground; }
     """
 
+    @dataclass
+    class Clicked(Message):
+        """A person clicked a command."""
+
+        command_id: str
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._ends: list[tuple[int, str]] = []
+
     def render(self) -> Content:
         """The commands that fit, help always among them."""
         by_id = {command.id: command for command in COMMANDS}
-        keymap = dict(self.app._keymap)
-        chosen: list[str] = []
-        width = self.content_size.width
-        for name in (_HELP, *_ORDER):
-            trial = [*chosen, name]
-            if self._line((by_id[n] for n in trial), keymap).cell_length > width:
+        entries = {name: _entry(by_id[name], self.app._keymap) for name in (*_ORDER, _HELP)}
+        room = self.content_size.width - entries[_HELP].cell_length
+        shown: list[str] = []
+        for name in _ORDER:
+            room -= entries[name].cell_length + _GAP
+            if room < 0:
                 break
-            chosen = trial
-        return self._line((by_id[name] for name in (*chosen[1:], _HELP)), keymap)
+            shown.append(name)
+        shown.append(_HELP)
+        self._ends, end = [], 0
+        for name in shown:
+            end += entries[name].cell_length + _GAP
+            self._ends.append((end, name))
+        return Content(" " * _GAP).join(entries[name] for name in shown)
 
-    def _line(self, commands: Iterable[Command], keymap: dict[str, str]) -> Content:
-        parts: list[Content] = []
-        for command in commands:
-            key = command.shown_keys(keymap).split(" ")[0]
-            entry = Content.assemble((key, "bold $text-accent"), (f" {command.hint}", "$text-muted"))
-            click = Style.from_meta({"@click": f"screen.run_command('{command.id}')"})
-            parts.append(entry.stylize(click))
-        return Content("  ").join(parts)
+    def on_click(self, event: events.Click) -> None:
+        """Do the command under the mouse."""
+        x = event.x - self.styles.padding.left
+        name = next((name for end, name in self._ends if x < end), None)
+        if name:
+            self.post_message(self.Clicked(name))
+
+
+def _entry(command: Command, keymap: Mapping[str, str]) -> Content:
+    key = command.shown_keys(keymap).split(" ")[0]
+    return Content.assemble((key, "bold $text-accent"), (f" {command.hint}", "$foreground 80%"))

@@ -42,13 +42,14 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
     LayerGrid > .layer-grid--header-here { color: $text-primary; text-style: bold; }
     LayerGrid > .layer-grid--label { color: $text-primary; text-style: bold; }
     LayerGrid > .layer-grid--bar { color: $primary; }
+    LayerGrid > .layer-grid--track { color: $foreground 22%; }
     LayerGrid > .layer-grid--cursor {
         color: $block-cursor-foreground; background: $block-cursor-background; text-style: bold;
     }
-    LayerGrid:ansi > .layer-grid--dim { color: ansi_bright_black; }
+    LayerGrid:ansi > .layer-grid--dim, LayerGrid:ansi > .layer-grid--track { color: ansi_bright_black; }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"layer-grid--{name}" for name in ("text", "dim", "header-here", "label", "bar", "cursor")
+        f"layer-grid--{name}" for name in ("text", "dim", "header-here", "label", "bar", "track", "cursor")
     }
     BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in GRID_COMMANDS]
 
