@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from gguf_files import tiny_text, write_tiny_llama
+from header_zoo import write_zoo
+from stock_quantize import StockQuantizer
 
 from lqtui.llama.gguf import BaseModel
 from lqtui.recipe.shape import ModelShape
@@ -53,6 +55,30 @@ def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("text") / "tiny.txt"
     path.write_text(tiny_text())
     return path
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Headers of models of every kind that llama-quantize treats differently, by what they are."""
+    return write_zoo(tmp_path_factory.mktemp("zoo"))
+
+
+@pytest.fixture(scope="session")
+def zoo_shapes(zoo: dict[str, Path]) -> dict[str, ModelShape]:
+    """The shapes of the zoo's models."""
+    shapes = {}
+    for name, path in zoo.items():
+        with BaseModel(path) as base:
+            shapes[name] = base.shape
+    return shapes
+
+
+@pytest.fixture(scope="session")
+def stock() -> Iterator[StockQuantizer]:
+    """The binding's own `llama_model_quantize`, in a child process."""
+    quantizer = StockQuantizer()
+    yield quantizer
+    quantizer.close()
 
 
 @pytest.fixture(scope="session")

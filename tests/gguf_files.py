@@ -8,7 +8,28 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-_WORDS = "the of and to in is was for on that with as by at from it an be this which".split()
+_WORDS = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "is",
+    "was",
+    "for",
+    "on",
+    "that",
+    "with",
+    "as",
+    "by",
+    "at",
+    "from",
+    "it",
+    "an",
+    "be",
+    "this",
+    "which",
+]
 
 
 def write_tiny_llama(
@@ -158,6 +179,7 @@ def _add_hyperparameters(
     writer.add_head_count(heads)
     writer.add_head_count_kv(kv_heads)
     writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_layer_norm_eps(1e-5)  # falcon and gpt2 ask for this one
     writer.add_rope_freq_base(10000.0)
     writer.add_rope_dimension_count(width // heads)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
