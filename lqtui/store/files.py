@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import os
 import secrets
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     if path.is_dir():
         raise StoreError(f"{path} is a folder; give the name of a file.")
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}{PARTIAL_SUFFIX}")
+    temporary = path.with_name(f"{_partial_prefix(path, os.getpid())}{secrets.token_hex(6)}{PARTIAL_SUFFIX}")
     try:
         # Not tempfile: its files are private for ever, and these should get the person's usual permissions.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -72,6 +73,17 @@ def atomic_write(path: Path) -> Iterator[Path]:
     _flush_directory(path.parent)
 
 
+def remove_partials(path: Path, writer: int) -> None:
+    """Remove what the dead process `writer` left half-written of the file `path`, or below the folder."""
+    if path.is_dir():
+        found = path.rglob(f".*.{writer}-*{PARTIAL_SUFFIX}")
+    else:
+        found = path.parent.glob(f"{glob.escape(_partial_prefix(path, writer))}*{PARTIAL_SUFFIX}")
+    with contextlib.suppress(OSError):
+        for partial in list(found):
+            partial.unlink(missing_ok=True)
+
+
 def format_size(size: int) -> str:
     """Return `size` bytes for a person, in binary units: `94.2 MiB`."""
     value = float(size)
@@ -80,6 +92,11 @@ def format_size(size: int) -> str:
             return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} TiB"
+
+
+def _partial_prefix(path: Path, writer: int) -> str:
+    """Return how the names of the files begin that a process writes in the place of `path`."""
+    return f".{path.name[:100]}.{writer}-"
 
 
 def _flush(path: Path) -> None:

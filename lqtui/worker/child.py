@@ -1,4 +1,4 @@
-"""The child process: reads one task, runs llama.cpp, writes events. Started as `python -m lqtui.worker.child`."""
+"""The child process: reads one task, runs llama.cpp, writes events. Run as `python -m lqtui.worker.child`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import contextlib
 import faulthandler
 import hashlib
 import os
+import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
+from types import FrameType
 from typing import BinaryIO
 
 from lqtui.llama.errors import EngineError
@@ -39,6 +42,8 @@ from lqtui.worker.messages import (
 
 _NICENESS = 5
 _READ_SIZE = 8 << 20
+_ORPHAN_SECONDS = 2.0
+"""How long a child without a parent may take to remove what it has half-written."""
 
 Send = Callable[[Event], None]
 
@@ -53,10 +58,16 @@ def main() -> None:
     task = read_task(stdin)
     if task is None:
         return
-    threading.Thread(target=_end_with_parent, args=(stdin,), daemon=True).start()
-    _answer(task, send)
-    sys.stderr.flush()
-    os._exit(0)  # what native code would still do at exit is of no use, and can crash
+    code = 1
+    try:
+        signal.signal(signal.SIGTERM, _stop)
+        threading.Thread(target=_stop_with_parent, args=(stdin,), daemon=True).start()
+        _answer(task, send)
+        code = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        os._exit(code)  # what native code would still do at exit is of no use, and can crash
 
 
 def _answer(task: Task, send: Send) -> None:
@@ -67,7 +78,7 @@ def _answer(task: Task, send: Send) -> None:
     except MemoryError:
         send(Failed("the memory does not suffice for this job; close something, or choose a smaller recipe"))
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
+        place = f"{error.filename}: " if error.filename else "the job stopped while it read or wrote a file: "
         send(Failed(f"{place}{error.strerror or error}"))
 
 
@@ -132,9 +143,9 @@ def _measure_recipe(task: Measure, index: int, base: BaseModel, entry: PoolEntry
     with runtime.loaded_model(shards, task.gpu_layers) as model:
         if recipe.perplexity:
             chunks = corpus.corpus_chunks(model, task.corpus, task.n_ctx, task.chunks)
-            on_chunk = progress("perplexity", "chunks")
-            on_chunk(0, len(chunks))
-            for number, nll in enumerate(forward.chunk_nlls(model, chunks, task.threads)):
+            on_chunk, known = progress("perplexity", "chunks"), recipe.chunks_known
+            on_chunk(known, len(chunks))
+            for number, nll in enumerate(forward.chunk_nlls(model, chunks[known:], task.threads), known):
                 send(ChunkScored(index, number, nll.tobytes()))
                 on_chunk(number + 1, len(chunks))
             send(PerplexityMeasured(index, time.perf_counter() - started))
@@ -186,14 +197,24 @@ def _sender(stream: BinaryIO) -> Send:
             stream.write(packed(event))
             stream.flush()
         except BrokenPipeError:
-            os._exit(1)
+            _stop()
 
     return send
 
 
-def _end_with_parent(stdin: BinaryIO) -> None:
-    """End this process when the parent's end of the pipe closes: the app was closed or killed."""
+def _stop(number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
+    """Leave the task by an exception, so that everything half-written is removed on the way out."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit
+
+
+def _stop_with_parent(stdin: BinaryIO) -> None:
+    """Stop when the parent's end of the pipe closes: the job was cancelled, or the app closed or killed."""
     stdin.read(1)
+    main = threading.main_thread().ident
+    if sys.platform != "win32" and main is not None:
+        signal.pthread_kill(main, signal.SIGTERM)
+        time.sleep(_ORPHAN_SECONDS)
     os._exit(1)
 
 

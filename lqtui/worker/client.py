@@ -13,18 +13,22 @@ from typing import IO
 
 import msgspec
 
+from lqtui.store.files import remove_partials
 from lqtui.worker.messages import (
     LENGTH_BYTES,
     Event,
     Failed,
     Finished,
+    Measure,
     Task,
+    WriteModel,
     body_length,
     packed,
     unpack_event,
 )
 
 _GRACE_SECONDS = 1.0
+"""How long a child may take to remove what it has half-written, once it is told to stop."""
 _LOG_TAIL_BYTES = 64 << 10
 
 
@@ -53,21 +57,41 @@ async def run_task(
     Raises:
         JobFailed: The child said why the task cannot be done.
         EngineDied: The child crashed or was killed.
-        asyncio.CancelledError: The caller was cancelled; the child is gone when this is raised.
+        asyncio.CancelledError: The caller was cancelled.
+
+    However it ends, the child is gone then, and so is what it had half-written.
     """
-    with log.open("wb") as log_file:
-        child = await _start(log_file)
-        if on_start:
-            on_start(child.pid)
+    try:
+        message = packed(task)
+    except UnicodeEncodeError:
+        raise JobFailed("a file name in this job is not valid Unicode; rename the file") from None
+    try:
+        log_file = log.open("wb")
+    except OSError as error:
+        raise JobFailed(f"the job's log {log} cannot be written: {error.strerror}") from None
+    with log_file:
         try:
-            last = await _converse(child, task, on_event)
-            if isinstance(last, Failed):
-                raise JobFailed(last.message)
-            if last is None:
-                raise EngineDied(_death_sentence(await child.wait(), log))
-            return last
+            child = await _start(log_file)
+        except OSError as error:
+            raise JobFailed(f"no process can be started for the engine: {error.strerror}") from None
+        answered = False
+        try:
+            if on_start:
+                on_start(child.pid)
+            last = await _converse(child, message, on_event)
+            answered = last is not None
+            if not answered:
+                await _exited(child)
         finally:
-            await _end(child)
+            await _end(child, answered)
+            if not answered:
+                _remove_partials(task, child.pid)
+    if isinstance(last, Finished):
+        return last
+    if isinstance(last, Failed):
+        raise JobFailed(last.message)
+    assert child.returncode is not None
+    raise EngineDied(_death_sentence(child.returncode, log))
 
 
 def log_tail(log: Path, lines: int = 200) -> str:
@@ -94,38 +118,65 @@ async def _start(log_file: IO[bytes]) -> asyncio.subprocess.Process:
 
 
 async def _converse(
-    child: asyncio.subprocess.Process, task: Task, on_event: Callable[[Event], None] | None
+    child: asyncio.subprocess.Process, message: bytes, on_event: Callable[[Event], None] | None
 ) -> Finished | Failed | None:
     """Send the task and pass on events until the last one; None where the child stopped talking before it."""
     assert child.stdin is not None and child.stdout is not None
     with contextlib.suppress(ConnectionError):
-        child.stdin.write(packed(task))
+        child.stdin.write(message)
         await child.stdin.drain()
     while True:
         try:
             prefix = await child.stdout.readexactly(LENGTH_BYTES)
             event = unpack_event(await child.stdout.readexactly(body_length(prefix)))
-        except (asyncio.IncompleteReadError, ConnectionError, msgspec.DecodeError):
+        except (asyncio.IncompleteReadError, ConnectionError):
             return None
+        except msgspec.DecodeError as error:
+            raise EngineDied(f"the engine's process sent what is no message of lqtui's: {error}") from None
         if isinstance(event, Finished | Failed):
             return event
         if on_event:
             on_event(event)
 
 
-async def _end(child: asyncio.subprocess.Process) -> None:
-    """Let a finished child go, and end one that is still at work, with everything that it started."""
-    if child.stdin is not None:
-        child.stdin.close()
+async def _end(child: asyncio.subprocess.Process, answered: bool) -> None:
+    """Let a child that has answered go, and end any other, with everything that it started."""
+    assert child.stdin is not None
+    child.stdin.close()  # which also tells the child to stop
     try:
-        await asyncio.wait_for(child.wait(), _GRACE_SECONDS if child.returncode is None else None)
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            if sys.platform == "win32":
-                child.kill()
-            else:
-                os.killpg(child.pid, signal.SIGKILL)
-        await child.wait()
+        if not answered and child.returncode is None:
+            _signal_group(child, signal.SIGTERM)
+        await _exited(child)
+    finally:  # reached at once when the caller is cancelled a second time
+        if not answered or child.returncode is None:
+            _signal_group(child, signal.SIGKILL)
+        if child.returncode is None:
+            await child.wait()
+
+
+async def _exited(child: asyncio.subprocess.Process) -> None:
+    """Wait until a child is gone, but no longer than the grace."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(child.wait(), _GRACE_SECONDS)
+
+
+def _signal_group(child: asyncio.subprocess.Process, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if sys.platform == "win32":
+            child.kill()
+        else:
+            os.killpg(child.pid, number)
+
+
+def _remove_partials(task: Task, writer: int) -> None:
+    """Remove what a dead child may have left half-written: beside the file that it wrote, or in the pool."""
+    match task:
+        case WriteModel():
+            remove_partials(task.out, writer)
+        case Measure():
+            remove_partials(task.pool, writer)
+        case _:
+            pass
 
 
 def _death_sentence(code: int, log: Path) -> str:

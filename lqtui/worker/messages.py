@@ -18,6 +18,7 @@ from lqtui.recipe.types import TensorType
 _LENGTH = struct.Struct(">I")
 LENGTH_BYTES = _LENGTH.size
 """Bytes of the length that comes before each message."""
+_LONGEST = 256 << 20
 
 
 class ReadHeader(msgspec.Struct, frozen=True, tag=True):
@@ -33,11 +34,15 @@ class Fingerprint(msgspec.Struct, frozen=True, tag=True):
 
 
 class RecipeTypes(msgspec.Struct, frozen=True):
-    """A recipe as the engine needs it: the effective type of every tensor, by name, and what to measure."""
+    """A recipe as the engine needs it: the effective type of every tensor, by name, and what to measure.
+
+    `chunks_known` chunks were scored in an earlier job; scoring goes on after them.
+    """
 
     types: dict[str, TensorType]
     perplexity: bool
     speed: bool
+    chunks_known: int = 0
 
 
 class Measure(msgspec.Struct, frozen=True, tag=True):
@@ -105,7 +110,7 @@ class SpeedMeasured(msgspec.Struct, frozen=True, tag=True):
 
 
 class PerplexityMeasured(msgspec.Struct, frozen=True, tag=True):
-    """All chunks of a recipe are scored; `seconds` also counts the quantizing and loading before it."""
+    """All chunks of a recipe are scored; `seconds` also counts the job's quantizing and loading before it."""
 
     recipe: int
     seconds: float
@@ -149,8 +154,11 @@ def packed(message: Task | Event) -> bytes:
 
 
 def body_length(prefix: bytes) -> int:
-    """The length of the message that follows these LENGTH_BYTES bytes."""
-    return int(_LENGTH.unpack(prefix)[0])
+    """The length of the message that follows these LENGTH_BYTES bytes; msgspec.DecodeError if it is none."""
+    length = int(_LENGTH.unpack(prefix)[0])
+    if length > _LONGEST:
+        raise msgspec.DecodeError(f"a message of {length} bytes")
+    return length
 
 
 def unpack_event(body: bytes) -> Event:
