@@ -23,15 +23,22 @@ OnRun = Callable[[int, int], None]
 def prompt_speed(model: Model, n_prompt: int, repetitions: int, threads: int, on_run: OnRun) -> list[float]:
     """Tokens per second of each repetition of a prompt of `n_prompt` tokens (pp)."""
     with context(model, n_prompt, _BATCH, threads) as made:
-        return _timed(made, lambda: _prompt(made, n_prompt), lambda: _prompt(made, n_prompt), n_prompt,
-                      repetitions, on_run)
+        return _timed(
+            made,
+            lambda: _prompt(made, n_prompt),
+            lambda: _prompt(made, n_prompt),
+            n_prompt,
+            repetitions,
+            on_run,
+        )
 
 
 def generation_speed(model: Model, n_gen: int, repetitions: int, threads: int, on_run: OnRun) -> list[float]:
     """Tokens per second of each repetition of generating `n_gen` tokens (tg)."""
     with context(model, n_gen, _BATCH, threads) as made:
-        return _timed(made, lambda: _generate(made, 1), lambda: _generate(made, n_gen), n_gen,
-                      repetitions, on_run)
+        return _timed(
+            made, lambda: _generate(made, 1), lambda: _generate(made, n_gen), n_gen, repetitions, on_run
+        )
 
 
 def _timed(
@@ -74,9 +81,7 @@ def _generate(made: Context, n_gen: int) -> None:
 
 def _random_tokens(made: Context, count: int) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
     vocab = llama_cpp.llama_model_get_vocab(llama_cpp.llama_get_model(made))
-    return np.random.default_rng().integers(
-        llama_cpp.llama_vocab_n_tokens(vocab), size=count, dtype=np.int32
-    )
+    return np.random.default_rng().integers(llama_cpp.llama_vocab_n_tokens(vocab), size=count, dtype=np.int32)
 
 
 def _first_token(made: Context) -> int:

@@ -24,6 +24,10 @@ def read_corpus(path: Path) -> str:
 
     One newline at the very end is dropped, as llama-perplexity does.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise EngineError(
+            f"the corpus {path} is not a file but a pipe or device; save the text to a file first"
+        )
     try:
         raw = path.read_bytes()
     except FileNotFoundError:

@@ -16,14 +16,14 @@ from lqtui.measure.perplexity import token_nll
 _BATCH = 512
 
 
-def chunk_nlls(
-    model: Model, chunks: NDArray[np.int32], threads: int
-) -> Iterator[NDArray[np.float64]]:
+def chunk_nlls(model: Model, chunks: NDArray[np.int32], threads: int) -> Iterator[NDArray[np.float64]]:
     """Yield each chunk's NLLs in turn: n_ctx - 1 - n_ctx // 2 values, for its second half's tokens.
 
     The algorithm is llama-perplexity's: the memory is cleared before each chunk, a chunk's first token is
     replaced by BOS where the vocabulary adds one, and the first half serves as context only.
     """
+    if not len(chunks):
+        return
     n_ctx = chunks.shape[1]
     vocab = llama_cpp.llama_model_get_vocab(model)
     vocab_size = llama_cpp.llama_vocab_n_tokens(vocab)

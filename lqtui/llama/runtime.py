@@ -23,7 +23,7 @@ Context = NewType("Context", int)
 def backend() -> Iterator[None]:
     """Initialise llama.cpp for the life of a job; its log goes to the process's standard error."""
     # The binding installs a Python callback for the log; native threads must not depend on it.
-    llama_cpp.llama_log_set(ctypes.cast(None, llama_cpp.llama_log_callback), None)
+    llama_cpp.llama_log_set(llama_cpp.llama_log_callback(), None)  # a null pointer: the default, stderr
     _allow_many_files()
     llama_cpp.llama_backend_init()
     try:
@@ -55,7 +55,7 @@ def loaded_model(shards: Sequence[Path], gpu_layers: int) -> Iterator[Model]:
 
 @contextlib.contextmanager
 def context(model: Model, n_ctx: int, n_batch: int, threads: int) -> Iterator[Context]:
-    """A context of `n_ctx` tokens that takes `n_batch` of them at once, with llama.cpp's defaults otherwise."""
+    """A context of `n_ctx` tokens that takes `n_batch` of them at once, else with llama.cpp's defaults."""
     params = llama_cpp.llama_context_default_params()
     params.n_ctx = n_ctx
     params.n_batch = n_batch
@@ -66,7 +66,7 @@ def context(model: Model, n_ctx: int, n_batch: int, threads: int) -> Iterator[Co
     made = llama_cpp.llama_init_from_model(model, params)
     if not made:
         raise EngineError(
-            f"llama.cpp cannot make a context of {n_ctx} tokens; the memory may not suffice, see the job's log"
+            f"llama.cpp cannot make a context of {n_ctx} tokens; memory may not suffice: see the job's log"
         )
     try:
         yield Context(made)

@@ -12,12 +12,16 @@ _ROWS_AT_ONCE = 32
 """Rows of logits worked on together: their exponentials stay in the processor's cache."""
 
 
+_LARGEST_EXPONENT = 709.0
+"""exp of this is still a double."""
+
+
 class Perplexity(NamedTuple):
     """exp(mean NLL), its standard error in the same unit, and the number of tokens scored."""
 
     value: float
     se: float
-    count: int
+    tokens: int
 
 
 def token_nll(logits: NDArray[np.float32], tokens: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -28,15 +32,17 @@ def token_nll(logits: NDArray[np.float32], tokens: NDArray[np.int32]) -> NDArray
         tokens: Shape (n,).
 
     Returns:
-        Shape (n,): log of the sum of exponentials less the token's logit, summed in double precision.
+        Shape (n,): log of the sum of exponentials less the token's logit, summed in double precision. Not a
+        number where a model is broken and its logits are infinite or not numbers.
     """
     nll = np.empty(len(tokens), np.float64)
-    for start in range(0, len(tokens), _ROWS_AT_ONCE):
-        rows = logits[start : start + _ROWS_AT_ONCE]
-        highest = rows.max(axis=1)
-        sums = np.exp(rows - highest[:, None]).sum(axis=1, dtype=np.float64)
-        chosen = rows[np.arange(len(rows)), tokens[start : start + _ROWS_AT_ONCE]]
-        nll[start : start + _ROWS_AT_ONCE] = np.log(sums) - (chosen.astype(np.float64) - highest)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        for start in range(0, len(tokens), _ROWS_AT_ONCE):
+            rows = logits[start : start + _ROWS_AT_ONCE]
+            highest = rows.max(axis=1)
+            sums = np.exp(rows - highest[:, None]).sum(axis=1, dtype=np.float64)
+            chosen = rows[np.arange(len(rows)), tokens[start : start + _ROWS_AT_ONCE]]
+            nll[start : start + _ROWS_AT_ONCE] = np.log(sums) - (chosen.astype(np.float64) - highest)
     return nll
 
 
@@ -44,17 +50,20 @@ def perplexity(nll: NDArray[np.float64]) -> Perplexity:
     """PPL ± SE of scored tokens, as llama-perplexity prints it.
 
     SE = PPL · sqrt((mean(nll²) − mean(nll)²) / (n − 1)), over tokens, source: llama.cpp's perplexity.cpp.
+    Both are not a number where any NLL is infinite or not a number, which says that the model is broken.
     """
     flat = nll.reshape(-1)
+    if not np.isfinite(flat).all():
+        return Perplexity(math.nan, math.nan, flat.size)
     mean = float(flat.mean())
     variance = float((flat * flat).mean()) - mean * mean
-    value = math.exp(mean) if mean < 700 else math.inf
+    value = math.exp(mean) if mean < _LARGEST_EXPONENT else math.inf
     se = value * math.sqrt(max(variance, 0.0) / (flat.size - 1)) if flat.size > 1 else math.inf
     return Perplexity(value, se, flat.size)
 
 
 class PairedDifference(NamedTuple):
-    """Mean difference of NLL per token between two recipes on the same tokens, and its standard error, in nats."""
+    """Mean difference of NLL per token of two recipes on the same tokens, and its standard error, in nats."""
 
     mean: float
     se: float
@@ -63,8 +72,11 @@ class PairedDifference(NamedTuple):
 def paired_difference(nll: NDArray[np.float64], reference: NDArray[np.float64]) -> PairedDifference:
     """The mean and standard error of `nll − reference`, token by token; both of the same shape.
 
-    ln(PPL / PPL_reference) is the mean; the pairing cancels how hard the text is.
+    ln(PPL / PPL_reference) is the mean; the pairing cancels how hard the text is. Both are not a number where
+    either recipe's NLL is infinite or not a number somewhere.
     """
+    if not (np.isfinite(nll).all() and np.isfinite(reference).all()):
+        return PairedDifference(math.nan, math.nan)
     difference = (nll - reference).reshape(-1)
     se = float(difference.std(ddof=1)) / math.sqrt(difference.size) if difference.size > 1 else math.inf
     return PairedDifference(float(difference.mean()), se)

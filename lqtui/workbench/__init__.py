@@ -1,4 +1,4 @@
-"""One open model on the bench: its recipe and history, the jobs, the results. The app and the command line drive it."""
+"""One open model: its recipe and history, the jobs, the results. The app and the command line drive it."""
 
 from lqtui.workbench.values import (
     Change,

@@ -8,6 +8,7 @@ from pydoc_data import topics
 
 from lqtui.store.files import atomic_write
 from lqtui.store.paths import Paths, make_directory
+from lqtui.workbench.values import WorkbenchError
 
 
 def corpus_file(corpus: Path | None, paths: Paths) -> Path:
@@ -25,6 +26,13 @@ def corpus_file(corpus: Path | None, paths: Paths) -> Path:
 
 
 def corpus_digest(path: Path) -> str:
-    """SHA-256 of a corpus file; OSError where it cannot be read."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a corpus file; WorkbenchError where it cannot be read."""
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise WorkbenchError(
+                f"the corpus {path} is not a file but a pipe or device; save the text to a file first"
+            )
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WorkbenchError(f"the corpus {path} cannot be read: {error.strerror}") from None

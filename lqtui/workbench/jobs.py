@@ -1,8 +1,10 @@
-"""The queue of background jobs: one at a time, each with progress, an estimate, a log, and a way to stop it."""
+"""The queue of background jobs: one at a time, each with progress, an estimate, a log, and a stop."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -14,9 +16,11 @@ from lqtui.store.errors import StoreError
 from lqtui.store.paths import make_directory
 from lqtui.workbench.values import Job, JobState, WorkbenchError
 from lqtui.worker.client import EngineDied, JobFailed
-from lqtui.worker.messages import Progress
+from lqtui.worker.messages import Event, Progress
 
 _LOGS_KEPT = 100
+_TELL_SECONDS = 0.05
+"""Progress is told of at most this often; a job's change of state at once."""
 
 
 class RunningJob:
@@ -47,6 +51,11 @@ class RunningJob:
             eta=eta,
         )
 
+    def progress_of(self, event: Event) -> None:
+        """Show an event where it tells of progress."""
+        if isinstance(event, Progress):
+            self.progress(event)
+
     def started(self, pid: int) -> None:
         """Note the process that does the work."""
         self._queue.update(self._id, pid=pid)
@@ -66,6 +75,8 @@ class JobQueue:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._began: dict[int, float] = {}
         self._turn = asyncio.Lock()
+        self._tell_later: asyncio.TimerHandle | None = None
+        self._told = 0.0
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -77,22 +88,25 @@ class JobQueue:
         return self._aged(self._jobs[job_id])
 
     def add(self, kind: str, title: str, work: Work, *, at_once: bool = False) -> Job:
-        """Queue a job; with `at_once` it does not wait for its turn. Raises StoreError without a place for logs."""
+        """Queue a job; with `at_once` it does not wait for its turn.
+
+        Raises StoreError where there is no place for its log.
+        """
         job_id = len(self._jobs) + 1
-        make_directory(self._logs)
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        job = Job(job_id, kind, title, self._logs / f"{stamp}-{job_id:03}-{kind}.log")
+        job = Job(job_id, kind, title, new_log(self._logs, f"{job_id:03}-{kind}"))
         self._jobs[job_id] = job
-        self._drop_old_logs()
         self._tasks[job_id] = asyncio.create_task(self._run(job, work, at_once), name=title)
-        self._changed()
+        self._tell()
         return job
 
     def cancel(self, job_id: int) -> None:
         """Stop a job, queued or running; nothing happens to one that has ended."""
-        task = self._tasks.get(job_id)
-        if task is not None and self._jobs[job_id].active:
-            task.cancel()
+        job = self._jobs.get(job_id)
+        if job is None or not job.active:
+            return
+        self._tasks[job_id].cancel()
+        if job.state is JobState.QUEUED:  # its task may not have begun, and then never will
+            self._end(job_id, JobState.CANCELLED, "cancelled")
 
     async def wait(self, job_id: int) -> Job:
         """Wait until a job has ended."""
@@ -104,10 +118,23 @@ class JobQueue:
         for job_id in self._tasks:
             self.cancel(job_id)
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._tell()
 
     def update(self, job_id: int, **changes: object) -> None:
-        """Replace fields of a job's snapshot."""
+        """Replace fields of a job's snapshot; a new state is told of at once, all else with the next beat."""
         self._jobs[job_id] = replace(self._jobs[job_id], **changes)  # type: ignore[arg-type]
+        since = time.monotonic() - self._told
+        if "state" in changes or since >= _TELL_SECONDS:
+            self._tell()
+        elif self._tell_later is None:
+            loop = asyncio.get_running_loop()
+            self._tell_later = loop.call_later(_TELL_SECONDS - since, self._tell)
+
+    def _tell(self) -> None:
+        if self._tell_later is not None:
+            self._tell_later.cancel()
+            self._tell_later = None
+        self._told = time.monotonic()
         self._changed()
 
     async def _run(self, job: Job, work: Work, at_once: bool) -> None:
@@ -124,7 +151,7 @@ class JobQueue:
         except (JobFailed, WorkbenchError, StoreError, RecipeError) as error:
             self._end(job.id, JobState.FAILED, str(error))
         except Exception as error:  # a defect of ours must fail this job alone, and say where it is
-            with job.log.open("a", encoding="utf-8") as log:
+            with contextlib.suppress(OSError), job.log.open("a", encoding="utf-8") as log:
                 traceback.print_exc(file=log)
             self._end(
                 job.id,
@@ -140,15 +167,24 @@ class JobQueue:
         self._end(job.id, JobState.DONE, message)
 
     def _end(self, job_id: int, state: JobState, message: str, *, crashed: bool = False) -> None:
+        if not self._jobs[job_id].active:
+            return
         elapsed = self.job(job_id).elapsed
         self._began.pop(job_id, None)
-        self.update(job_id, state=state, message=message, crashed=crashed, elapsed=elapsed, eta=None, pid=None)
+        self.update(
+            job_id, state=state, message=message, crashed=crashed, elapsed=elapsed, eta=None, pid=None
+        )
 
     def _aged(self, job: Job) -> Job:
         began = self._began.get(job.id)
         return job if began is None else replace(job, elapsed=time.monotonic() - began)
 
-    def _drop_old_logs(self) -> None:
-        logs = sorted(self._logs.glob("*.log"))
-        for log in logs[: max(0, len(logs) - _LOGS_KEPT)]:
+
+def new_log(logs: Path, what: str) -> Path:
+    """A name for a log that no other job or process uses; the oldest logs go. Raises StoreError."""
+    make_directory(logs)
+    with contextlib.suppress(OSError):
+        old = sorted(logs.glob("*.log"), key=lambda log: log.stat().st_mtime)
+        for log in old[: max(0, len(old) - _LOGS_KEPT)]:
             log.unlink(missing_ok=True)
+    return logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{what}.log"

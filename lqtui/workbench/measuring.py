@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from lqtui.measure.perplexity import paired_difference, perplexity
+from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.recipe import Plan, base_recipe, resolve
 from lqtui.recipe.recipe_file import format_recipe, parse_recipe
-from lqtui.recipe.errors import RecipeError
+from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths
 from lqtui.store.results import (
     Measurement,
@@ -40,6 +43,18 @@ from lqtui.worker.messages import (
 _STAGES = ("waiting", "quantizing", "loading", "perplexity", "prompt speed", "generation speed")
 
 
+class Known(NamedTuple):
+    """What the store knows of a plan: chunks scored, seconds they took, and whether anything is missing."""
+
+    chunks: int
+    seconds: float
+    perplexity: bool
+    speed: bool
+
+
+_NOTHING = Known(0, 0.0, False, False)
+
+
 @dataclass
 class ResultBook:
     """What is known of one model under one set of settings; the store behind it outlives the session."""
@@ -50,6 +65,8 @@ class ResultBook:
     corpus_digest: str
     rows: dict[str, Result] = field(default_factory=dict)
     _nll: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    _chunks_there_are: int | None = None
+    """How many chunks the corpus fills, once that is known to be fewer than the settings ask for."""
 
     def __post_init__(self) -> None:
         """Know the base model's own digest, against which every row is compared."""
@@ -73,39 +90,50 @@ class ResultBook:
             if plan.digest == named.tensors_digest:
                 self.recall(plan)
 
-    def recall(self, plan: Plan) -> tuple[bool, bool]:
-        """Take what the store knows of a plan into the rows; tell whether perplexity and speed are there."""
-        measured = self.store.get_measurement(self._key(plan))
-        speeds = [self.store.get_throughput(key) for key in self._speed_keys(plan)]
+    def recall(self, plan: Plan) -> Known:
+        """Take what the store knows of a plan into the rows, and tell what that is."""
+        wanted = self._chunks_there_are or self.settings.chunks
+        measured = next(
+            (m for k in range(wanted, 0, -1) if (m := self.store.get_measurement(self._key(plan, k)))), None
+        )
+        chunks = measured.key.chunks if measured else 0
         if measured is not None:
-            self._note_nll(plan, measured.token_nll, seconds=measured.seconds, partial=False)
+            self._note_nll(plan, measured.token_nll, seconds=measured.seconds, partial=chunks < wanted)
+        speeds = [self.store.get_throughput(key) for key in self._speed_keys(plan)]
         for speed in speeds:
             if speed is not None:
                 self._note_speed(plan, speed)
-        return measured is not None, all(speed is not None for speed in speeds)
+        seconds = measured.seconds if measured else 0.0
+        return Known(chunks, seconds, chunks == wanted, all(speed is not None for speed in speeds))
 
-    def begin(self, plan: Plan) -> None:
-        """Forget what this session holds of a plan's perplexity, which is to be measured anew."""
-        self._nll.pop(plan.digest, None)
-
-    def add_chunk(self, plan: Plan, nll: NDArray[np.float64]) -> None:
-        """One more chunk of a plan is scored; the row shows the chunks so far."""
+    def add_chunk(self, plan: Plan, number: int, nll: NDArray[np.float64]) -> None:
+        """A chunk of a plan is scored, after those with lower numbers; the row shows the chunks so far."""
         known = self._nll.get(plan.digest)
-        rows = nll[None] if known is None else np.concatenate((known, nll[None]))
+        rows = nll[None] if known is None or not number else np.concatenate((known[:number], nll[None]))
         self._note_nll(plan, rows, seconds=None, partial=True)
 
     def keep_perplexity(self, plan: Plan, seconds: float) -> None:
         """All chunks of a plan are scored: store them."""
+        chunks = len(self._nll[plan.digest])
+        if chunks < self.settings.chunks:
+            self._chunks_there_are = chunks
+        self._keep_chunks(plan, seconds)
+        self._note_nll(plan, self._nll[plan.digest], seconds=seconds, partial=False)
+
+    def keep_partial(self, plan: Plan, seconds: float) -> None:
+        """A measurement has stopped: store the chunks that are scored by then, for it to go on after them."""
+        row = self.rows.get(plan.digest)
+        if row is not None and row.partial:
+            self._keep_chunks(plan, seconds)
+            self.recall(plan)  # what was measured anew and not to the end has not replaced what was known
+
+    def _keep_chunks(self, plan: Plan, seconds: float) -> None:
         rows = self._nll[plan.digest]
-        value = perplexity(rows)
-        key = msgspec.structs.replace(self._key(plan), chunks=len(rows))
+        key, value = self._key(plan, len(rows)), perplexity(rows)
         self.store.put_measurement(
-            Measurement(
-                key, value.value, value.se, rows, seconds, plan.file_bytes, plan.bits_per_weight
-            )
+            Measurement(key, value.value, value.se, rows, seconds, plan.file_bytes, plan.bits_per_weight)
         )
         self._keep_name(plan)
-        self._note_nll(plan, rows, seconds=seconds, partial=False)
 
     def keep_speed(self, plan: Plan, event: SpeedMeasured) -> None:
         """A speed of a plan is measured: store it."""
@@ -135,8 +163,9 @@ class ResultBook:
 
     def _note_speed(self, plan: Plan, throughput: Throughput) -> None:
         speed = Speed(throughput.mean, throughput.sd, len(throughput.samples))
-        which = {"prompt": speed} if throughput.key.n_prompt else {"generation": speed}
-        self.rows[plan.digest] = replace(self._row(plan), **which)
+        row = self._row(plan)
+        is_prompt = throughput.key.n_prompt > 0
+        self.rows[plan.digest] = replace(row, prompt=speed) if is_prompt else replace(row, generation=speed)
 
     def _row(self, plan: Plan) -> Result:
         row = self.rows.get(plan.digest)
@@ -160,13 +189,13 @@ class ResultBook:
             delta_percent_se=100 * ratio * difference.se,
         )
 
-    def _key(self, plan: Plan) -> MeasurementKey:
+    def _key(self, plan: Plan, chunks: int) -> MeasurementKey:
         return MeasurementKey(
             self.model_digest,
             plan.digest,
             self.corpus_digest,
             self.settings.n_ctx,
-            self.settings.chunks,
+            chunks,
             self.model.engine,
         )
 
@@ -205,21 +234,22 @@ async def measure_plans(
 ) -> None:
     """Measure what the store does not know of some plans (with `fresh`: all of it), in one child process.
 
-    `changed` is called whenever the book has new rows. Raises JobFailed; what was measured by then is kept.
+    A measurement that was stopped goes on where it was. `changed` is called whenever the book has new rows.
+    Raises JobFailed; what was measured by then is kept.
     """
-    recipes, missing = [], []
-    for plan in plans:
-        known, known_speed = (False, False) if fresh else book.recall(plan)
+    recipes, missing, seconds = [], [], []
+    for plan in {plan.digest: plan for plan in plans}.values():
+        known = _NOTHING if fresh else book.recall(plan)
         wanted = RecipeTypes(
             {planned.name: planned.effective for planned in plan.tensors},
-            perplexity=not known,
-            speed=speed and not known_speed,
+            perplexity=not known.perplexity,
+            speed=speed and not known.speed,
+            chunks_known=known.chunks,
         )
         if wanted.perplexity or wanted.speed:
             recipes.append(wanted)
             missing.append(plan)
-        if wanted.perplexity:
-            book.begin(plan)
+            seconds.append(known.seconds)
     changed()
     if not missing:
         return
@@ -239,22 +269,50 @@ async def measure_plans(
         threads=settings.threads_used,
         gpu_layers=settings.gpu_layers,
     )
+    hearing = _Hearing(missing, seconds, book, running, changed)
+    try:
+        await run_task(task, running.log, hearing.hear, running.started)
+    except BaseException:
+        with contextlib.suppress(StoreError):  # the reason why it stopped is what people need to know
+            hearing.keep_partial()
+        raise
 
-    def hear(event: Event) -> None:
+
+@dataclass
+class _Hearing:
+    """Puts what a child tells of some plans into the book, and keeps what it has told if it stops."""
+
+    plans: Sequence[Plan]
+    seconds: Sequence[float]
+    """What earlier jobs have spent on each plan."""
+    book: ResultBook
+    running: RunningJob
+    changed: Callable[[], None]
+    _index: int = -1
+    _began: float = 0.0
+
+    def hear(self, event: Event) -> None:
         match event:
             case Progress():
+                if event.recipe != self._index:
+                    self._index, self._began = event.recipe, time.monotonic()
                 stage = event.recipe * len(_STAGES) + _STAGES.index(event.stage)
-                running.progress(event, stage, len(_STAGES) * len(missing))
+                self.running.progress(event, stage, len(_STAGES) * len(self.plans))
+                return
             case ChunkScored():
-                book.add_chunk(missing[event.recipe], np.frombuffer(event.nll, np.float64))
-                changed()
+                nll = np.frombuffer(event.nll, np.float64)
+                self.book.add_chunk(self.plans[event.recipe], event.chunk, nll)
             case SpeedMeasured():
-                book.keep_speed(missing[event.recipe], event)
-                changed()
+                self.book.keep_speed(self.plans[event.recipe], event)
             case PerplexityMeasured():
-                book.keep_perplexity(missing[event.recipe], event.seconds)
-                changed()
+                seconds = self.seconds[event.recipe] + event.seconds
+                self.book.keep_perplexity(self.plans[event.recipe], seconds)
             case _:
-                pass
+                return
+        self.changed()
 
-    await run_task(task, running.log, hear, running.started)
+    def keep_partial(self) -> None:
+        if self._index >= 0:
+            seconds = self.seconds[self._index] + time.monotonic() - self._began
+            self.book.keep_partial(self.plans[self._index], seconds)
+            self.changed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
@@ -133,7 +134,8 @@ class Result:
     """What was measured of one recipe on the current corpus; None where it was not.
 
     `digest` is the Plan's. `delta_percent` is the perplexity's change against the base model in percent,
-    paired token by token, with its standard error. `partial` says that chunks are still to come.
+    paired token by token, with its standard error. `partial` says that chunks are still to come. Numbers of a
+    broken model are not numbers (NaN).
     """
 
     name: str
@@ -150,3 +152,8 @@ class Result:
     prompt: Speed | None = None
     generation: Speed | None = None
     partial: bool = False
+
+    @property
+    def broken(self) -> bool:
+        """Whether the recipe breaks the model: it gives no probabilities, and its perplexity is no number."""
+        return self.perplexity is not None and not math.isfinite(self.perplexity)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +14,18 @@ from lqtui.recipe.recipe import Plan, Recipe, base_recipe, resolve, with_type
 from lqtui.recipe.recipe_file import format_recipe, parse_recipe
 from lqtui.recipe.types import TensorType
 from lqtui.store.errors import StoreError
-from lqtui.store.files import atomic_write
-from lqtui.store.paths import Paths, make_directory
+from lqtui.store.paths import Paths
 from lqtui.store.results import FileIdentity, ResultStore
 from lqtui.workbench.corpora import corpus_digest, corpus_file
 from lqtui.workbench.history import RecipeHistory
-from lqtui.workbench.jobs import JobQueue, RunningJob
+from lqtui.workbench.jobs import JobQueue, RunningJob, Work
 from lqtui.workbench.measuring import ResultBook, measure_plans
+from lqtui.workbench.model_file import model_identity, protect_model, read_header
+from lqtui.workbench.text_files import read_text, write_text
 from lqtui.workbench.values import Change, Job, OpenModel, Result, Settings, WorkbenchError
-from lqtui.worker.client import JobFailed, log_tail, run_task
-from lqtui.worker.messages import Event, Fingerprint, Progress, ReadHeader, WriteModel
-
-_MAX_RECIPE_BYTES = 1 << 20
+from lqtui.workbench.wording import measured_lines, outcome
+from lqtui.worker.client import log_tail, run_task
+from lqtui.worker.messages import Fingerprint, Progress, WriteModel
 
 Listener = Callable[[Change], None]
 
@@ -48,7 +48,8 @@ class Workbench:
         self._queue = JobQueue(paths.logs, lambda: self._tell(Change.JOBS))
         self._history: RecipeHistory | None = None
         self._book: ResultBook | None = None
-        self._fingerprint: asyncio.Future[str] | None = None
+        self._identity: FileIdentity | None = None
+        self._fingerprinting: Job | None = None
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Have `listener` told of every change, in the event loop's thread; returns how to end that."""
@@ -64,28 +65,26 @@ class Workbench:
         the model can be planned, written and exported, but not measured.
         """
         path = path.expanduser().absolute()
-        make_directory(self.paths.logs)
-        try:
-            header = await run_task(ReadHeader(path), self.paths.logs / "header.log")
-        except JobFailed as error:
-            raise WorkbenchError(str(error)) from None
-        shape = header.shape
-        assert shape is not None
+        shape, engine = await read_header(path, self.paths)
         if shape.quantized_types and not requantize:
             held = ", ".join(shape.quantized_types)
             raise WorkbenchError(
-                f"{path} is already quantized ({held}), so its quality is not the model's own; open the F16, BF16 "
-                f"or F32 original, or go on from this one with --requantize"
+                f"{path} is already quantized ({held}), so its quality is not the model's own; open the F16, "
+                f"BF16 or F32 original, or go on from this one with --requantize"
             )
-        plan = resolve(shape, base_recipe(shape))
+        identity = model_identity(path)
+        try:
+            history = RecipeHistory(resolve(shape, base_recipe(shape)))
+            digest = self._store.get_model_digest(identity)
+        except (RecipeError, StoreError) as error:
+            raise WorkbenchError(str(error)) from None
         for job in self._queue.jobs:
             self._queue.cancel(job.id)
-        self.model = OpenModel(path, shape, header.build)
-        self._history = RecipeHistory(plan)
-        self._book = None
-        self._fingerprint = None
-        if fingerprint:
-            self._start_fingerprint()
+        self.model = OpenModel(path, shape, engine, digest)
+        self._history, self._identity, self._fingerprinting = history, identity, None
+        if fingerprint and digest is None:
+            self._fingerprint()
+        self._reopen_book()
         self._tell(Change.MODEL)
         self._tell(Change.RECIPE)
         self._tell(Change.RESULTS)
@@ -120,6 +119,9 @@ class Workbench:
     def assign(self, tensors: Iterable[str], tensor_type: TensorType, label: str) -> None:
         """Give some tensors a type, as one undoable edit; those that are never quantized are left alone."""
         plan = self._current_plan()
+        tensors = [name for name in tensors if name in plan.by_name and plan.by_name[name].quantizable]
+        if all(plan.by_name[name].requested is tensor_type for name in tensors):
+            return
         name = plan.recipe.name if self.modified else "custom"
         self._edit(with_type(plan, tensors, tensor_type, name), label)
 
@@ -148,23 +150,15 @@ class Workbench:
 
     def read_recipe(self, path: Path) -> Recipe:
         """The recipe in a recipe file, for the open model."""
-        shape = self._open_model().shape
         try:
-            raw = path.expanduser().read_bytes()
-            if len(raw) > _MAX_RECIPE_BYTES:
-                raise WorkbenchError(f"{path} is too large for a recipe ({len(raw):,} bytes)")
-            return parse_recipe(raw.decode("utf-8"), shape, str(path))
-        except OSError as error:
-            raise WorkbenchError(f"{path} cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise WorkbenchError(f"{path} is not a TOML recipe: it is not UTF-8 text") from None
+            return parse_recipe(read_text(path), self._open_model().shape, str(path))
         except RecipeError as error:
             raise WorkbenchError(str(error)) from None
 
     def save_recipe(self, path: Path) -> None:
         """Write the current recipe to a recipe file, in place of what was there."""
         plan = self._current_plan()
-        _write_text(path, format_recipe(plan.recipe, plan.shape))
+        self._write(path, format_recipe(plan.recipe, plan.shape))
         self._open_history().mark_saved()
         self._tell(Change.RECIPE)
 
@@ -186,10 +180,10 @@ class Workbench:
 
     def configure(self, settings: Settings) -> None:
         """Measure under other settings from now on."""
+        if settings.corpus != self.settings.corpus:
+            corpus_digest(corpus_file(settings.corpus, self.paths))
         self.settings = settings
-        self._book = None
-        if self.model and self.model.digest:
-            self._open_book()
+        self._reopen_book()
         self._tell(Change.RESULTS)
 
     def measure(self) -> Job:
@@ -211,11 +205,7 @@ class Workbench:
         """Measure some plans in one job; with `fresh`, even what the store knows already."""
         self._open_model()
         for plan in plans:
-            if plan.missing_imatrix:
-                first = plan.missing_imatrix[0]
-                raise WorkbenchError(
-                    f"{first.effective} needs an importance matrix for {first.name}; choose another type"
-                )
+            _refuse_without_imatrix(plan)
 
         async def work(running: RunningJob) -> str:
             book, corpus = await self._ready_book(running)
@@ -229,7 +219,11 @@ class Workbench:
                 fresh=fresh,
                 speed=speed,
             )
-            return _outcome(book.rows.get(plans[-1].digest))
+            if self._book is not None and self._book is not book:  # the settings changed meanwhile
+                for plan in plans:
+                    self._book.recall(plan)
+                self._tell(Change.RESULTS)
+            return outcome(book.rows.get(plans[-1].digest))
 
         return self._add_job("measure", title, work)
 
@@ -241,15 +235,13 @@ class Workbench:
         """Write a plan's GGUF file in the background."""
         model = self._open_model()
         out = out.expanduser().absolute()
-        if out == model.path:
-            raise WorkbenchError(f"{out} is the base model itself; choose another name")
-        if plan.missing_imatrix:
-            first = plan.missing_imatrix[0]
-            raise WorkbenchError(
-                f"{first.effective} needs an importance matrix for {first.name}; choose another type"
-            )
+        protect_model(model.path, out)
+        if out.is_dir():
+            raise WorkbenchError(f"{out} is a folder; give the name of a file")
+        _refuse_without_imatrix(plan)
 
         async def work(running: RunningJob) -> str:
+            self._refuse_changed_model()
             task = WriteModel(
                 model.path,
                 {planned.name: planned.effective for planned in plan.tensors},
@@ -259,7 +251,7 @@ class Workbench:
                 self.model.digest or "" if self.model else "",
                 self.settings.threads_used,
             )
-            done = await run_task(task, running.log, _progress_only(running), running.started)
+            done = await run_task(task, running.log, running.progress_of, running.started)
             return f"wrote {out} ({done.bytes:,} bytes)"
 
         return self._add_job("quantize", f"write {out.name}", work)
@@ -285,11 +277,15 @@ class Workbench:
     def script_for(self, plan: Plan) -> str:
         """The export script of a plan, with what was measured of it in its header."""
         model = self._open_model()
-        return export_script(plan, model.path.name, _measured_lines(self.result(plan), self.settings))
+        return export_script(plan, model.path.name, measured_lines(self.result(plan), self.settings))
 
     def save_script(self, path: Path) -> None:
         """Write the export script, executable, in place of what was there."""
-        write_script(path, self.script())
+        self.write_script(path, self.script())
+
+    def write_script(self, path: Path, script: str) -> None:
+        """Write a script, executable, in place of what was there."""
+        self._write(path, script, executable=True)
 
     # Inside
 
@@ -307,6 +303,10 @@ class Workbench:
         assert self._history is not None
         return self._history
 
+    def _write(self, path: Path, text: str, *, executable: bool = False) -> None:
+        protect_model(self._open_model().path, path.expanduser().absolute())
+        write_text(path, text, executable=executable)
+
     def _current_plan(self) -> Plan:
         return self._open_history().plan
 
@@ -323,117 +323,74 @@ class Workbench:
             self._tell(Change.RECIPE)
         return label
 
-    def _add_job(self, kind: str, title: str, work: Callable[[RunningJob], object], **options: bool) -> Job:
+    def _add_job(self, kind: str, title: str, work: Work, *, at_once: bool = False) -> Job:
         try:
-            return self._queue.add(kind, title, work, **options)  # type: ignore[arg-type]
+            return self._queue.add(kind, title, work, at_once=at_once)
         except StoreError as error:
             raise WorkbenchError(str(error)) from None
 
-    def _start_fingerprint(self) -> None:
-        """Learn the model's SHA-256: from the store where the file is unchanged, else in the background."""
+    def _refuse_changed_model(self) -> None:
         model = self._open_model()
-        self._fingerprint = asyncio.get_running_loop().create_future()
-        identity = FileIdentity.of(model.path)
-        known = self._store.get_model_digest(identity)
-        if known is not None:
-            self._fingerprinted(model, known)
-            return
+        if model_identity(model.path) != self._identity:
+            raise WorkbenchError(f"{model.path} has changed since it was opened; open it again")
+
+    def _fingerprint(self) -> Job:
+        """The job that learns the open model's SHA-256; the store keeps it while the file is unchanged."""
+        if self._fingerprinting and self._queue.job(self._fingerprinting.id).active:
+            return self._fingerprinting
+        model, identity = self._open_model(), self._identity
+        assert identity is not None
 
         async def work(running: RunningJob) -> str:
-            future = self._fingerprint
-            try:
-                done = await run_task(
-                    Fingerprint(model.path), running.log, _progress_only(running), running.started
-                )
-                assert done.digest is not None
-                self._store.put_model_digest(identity, done.digest)
-                self._fingerprinted(model, done.digest)
-                return f"SHA-256 {done.digest[:12]}…"
-            finally:
-                if future is not None and not future.done():
-                    future.cancel()
+            task = Fingerprint(model.path)
+            digest = (await run_task(task, running.log, running.progress_of, running.started)).digest
+            assert digest is not None
+            if self.model is not model:
+                raise WorkbenchError("another model was opened meanwhile")
+            self._refuse_changed_model()
+            self._store.put_model_digest(identity, digest)
+            self.model = replace(model, digest=digest)
+            self._reopen_book()
+            self._tell(Change.MODEL)
+            self._tell(Change.RESULTS)
+            return f"SHA-256 {digest[:12]}…"
 
-        self._add_job("fingerprint", f"fingerprint {model.path.name}", work, at_once=True)
+        title = f"fingerprint {model.path.name}"
+        self._fingerprinting = self._add_job("fingerprint", title, work, at_once=True)
+        return self._fingerprinting
 
-    def _fingerprinted(self, model: OpenModel, digest: str) -> None:
-        if self.model is not model or self._fingerprint is None:
-            return
-        self.model = replace(model, digest=digest)
-        self._fingerprint.set_result(digest)
-        self._open_book()
-        self._tell(Change.MODEL)
-        self._tell(Change.RESULTS)
+    def _reopen_book(self) -> None:
+        """Show what the store knows under the model and settings of now; a job says what is in the way."""
+        self._book = None
+        if self.model and self.model.digest:
+            with contextlib.suppress(WorkbenchError, StoreError):
+                self._current_book()
 
-    def _open_book(self) -> ResultBook:
-        """The book for the current model and settings; WorkbenchError where the corpus cannot be read."""
-        if self._book is None:
-            try:
-                digest = corpus_digest(corpus_file(self.settings.corpus, self.paths))
-            except OSError as error:
-                raise WorkbenchError(f"the corpus {error.filename} cannot be read: {error.strerror}") from None
-            self._book = ResultBook(self._store, self._open_model(), self.settings, digest)
-            self._book.load()
-        return self._book
+    def _current_book(self) -> tuple[ResultBook, Path]:
+        """The book for the model, settings and corpus as they are now, and the corpus."""
+        corpus = corpus_file(self.settings.corpus, self.paths)
+        digest = corpus_digest(corpus)
+        if self._book is None or self._book.corpus_digest != digest:
+            book = ResultBook(self._store, self._open_model(), self.settings, digest)
+            book.load()
+            self._book = book
+        return self._book, corpus
 
     async def _ready_book(self, running: RunningJob) -> tuple[ResultBook, Path]:
-        if self._fingerprint is None:
-            raise WorkbenchError("the model was opened without its fingerprint; open it again to measure")
-        if not self._fingerprint.done():
+        self._refuse_changed_model()
+        if self._open_model().digest is None:
             running.progress(Progress("waiting", 0, 1, "the model's fingerprint"))
-        try:
-            await asyncio.shield(self._fingerprint)
-        except asyncio.CancelledError:
-            if self._fingerprint.cancelled():
-                raise WorkbenchError("the model could not be fingerprinted; open it again") from None
-            raise
-        return self._open_book(), corpus_file(self.settings.corpus, self.paths)
+            job = await self._queue.wait(self._fingerprint().id)
+            if self._open_model().digest is None:
+                raise WorkbenchError(
+                    f"the model has no fingerprint, which results are kept by: {job.message}"
+                )
+        return self._current_book()
 
 
-def write_script(path: Path, script: str) -> None:
-    """Write a script to a file and make it executable; WorkbenchError where that fails."""
-    _write_text(path, script, executable=True)
-
-
-def _write_text(path: Path, text: str, *, executable: bool = False) -> None:
-    path = path.expanduser().absolute()
-    try:
-        with atomic_write(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-            if executable:
-                mode = temporary.stat().st_mode
-                temporary.chmod(mode | (mode & 0o444) >> 2)
-    except StoreError as error:
-        raise WorkbenchError(str(error)) from None
-    except OSError as error:
-        raise WorkbenchError(f"{path} cannot be written: {error.strerror}") from None
-
-
-def _progress_only(running: RunningJob) -> Callable[[Event], None]:
-    def hear(event: Event) -> None:
-        if isinstance(event, Progress):
-            running.progress(event)
-
-    return hear
-
-
-def _outcome(result: Result | None) -> str:
-    if result is None or result.perplexity is None:
-        return "measured"
-    parts = [f"PPL {result.perplexity:.4f} ± {result.perplexity_se:.4f}"]
-    if result.prompt and result.generation:
-        parts.append(f"pp {result.prompt.mean:.1f} t/s, tg {result.generation.mean:.1f} t/s")
-    return ", ".join(parts)
-
-
-def _measured_lines(result: Result | None, settings: Settings) -> list[str]:
-    """What a script's header says was measured; nothing where nothing was."""
-    if result is None or result.perplexity is None or result.partial:
-        return []
-    lines = [
-        f"PPL {result.perplexity:.4f} +/- {result.perplexity_se:.5f} on {settings.corpus_name}, "
-        f"{result.chunks} chunks of {settings.n_ctx}"
-    ]
-    for speed, test in ((result.prompt, f"pp{settings.n_prompt}"), (result.generation, f"tg{settings.n_gen}")):
-        if speed:
-            lines.append(f"{test} {speed.mean:.2f} +/- {speed.sd:.2f} t/s, {settings.threads_used} threads")
-    return lines
+def _refuse_without_imatrix(plan: Plan) -> None:
+    if plan.missing_imatrix:
+        first = plan.missing_imatrix[0]
+        raise WorkbenchError(
+            f"{first.effective} needs an importance matrix for {first.name}; choose another type"
+        )
