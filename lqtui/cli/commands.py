@@ -14,11 +14,9 @@ _OPEN = "open"
 class _ModelFirst(TyperGroup):
     """`lqtui MODEL` opens the app: what is neither a command nor a group option belongs to `open`."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         first = args[0] if args else ""
-        if first not in ("--help", "--install-completion", "--show-completion") and not (
-            first in self.commands and first != _OPEN
-        ):
+        if first not in ("-h", "--help") and not (first in self.commands and first != _OPEN):
             args = [_OPEN, *args]
         return super().parse_args(ctx, args)
 
@@ -50,9 +48,9 @@ Corpus = Annotated[
     Path | None,
     typer.Option(metavar="TEXT", help="Evaluation text; default: the help topics that come with Python."),
 ]
-Chunks = Annotated[int, typer.Option(min=1, help="Chunks of the text to score.")]
-Ctx = Annotated[int, typer.Option(min=8, help="Tokens in a chunk.")]
-GpuLayers = Annotated[int, typer.Option(min=-1, help="Layers to offload to a GPU; -1 is all.")]
+Chunks = Annotated[int, typer.Option(min=1, max=1_000_000, help="Chunks of the text to score.")]
+Ctx = Annotated[int, typer.Option(min=8, max=1 << 24, help="Tokens in a chunk.")]
+GpuLayers = Annotated[int, typer.Option(min=-1, max=100_000, help="Layers to offload to a GPU; -1 is all.")]
 
 
 @app.command(_OPEN, hidden=True)
@@ -112,7 +110,7 @@ def measure(
     threads: Threads = 0,
     gpu_layers: GpuLayers = -1,
     tps: Annotated[bool, typer.Option("--tps", help="Measure tokens per second too (pp512, tg128).")] = False,
-    repetitions: Annotated[int, typer.Option(min=1, help="Runs of each speed test.")] = 5,
+    repetitions: Annotated[int, typer.Option(min=1, max=10_000, help="Runs of each speed test.")] = 5,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what is known already.")] = False,
     requantize: Requantize = False,
     json: Json = False,
@@ -169,7 +167,8 @@ def cache(
         str | None, typer.Option(metavar="SIZE", help="Prune the oldest until this much is left (2GiB).")
     ] = None,
     older_than: Annotated[
-        int | None, typer.Option(metavar="DAYS", min=0, help="Prune what was not used for so long.")
+        int | None,
+        typer.Option(metavar="DAYS", min=0, max=36_500, help="Prune what was not used for so long."),
     ] = None,
     model: Annotated[
         str | None, typer.Option(metavar="NAME", help="Prune this model's tensors: name or digest.")

@@ -79,7 +79,7 @@ def print_examination(found: dict[str, Any]) -> None:
                 add(f"{name} {key}" if name != "packages" else key, inner)
         elif isinstance(value, list):
             add(name, ", ".join(str(item) for item in value) or "none")
-        elif name.endswith("_bytes") or name.endswith(" bytes"):
+        elif name.endswith(("_bytes", " bytes")):
             rows.append([name, f"{int(str(value)) / (1 << 30):.1f} GiB"])
         else:
             rows.append([name, "yes" if value is True else "no" if value is False else str(value or "–")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -19,22 +20,24 @@ _BAR = 24
 
 def fail(sentence: str, code: int = 2) -> NoReturn:
     """Say what is wrong on standard error and exit: 2 for usage and bad input, 1 for a job that failed."""
-    print(f"lqtui: {printable(sentence)}", file=sys.stderr)
+    print("lqtui:", printable(" ".join(sentence.splitlines())), file=sys.stderr)
     sys.exit(code)
 
 
 def printable(text: str) -> str:
     """Text without control characters: names come from strangers' files."""
-    return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def print_json(document: object) -> None:
     """Print one JSON document on standard output."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n")
+    text = msgspec.json.format(msgspec.json.encode(document), indent=1)
+    sys.stdout.buffer.write(text + b"\n")  # JSON is UTF-8, whatever the terminal's encoding is
+    sys.stdout.buffer.flush()
 
 
 def print_table(rows: Sequence[Sequence[str]], left: int = 1) -> None:
-    """Print rows, the first of them headings, in aligned columns: the first `left` to the left, others right."""
+    """Print rows, the first of them headings, in aligned columns: `left` of them to the left, the rest right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         cells = (
@@ -69,7 +72,8 @@ def plan_document(plan: Plan) -> dict[str, object]:
 def print_plan(plan: Plan) -> None:
     """A plan for people: the sum, then a row for each block with the types of its tensors."""
     print(printable(f"{plan.recipe.name} on {plan.shape.name}: {plan.recipe.description or plan.file_type}"))
-    print(f"{plan.file_bytes:,} bytes ({plan.file_bytes / MIB:.1f} MiB), {plan.bits_per_weight:.2f} bits per weight")
+    whole = f"{plan.file_bytes:,} bytes ({plan.file_bytes / MIB:.1f} MiB)"
+    print(f"{whole}, {plan.bits_per_weight:.2f} bits per weight")
     free = quantizable_tensors(plan.shape)
     roles = list(dict.fromkeys(t.role for t in free if t.block is not None))
     rows = [["", *roles, "MiB"]]
@@ -86,7 +90,9 @@ def print_plan(plan: Plan) -> None:
     print()
     print_table(rows)
     if any(planned.fell_back for planned in plan.tensors):
-        print("\n* llama.cpp falls back to this type: the tensor's rows do not divide into the blocks asked for")
+        print(
+            "\n* llama.cpp falls back to this type: the tensor's rows do not divide into the blocks asked for"
+        )
 
 
 def _shown(plan: Plan, name: str) -> str:
@@ -95,13 +101,14 @@ def _shown(plan: Plan, name: str) -> str:
 
 
 def result_document(result: Result) -> dict[str, object]:
-    """A result as `lqtui measure --json` prints it."""
+    """A result as `lqtui measure --json` prints it; numbers that are no numbers become null."""
     return {
         "name": result.name,
         "file_bytes": result.file_bytes,
         "bits_per_weight": result.bits_per_weight,
         "perplexity": result.perplexity,
         "perplexity_se": result.perplexity_se,
+        "broken": result.broken,
         "delta_percent": result.delta_percent,
         "delta_percent_se": result.delta_percent_se,
         "chunks": result.chunks,
@@ -136,6 +143,8 @@ def print_results(results: Iterable[Result]) -> None:
 def _number(value: float | None, digits: int, *, sign: bool = False) -> str:
     if value is None:
         return "–"
+    if not math.isfinite(value):
+        return "NaN"
     return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
 
 

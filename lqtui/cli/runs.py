@@ -7,7 +7,7 @@ import difflib
 import re
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -19,8 +19,7 @@ from lqtui.recipe.recipe import Plan, resolve
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths
 from lqtui.store.pool import Pool
-from lqtui.workbench import Change, Job, JobState, Settings, Workbench, WorkbenchError
-from lqtui.workbench.workbench import write_script
+from lqtui.workbench import Change, Job, JobState, Result, Settings, Workbench, WorkbenchError
 
 Answer = TypeVar("Answer")
 
@@ -132,26 +131,26 @@ def measure(
 ) -> None:
     """Measure recipes and print what is known of them then."""
 
-    async def run(bench: Workbench) -> tuple[Job, list[object]]:
+    async def run(bench: Workbench) -> tuple[Job, list[Result]]:
         await bench.open(model, requantize=requantize)
         plans = [recipe.plan(bench) for recipe in wanted]
         title = f"measure {len(plans)} recipes" if len(plans) > 1 else f"measure {plans[0].recipe.name}"
         job = await _followed(bench, bench.measure_plans(plans, title, fresh=fresh, speed=tps))
-        results = [bench.result(planned) for planned in plans]
-        return job, [r for r in results if r is not None and not r.partial]
+        # Recipes that come to the same weights share a result, and each keeps its own name here.
+        found = [(planned.recipe.name, bench.result(planned)) for planned in plans]
+        return job, [replace(r, name=name) for name, r in found if r is not None and not r.partial]
 
     job, results = _on_bench(chosen, run)
     if json and (results or job.state is JobState.DONE):
-        assert all(results)
         document = {
             "model": str(model),
             "corpus": chosen.corpus_name,
             "n_ctx": chosen.n_ctx,
-            "results": [output.result_document(r) for r in results],  # type: ignore[arg-type]
+            "results": [output.result_document(r) for r in results],
         }
         output.print_json(document)
     elif results:
-        output.print_results(results)  # type: ignore[arg-type]
+        output.print_results(results)
     _exit_unless_done(job)
 
 
@@ -181,7 +180,7 @@ def export(model: Path, wanted: WantedRecipe, out: Path | None, requantize: bool
         planned = wanted.plan(bench)
         script = bench.script_for(planned)
         if out is not None:
-            write_script(out, script)
+            bench.write_script(out, script)
         return planned, script
 
     planned, script = _on_bench(Settings(), run)
@@ -194,9 +193,7 @@ def export(model: Path, wanted: WantedRecipe, out: Path | None, requantize: bool
         print(f"wrote {out}")
 
 
-def cache(
-    prune: bool, keep: str | None, older_than: int | None, model: str | None, json: bool
-) -> None:
+def cache(prune: bool, keep: str | None, older_than: int | None, model: str | None, json: bool) -> None:
     """Show the pool, or prune it."""
     if not prune and (keep, older_than, model) != (None, None, None):
         output.fail("--keep, --older-than and --model go with --prune")
@@ -239,7 +236,12 @@ def cache(
     if entries:
         rows = [["model", "engine", "MiB", "last used"]]
         rows += [
-            [e.label or e.model_digest[:12], e.engine, f"{e.bytes / output.MIB:.1f}", f"{e.last_used:%Y-%m-%d %H:%M}"]
+            [
+                e.label or e.model_digest[:12],
+                e.engine,
+                f"{e.bytes / output.MIB:.1f}",
+                f"{e.last_used:%Y-%m-%d %H:%M}",
+            ]
             for e in entries
         ]
         output.print_table(rows, left=2)
@@ -307,7 +309,7 @@ def _size(text: str) -> int:
     units = {"": 1, "B": 1}
     units |= {f"{letter}IB": 1 << 10 * (i + 1) for i, letter in enumerate("KMGT")}
     units |= {f"{letter}B": 1000 ** (i + 1) for i, letter in enumerate("KMGT")}
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", text.strip())
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]+)?)\s*([A-Za-z]*)", text.strip())
     if match is None or match[2].upper() not in units:
         output.fail(f"cannot read the size {text!r}; write for example 2GiB")
     return int(float(match[1]) * units[match[2].upper()])
