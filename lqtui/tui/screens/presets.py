@@ -131,9 +131,9 @@ class PresetScreen(ModalScreen[Recipe | None]):
 
 def _offer(name: str, shape: ModelShape, plain: _Offer | None) -> _Offer:
     recipe = preset(name, shape, as_published=plain is not None)
+    if plain is not None and (plain.recipe.base, plain.recipe.overrides) == (recipe.base, recipe.overrides):
+        return _Offer(recipe, plain.plan, plain.problem, same_as=plain.recipe.name)
     try:
-        plan = resolve(shape, recipe)
+        return _Offer(recipe, resolve(shape, recipe))
     except RecipeError as error:
         return _Offer(recipe, None, problem=str(error))
-    same = plain is not None and plain.plan is not None and plain.plan.digest == plan.digest
-    return _Offer(recipe, plan, same_as=plain.recipe.name if same and plain is not None else "")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Input, Static
+
+_SUFFIX = re.compile(r"\.[A-Za-z]\w*")
+"""What ends a file's name: the `.5B` of a model's size does not."""
 
 
 class SaveTarget(Vertical):
@@ -66,7 +70,7 @@ class SaveTarget(Vertical):
             path = Path(text).expanduser()
         except RuntimeError:  # a ~name that nobody has
             path = Path(text)
-        if path.suffix or path.is_dir():
+        if text.endswith("/") or not path.name or _is_directory(path) or _SUFFIX.fullmatch(path.suffix):
             return path
         return path.with_name(path.name + self._suffix)
 
@@ -82,3 +86,10 @@ class SaveTarget(Vertical):
         except OSError as error:
             return f"{path} cannot be used: {error.strerror}."
         return ""
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

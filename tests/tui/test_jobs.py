@@ -1,0 +1,116 @@
+"""The jobs pane: how each state looks, and what can be asked of a job."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from panes import PaneApp, job, lines_of, text_of
+
+from lqtui.tui.widgets.jobs import JobsPane
+from lqtui.workbench import JobState
+
+RUNNING = job(3, "attention_q8", JobState.RUNNING)
+QUEUED = job(4, "ffn_q8", JobState.QUEUED)
+DONE = job(1, "uniform_q4_0", JobState.DONE, message="PPL 20.8235")
+FAILED = job(2, "first_4_layers_q8", JobState.FAILED, message="The engine stopped (signal 11).")
+CANCELLED = job(5, "last_8_layers_q8", JobState.CANCELLED)
+ALL = (DONE, FAILED, RUNNING, QUEUED, CANCELLED)
+
+
+async def test_a_running_job_shows_stage_bar_count_and_time_left() -> None:
+    pane = JobsPane()
+    async with PaneApp(pane).run_test(size=(100, 12)):
+        pane.show([RUNNING])
+        line = lines_of(pane)[0]
+        for part in ("▶", "attention_q8", "perplexity", "━", "─", "3/5 chunks", "0:02 left"):
+            assert part in line
+
+
+async def test_a_narrow_pane_keeps_the_bar_and_the_time() -> None:
+    pane = JobsPane()
+    async with PaneApp(pane).run_test(size=(44, 12)):
+        pane.show([RUNNING])
+        line = lines_of(pane)[0]
+        assert "━" in line
+        assert "60%" in line
+
+
+async def test_the_time_of_a_stage_is_not_told_as_the_time_of_the_job() -> None:
+    pane = JobsPane()
+    async with PaneApp(pane).run_test(size=(100, 12)):
+        pane.show([replace(RUNNING, stage_number=0, stage_count=2)])
+        assert "0:02 to next" in lines_of(pane)[0]
+
+
+async def test_every_state_has_its_glyph_and_its_word() -> None:
+    pane = JobsPane()
+    async with PaneApp(pane).run_test(size=(100, 12)):
+        pane.show(ALL)
+        lines = lines_of(pane)
+        for glyph, word in (
+            ("▶", "3/5"),
+            ("◌", "queued"),
+            ("✓", "PPL 20.8235"),
+            ("✗", "failed"),
+            ("⊘", "cancelled"),
+        ):
+            assert any(line.startswith(glyph) and word in line for line in lines)
+        assert pane.border_subtitle == "1 running · 1 queued · 1 failed"
+
+
+async def test_what_runs_comes_first_then_what_waits_then_the_newest_that_ended() -> None:
+    pane = JobsPane()
+    async with PaneApp(pane).run_test(size=(100, 12)):
+        pane.show(ALL)
+        assert pane.item_keys == [3, 4, 5, 2, 1]
+
+
+async def test_a_failure_is_told_in_full_over_several_lines() -> None:
+    pane = JobsPane()
+    sentence = "The engine stopped (signal 11) while it quantized blk.3.ffn_down.weight; the log has more."
+    async with PaneApp(pane).run_test(size=(60, 12)):
+        pane.show([replace(FAILED, message=sentence)])
+        said = " ".join(text_of(pane).replace("first_4_layers_q8", "").split())
+        assert sentence in said
+
+
+async def test_x_asks_to_cancel_only_what_has_not_ended() -> None:
+    pane = JobsPane()
+    app = PaneApp(pane)
+    async with app.run_test(size=(100, 12)) as pilot:
+        pane.show(ALL)
+        await pilot.press("down", "x", "G", "x")
+        [asked] = app.heard
+        assert isinstance(asked, JobsPane.CancelRequested)
+        assert asked.job_id == QUEUED.id
+
+
+async def test_enter_asks_for_the_log() -> None:
+    pane = JobsPane()
+    app = PaneApp(pane)
+    async with app.run_test(size=(100, 12)) as pilot:
+        pane.show(ALL)
+        await pilot.press("G", "enter", "l")
+        assert [message.job_id for message in app.heard if isinstance(message, JobsPane.LogRequested)] == [
+            1,
+            1,
+        ]
+
+
+async def test_the_cursor_stays_with_its_job_when_that_ends() -> None:
+    pane = JobsPane()
+    async with PaneApp(pane).run_test(size=(100, 12)) as pilot:
+        pane.show(ALL)
+        await pilot.press("down")
+        assert pane.cursor == QUEUED.id
+        pane.show(
+            (DONE, FAILED, replace(RUNNING, state=JobState.DONE), replace(QUEUED, state=JobState.RUNNING))
+        )
+        assert pane.cursor == QUEUED.id
+
+
+async def test_without_jobs_the_pane_says_so() -> None:
+    pane = JobsPane()
+    async with PaneApp(pane).run_test(size=(100, 12)):
+        pane.show([])
+        assert "no jobs" in text_of(pane)
