@@ -44,7 +44,7 @@ async def test_the_time_of_a_stage_is_not_told_as_the_time_of_the_job() -> None:
 
 async def test_every_state_has_its_glyph_and_its_word() -> None:
     pane = JobsPane()
-    async with PaneApp(pane).run_test(size=(100, 12)):
+    async with PaneApp(pane).run_test(size=(100, 12)) as pilot:
         pane.show(ALL)
         lines = lines_of(pane)
         for glyph, word in (
@@ -55,6 +55,9 @@ async def test_every_state_has_its_glyph_and_its_word() -> None:
             ("⊘", "cancelled"),
         ):
             assert any(line.startswith(glyph) and word in line for line in lines)
+        assert pane.border_subtitle == "x cancel · enter log · 1 running · 1 queued · 1 failed"
+        pane.screen.set_focus(None)
+        await pilot.pause()
         assert pane.border_subtitle == "1 running · 1 queued · 1 failed"
 
 

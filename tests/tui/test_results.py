@@ -136,6 +136,18 @@ async def test_every_column_is_there_at_80_columns_and_bpw_goes_first() -> None:
         assert "tg t/s" in lines_of(table)[0]
 
 
+@pytest.mark.parametrize("width", [58, 62, 70, 80, 120])
+async def test_perplexity_and_both_speeds_are_there_from_58_cells_on(width: int) -> None:
+    table = ResultsTable()
+    async with PaneApp(table).run_test(size=(width, 20)):
+        table.show(RESULTS)
+        assert "20.8235 ±1.60" in text_of(table)
+        assert "412" in text_of(table)
+        assert "58.2" in text_of(table)
+        seen = names(table)
+        assert len(set(seen)) == len(RESULTS)
+
+
 async def test_an_empty_table_says_which_keys_fill_it() -> None:
     table = ResultsTable()
     async with PaneApp(table).run_test(size=(80, 20)):

@@ -87,6 +87,10 @@ class Labels:
                 (column, row - 1),
                 (column - length + 1, row + 1),
                 (column - length + 1, row - 1),
+                (column + 2, row + 1),
+                (column + 2, row - 1),
+                (column - 1 - length, row + 1),
+                (column - 1 - length, row - 1),
             ):
                 if self._is_free(start, line, length, (column, row)):
                     self.block((start + offset, line) for offset in range(-1, length + 1))

@@ -36,6 +36,7 @@ class JobsPane(LineList):
         Binding("l", "choose", "Job log"),
     ]
     empty = "no jobs"
+    keys_hint = "x cancel · enter log"
 
     class CancelRequested(Message):
         """A job is to be cancelled."""
@@ -63,7 +64,7 @@ class JobsPane(LineList):
         self._jobs = by_id
         states = [job.state.value for job in jobs]
         counts = [(states.count(state), state) for state in ("running", "queued", "failed")]
-        self.border_subtitle = " · ".join(f"{count} {state}" for count, state in counts if count)
+        self.show_status(" · ".join(f"{count} {state}" for count, state in counts if count))
         self.update_lines()
 
     def choose(self, key: Hashable) -> None:

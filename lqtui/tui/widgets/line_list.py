@@ -79,6 +79,8 @@ class LineList(ScrollView, can_focus=True):
 
     empty: ClassVar[str] = ""
     """What to say where there are no lines."""
+    keys_hint: ClassVar[str] = ""
+    """The keys of the list's own, told while it has the focus."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -86,6 +88,7 @@ class LineList(ScrollView, can_focus=True):
         self._lines: list[Line] = []
         self._cursor: Hashable | None = None
         self._strips: dict[int, Strip] = {}
+        self._status = ""
 
     # What a list of its own kind says.
 
@@ -120,6 +123,7 @@ class LineList(ScrollView, can_focus=True):
             if header is not None and self._header is not None and not header.is_same(self._header):
                 stale.append(0)
         self._header, self._lines = header, lines
+        self.show_status(self._status)
         keys = self.item_keys
         if self._cursor not in keys:
             self._cursor = keys[0] if keys else None
@@ -252,13 +256,17 @@ class LineList(ScrollView, can_focus=True):
         self._lines = []
         self.update_lines()
 
-    def on_focus(self) -> None:
-        """Show the cursor as the one that keys move."""
-        self._redraw(self._rows_of(self._cursor))
+    def show_status(self, status: str) -> None:
+        """Say a few words in the border, after the keys where the list has the focus."""
+        self._status = status
+        keys = self.keys_hint if self.has_focus and self._lines else ""
+        self.border_subtitle = " · ".join(part for part in (keys, status) if part)
 
-    def on_blur(self) -> None:
-        """Show the cursor as resting."""
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """Show whether the cursor is the one that keys move."""
+        super().watch_has_focus(has_focus)
         self._redraw(self._rows_of(self._cursor))
+        self.show_status(self._status)
 
     def notify_style_update(self) -> None:
         """Forget drawn lines when the theme or the style changes."""

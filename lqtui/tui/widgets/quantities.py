@@ -35,7 +35,10 @@ def clock(seconds: float) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """A name in at most `width` cells, its middle left out: recipe names differ at both ends."""
+    """A name in at most `width` cells: without `_layers`, else without its middle, as ends differ."""
+    if len(text) <= width:
+        return text
+    text = text.replace("_layers", "")
     if len(text) <= width:
         return text
     if width < 4:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lqtui.workbench import Result, Speed
 
 _MARK = 2
-_NAME_WIDTH = 18
+_NAME_WIDTH = 15
 
 
 @dataclass(frozen=True)
@@ -58,21 +58,20 @@ def _perplexity(result: Result) -> tuple[str, str]:
     return f"{result.perplexity:.4f}{error}", "$text-warning" if result.partial else ""
 
 
-def _delta(result: Result) -> tuple[str, str]:
+def _delta(result: Result, with_error: bool = True) -> tuple[str, str]:
     """The change against the base in per cent; a change within its error is not given as a number."""
     delta, error = result.delta_percent, result.delta_percent_se
     if delta is None:
         return (f"{result.chunks} chunks", "$text-warning") if result.partial else ("—", "dim")
-    if error is None:
-        return f"{delta:+.2f}", ""
-    if delta == 0 and error == 0:
+    if delta == 0 and not error:
         return "base", "dim"
-    if abs(delta) < error:
-        return f"≈0 ±{error:.2f}", "dim"
-    return f"{delta:+.2f} ±{error:.2f}", "$text-error" if delta > 0 else "$text-success"
+    said = "" if error is None or not with_error else f" ±{error:.2f}"
+    if error is not None and abs(delta) < error:
+        return f"≈0{said}", "dim"
+    return f"{delta:+.2f}{said}", "$text-error" if delta > 0 else "$text-success"
 
 
-def _speed(speed: Speed | None, with_error: bool) -> tuple[str, str]:
+def _speed(speed: Speed | None, with_error: bool = False) -> tuple[str, str]:
     if speed is None:
         return "—", "dim"
     digits = 0 if speed.mean >= 1000 else 1
@@ -80,26 +79,39 @@ def _speed(speed: Speed | None, with_error: bool) -> tuple[str, str]:
     return f"{speed.mean:.{digits}f}{error}", ""
 
 
+def _both_speeds(result: Result) -> tuple[str, str]:
+    if result.prompt is None and result.generation is None:
+        return "—", "dim"
+    prompt = "—" if result.prompt is None else f"{result.prompt.mean:.0f}"
+    return f"{prompt}/{_speed(result.generation)[0]}", ""
+
+
 def _mean(speed: Speed | None) -> float | None:
     return None if speed is None else speed.mean
 
 
-def _columns(with_speed_error: bool) -> tuple[_Column, ...]:
-    return (
-        _Column("size", "  MiB", lambda r: r.file_bytes, lambda r: (mebibytes(r.file_bytes), "")),
-        _Column("bpw", " bpw", lambda r: r.bits_per_weight, lambda r: (f"{r.bits_per_weight:.2f}", "")),
-        _Column("ppl", "PPL ±", lambda r: r.perplexity, _perplexity),
-        _Column("delta", "ΔPPL %", lambda r: r.delta_percent, _delta),
-        _Column("pp", "pp t/s", lambda r: _mean(r.prompt), lambda r: _speed(r.prompt, with_speed_error)),
-        _Column(
-            "tg", "tg t/s", lambda r: _mean(r.generation), lambda r: _speed(r.generation, with_speed_error)
-        ),
-    )
-
-
-_COLUMNS = _columns(with_speed_error=False)
-_WIDE_COLUMNS = _columns(with_speed_error=True)
-_FIRST_TO_GO = ("bpw", "pp", "tg", "delta")
+_SIZE = _Column("size", "  MiB", lambda r: r.file_bytes, lambda r: (mebibytes(r.file_bytes), ""))
+_BPW = _Column("bpw", " bpw", lambda r: r.bits_per_weight, lambda r: (f"{r.bits_per_weight:.2f}", ""))
+_PPL = _Column("ppl", "PPL ±", lambda r: r.perplexity, _perplexity)
+_DELTA = _Column("delta", "ΔPPL %", lambda r: r.delta_percent, _delta)
+_DELTA_ALONE = replace(_DELTA, cell=lambda r: _delta(r, with_error=False))
+_PP = _Column("pp", "pp t/s", lambda r: _mean(r.prompt), lambda r: _speed(r.prompt))
+_TG = _Column("tg", "tg t/s", lambda r: _mean(r.generation), lambda r: _speed(r.generation))
+_PP_ERROR = replace(_PP, cell=lambda r: _speed(r.prompt, with_error=True))
+_TG_ERROR = replace(_TG, cell=lambda r: _speed(r.generation, with_error=True))
+_PP_TG = _Column("tg", "pp/tg t/s", lambda r: _mean(r.generation), _both_speeds)
+_COLUMNS = (_SIZE, _BPW, _PPL, _DELTA, _PP, _TG)
+_LAYOUTS = (
+    (2, (_SIZE, _BPW, _PPL, _DELTA, _PP_ERROR, _TG_ERROR)),
+    (2, _COLUMNS),
+    (1, _COLUMNS),
+    (1, (_SIZE, _PPL, _DELTA, _PP, _TG)),
+    (1, (_SIZE, _PPL, _DELTA, _PP_TG)),
+    (1, (_SIZE, _PPL, _DELTA_ALONE, _PP_TG)),
+    (1, (_SIZE, _PPL, _DELTA_ALONE)),
+    (1, (_SIZE, _PPL)),
+)
+"""What is shown at less and less width: the gap before each column, and the columns."""
 _SORTS = ("name", *(column.key for column in _COLUMNS))
 
 
@@ -116,6 +128,7 @@ class ResultsTable(LineList):
         Binding("minus", "reverse", "Reverse the order", show=False),
     ]
     empty = "nothing measured yet\nr measures this recipe, s all presets"
+    keys_hint = "enter use · < > sort · - reverse"
 
     class Chosen(Message):
         """A result was chosen with enter or a double click."""
@@ -138,7 +151,7 @@ class ResultsTable(LineList):
         if (by_key, selected) == (self._results, self._selected):
             return
         self._results, self._selected = by_key, selected
-        self.border_subtitle = f"{len(results)} measured" if results else ""
+        self.show_status(f"{len(results)} measured" if results else "")
         self.update_lines()
 
     @property
@@ -186,17 +199,12 @@ class ResultsTable(LineList):
         results = self._results.values()
         longest = max(6, *(len(result.name) for result in results))
         wanted = min(longest, _NAME_WIDTH)
-        attempts = [(_WIDE_COLUMNS, 2, longest), (_COLUMNS, 2, longest), (_COLUMNS, 1, wanted)]
-        kept = _COLUMNS
-        for leaver in _FIRST_TO_GO:
-            kept = tuple(column for column in kept if column.key != leaver)
-            attempts += [(kept, 2, wanted), (kept, 1, wanted)]
         layout = None
-        for columns, gap, least in attempts:
+        for gap, columns in _LAYOUTS:
             widths = tuple(column.width(results) for column in columns)
             room = width - _MARK - sum(gap + column for column in widths)
             layout = _Layout(columns, widths, gap, max(4, min(longest, room)))
-            if room >= least:
+            if room >= (longest if gap > 1 else wanted):
                 break
         assert layout is not None
         return layout
@@ -210,7 +218,7 @@ class ResultsTable(LineList):
     def _title(self, key: str, title: str) -> str:
         if key != self._sort:
             return title
-        return f"{title.strip().removesuffix(' ±').removesuffix(' %')}{'▼' if self._descending else '▲'}"
+        return title.strip().split(" ")[0] + ("▼" if self._descending else "▲")
 
     def _line(self, result: Result, layout: _Layout) -> Content:
         is_selected = result.digest == self._selected
