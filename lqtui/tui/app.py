@@ -44,18 +44,17 @@ class LqtuiApp(App[None]):
         self.workbench = workbench
         self._model_path = model_path
         self._requantize = requantize
-        self._read_meters = read_meters
+        self.main = MainScreen(workbench, read_meters)
         self._closed = False
 
     def get_default_screen(self) -> Screen[None]:
         """The main screen."""
-        return MainScreen(self.workbench, self._read_meters)
+        return self.main
 
-    def on_mount(self) -> None:
+    def on_ready(self) -> None:
         """Open the model that was named on the command line."""
-        main = self.screen
-        if self._model_path is not None and isinstance(main, MainScreen):
-            main.open_model(self._model_path, requantize=self._requantize)
+        if self._model_path is not None:
+            self.main.open_model(self._model_path, requantize=self._requantize)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Textual's own commands that make sense here."""

@@ -65,7 +65,7 @@ class MainScreen(MainActions):
     """Everything about one model at once, or pane by pane where the terminal is small."""
 
     BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in SCREEN_COMMANDS]
-    AUTO_FOCUS = "LayerGrid"
+    AUTO_FOCUS = ""  # on_resize gives the focus, once it is known what there is room for
 
     def __init__(self, workbench: Workbench, read_meters: Callable[[], Snapshot] | None) -> None:
         super().__init__(workbench)
@@ -181,8 +181,8 @@ class MainScreen(MainActions):
         self.query_one("#tab-jobs", Tab).label = f"jobs ({active})" if active else "jobs"
 
     def _tell_of(self, job: Job) -> None:
-        """A toast when a job ends."""
-        if job.state is JobState.DONE:
+        """A toast when a job ends that a person asked for, and when any fails."""
+        if job.state is JobState.DONE and job.kind != "fingerprint":
             self.notify(job.message or f"{job.title} is done.", title=job.title)
         elif job.state is JobState.FAILED:
             self.notify(job.message or f"{job.title} failed.", title=job.title, severity="error", timeout=12)
@@ -242,6 +242,10 @@ class MainScreen(MainActions):
             for name in ("small", "wide", "split", "tabs"):
                 self.set_class(name == mode, f"-{name}")
             self._show_pane(self._pane)
+            if mode == "small":
+                self.set_focus(None)
+            elif self.focused is None:
+                self.action_pane(self._pane)
 
     def _show_pane(self, pane: str) -> None:
         self._pane = pane
@@ -256,11 +260,13 @@ class MainScreen(MainActions):
     def action_pane(self, pane: str) -> None:
         """Go to a pane."""
         self._show_pane(pane)
-        target = {"layers": "#grid", "results": "#results", "jobs": "#jobs"}.get(pane)
-        if target:
-            self.call_after_refresh(self.query_one(target).focus)
-        elif self._mode == "tabs":
-            self.set_focus(None)
+        self.call_after_refresh(self._focus_pane)
+
+    def _focus_pane(self) -> None:
+        """Give the focus to the present pane; the budget takes no keys, so the layers beside it keep theirs."""
+        beside = None if self._mode == "tabs" else "#grid"
+        target = {"layers": "#grid", "results": "#results", "jobs": "#jobs"}.get(self._pane, beside)
+        self.set_focus(self.query_one(target) if target and self._mode != "small" else None)
 
     def action_next_pane(self, step: int) -> None:
         """Go to the next pane, or the one before."""

@@ -207,6 +207,10 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
 
     # -- moving and selecting -----------------------------------------------------------------------
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without a model there is nothing to act on."""
+        return bool(self.rows_and_columns.rows)
+
     def select(self, selection: GridSelection) -> None:
         """Adopt a selection, painting only the lines that it changes."""
         before, self.selection = self.selection, selection

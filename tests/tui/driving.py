@@ -1,0 +1,35 @@
+"""Running the app under Pilot, and reading what it shows."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fakes import FakeWorkbench
+
+from lqtui.recipe.types import TensorType
+from lqtui.tui.app import LqtuiApp
+from lqtui.tui.widgets.layer_grid import LayerGrid
+
+Q4, Q8, F16 = TensorType.Q4_0, TensorType.Q8_0, TensorType.F16
+
+
+@asynccontextmanager
+async def running(workbench: FakeWorkbench, size=(120, 36), model_path: Path | None = None):
+    app = LqtuiApp(workbench, model_path, read_meters=None)
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        yield pilot
+
+
+def types(workbench: FakeWorkbench, block: int) -> set[TensorType]:
+    return {p.effective for p in workbench.plan.tensors if p.quantizable and p.tensor.block == block}
+
+
+def lines(pilot) -> list[str]:
+    grid = pilot.app.main.query_one(LayerGrid)
+    return [grid.render_line(y).text.rstrip() for y in range(grid.size.height)]
+
+
+def toasts(pilot) -> list[str]:
+    return [notification.message for notification in pilot.app._notifications]
