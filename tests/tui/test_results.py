@@ -92,6 +92,20 @@ async def test_enter_chooses_the_result_under_the_cursor() -> None:
         assert chosen.result.name == names(table)[1]
 
 
+async def test_a_double_click_chooses_and_a_single_one_moves_the_cursor() -> None:
+    table = ResultsTable()
+    app = PaneApp(table)
+    async with app.run_test(size=(120, 20)) as pilot:
+        table.show(RESULTS)
+        await pilot.click(table, offset=(6, 5))
+        assert not app.heard
+        assert table.cursor == table.item_keys[3]
+        await pilot.click(table, offset=(6, 5), times=2)
+        [chosen] = app.heard
+        assert isinstance(chosen, ResultsTable.Chosen)
+        assert chosen.result.name == names(table)[3]
+
+
 async def test_the_cursor_stays_on_its_recipe_when_the_order_changes() -> None:
     table = ResultsTable()
     async with PaneApp(table).run_test(size=(120, 20)) as pilot:

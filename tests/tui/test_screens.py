@@ -113,6 +113,7 @@ async def test_export_asks_before_it_overwrites(tmp_path: Path) -> None:
         ("", "Type a path."),
         ("{tmp}", "is a directory"),
         ("{tmp}/none/recipe.sh", "There is no directory"),
+        ("{tmp}/[/none]/recipe.sh", "[/none]"),
         ("/" + "x" * 300, "cannot be used"),
     ],
 )

@@ -12,7 +12,7 @@ from panes import PaneApp, lines_of, text_of
 from textual_plotext.plot import Plot
 
 from lqtui.recipe.presets import preset
-from lqtui.recipe.recipe import Plan, resolve
+from lqtui.recipe.recipe import Plan, Recipe, resolve
 from lqtui.tui.widgets.chart_layout import Axis, Labels, frontier
 from lqtui.tui.widgets.chart_scene import scene_of
 from lqtui.tui.widgets.tradeoff import TradeoffChart
@@ -23,6 +23,10 @@ RESULTS = seed_results(SHAPE)
 
 def plan(name: str, *, as_published: bool = False) -> Plan:
     return resolve(SHAPE, preset(name, SHAPE, as_published=as_published))
+
+
+def replace_name(recipe: Recipe, name: str) -> Recipe:
+    return Recipe(name, recipe.base, recipe.overrides)
 
 
 def drawn(chart: TradeoffChart) -> str:
@@ -57,6 +61,15 @@ async def test_a_recipe_that_is_not_measured_is_a_hollow_mark_at_its_size() -> N
         assert "first_4_layers_q8_as_published not measured ◇" in text
         assert text.count("┊") >= 15
         assert "◇ this recipe, not measured" in chart.border_subtitle
+
+
+async def test_an_edited_recipe_is_not_taken_for_the_measured_one_of_its_name() -> None:
+    chart = TradeoffChart()
+    edited = resolve(SHAPE, replace_name(preset("ffn_q8", SHAPE), "attention_q8"))
+    async with PaneApp(chart).run_test(size=(100, 30)):
+        chart.show([r for r in RESULTS if r.name != "ffn_q8"], edited)
+        assert "this recipe, not measured" in drawn(chart)
+        assert drawn(chart).count("attention_q8") == 1
 
 
 async def test_a_measurement_that_still_runs_is_half_a_point() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
@@ -47,7 +48,7 @@ class SaveTarget(Vertical):
         """Take the path as it stands, or say what is wrong with it."""
         path = self._path()
         problem = "Type a path." if path is None else self._problem(path)
-        self.query_one(Static).update(problem)
+        self.query_one(Static).update(Content(problem))
         if path is not None and not problem:
             self.post_message(self.Accepted(path))
 

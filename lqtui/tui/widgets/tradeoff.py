@@ -226,7 +226,9 @@ class _Drawing:
         self._marks([(column, row) for row in range(top)], "┊", "current")
         self._marks([(column, top)], mark, "current")
         self.labels.block((column, row) for row in range(self.y.cells))
-        texts = [f"{self.scene.current_name} not measured", "not measured"]
+        texts = ["this recipe, not measured", "not measured"]
+        if all(point.name != self.scene.current_name for point in self.scene.points):
+            texts.insert(0, f"{self.scene.current_name} not measured")
         if placed := self.labels.place(texts, column, top):
             self._text(*placed, "current")
 
