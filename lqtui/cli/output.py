@@ -37,7 +37,7 @@ def print_json(document: object) -> None:
 
 
 def print_table(rows: Sequence[Sequence[str]], left: int = 1) -> None:
-    """Print rows, the first of them headings, in aligned columns: `left` of them to the left, the rest right."""
+    """Print rows, the first of them headings, in columns: the first `left` are aligned to the left."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         cells = (
