@@ -1,4 +1,4 @@
-"""How much memory a recipe needs at a context length: an estimate, to be checked against what llama.cpp allocates."""
+"""How much memory a recipe needs at a context length: an estimate, to be checked against llama.cpp's log."""
 
 from __future__ import annotations
 

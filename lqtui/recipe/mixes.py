@@ -45,9 +45,7 @@ class Mix:
             part in tensor.name for part in ("attn_q_a", "attn_q_b", "nextn.eh_proj")
         ):
             return T.Q8_0
-        if category is Category.OUTPUT or (
-            category is Category.TOKEN_EMBD and self.shape.tied_embeddings
-        ):
+        if category is Category.OUTPUT or (category is Category.TOKEN_EMBD and self.shape.tied_embeddings):
             return self._output(tensor, default)
         if self.file_type is F.MXFP4_MOE:
             return self._mxfp4_moe(tensor, category)

@@ -108,17 +108,21 @@ class Plan(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def missing_imatrix(self) -> tuple[PlannedTensor, ...]:
-        """Tensors for which llama-quantize stops without an importance matrix (`tensor_requires_imatrix`)."""
+        """Tensors for which llama-quantize stops without an importance matrix.
+
+        Sources: `tensor_requires_imatrix` and, for the embedding and the output, which that function
+        lets pass, `ggml_quantize_requires_imatrix`, which ends the process.
+        """
         exempt = ("token_embd.weight", "per_layer_token_embd.weight", "output.weight")
         low_q2_k = self.file_type is FileType.Q2_K_S
         return tuple(
             planned
             for planned in self.tensors
             if planned.quantizable
-            and planned.name not in exempt
             and (
-                planned.effective.needs_imatrix
-                or (low_q2_k and planned.effective is TensorType.Q2_K)
+                planned.effective.impossible_without_imatrix and planned.effective is not planned.tensor.type
+                if planned.name in exempt
+                else planned.effective.needs_imatrix or (low_q2_k and planned.effective is TensorType.Q2_K)
             )
         )
 
@@ -130,26 +134,35 @@ def resolve(shape: ModelShape, recipe: Recipe) -> Plan:
     or where llama-quantize itself would stop. Source: `llama_tensor_get_type` in llama-quant.cpp.
     """
     _check_overrides(shape, recipe)
-    mix = Mix(shape, recipe.base)
+    requested = requested_types(shape, recipe)
     planned = []
     for tensor in shape.tensors:
-        if not is_quantizable(shape, tensor):
+        wanted = requested.get(tensor.name)
+        if wanted is None:
             planned.append(PlannedTensor(tensor, tensor.type, tensor.type, quantizable=False))
-            continue
-        override = recipe.overrides.get(tensor.name)
-        if override is None:
-            override = mix.type_for(tensor) if recipe.base.is_quantized else recipe.base.default_type
-        planned.append(
-            PlannedTensor(tensor, override, fitting_type(tensor, override), quantizable=True)
-        )
+        else:
+            planned.append(PlannedTensor(tensor, wanted, fitting_type(tensor, wanted), quantizable=True))
     return Plan(shape, recipe, recipe.base, tuple(planned))
+
+
+def requested_types(shape: ModelShape, recipe: Recipe) -> dict[str, TensorType]:
+    """What each quantizable tensor is asked to become, whether its rows fit that type or not."""
+    mix = Mix(shape, recipe.base)
+    requested: dict[str, TensorType] = {}
+    for tensor in quantizable_tensors(shape):
+        wanted = recipe.overrides.get(tensor.name)
+        if wanted is None:
+            wanted = mix.type_for(tensor) if recipe.base.is_quantized else recipe.base.default_type
+        requested[tensor.name] = wanted
+    return requested
 
 
 def _check_overrides(shape: ModelShape, recipe: Recipe) -> None:
     if recipe.overrides and not recipe.base.is_quantized:
         raise RecipeError(
             f"recipe {recipe.name!r} has base {recipe.base} and {len(recipe.overrides)} tensor types; "
-            f"llama-quantize ignores tensor types on an unquantized base, so give it a quantized one (Q4_0, Q8_0 …)"
+            f"llama-quantize ignores tensor types on an unquantized base, so give it a quantized one "
+            f"(Q4_0, Q8_0 …)"
         )
     for name in recipe.overrides:
         tensor = shape.by_name.get(name)
@@ -188,25 +201,15 @@ def with_types(
         if not only.is_quantized:
             return Recipe(name, only, description=description)
     base = file_type_for(_dominant_quantized_type(shape, types))
-    mix_alone = resolve(shape, Recipe(name, base))
-    overrides = {
-        tensor: wanted_type
-        for tensor, wanted_type in types.items()
-        if mix_alone.by_name[tensor].requested is not wanted_type
-    }
+    mix_alone = requested_types(shape, Recipe(name, base))
+    overrides = {tensor: wanted for tensor, wanted in types.items() if mix_alone[tensor] is not wanted}
     recipe = Recipe(name, base, overrides, description)
     # A mix that counts the tensors it sees (Q4_K_S …) shifts once some of them are overridden.
-    shifted = {
-        planned.name: types[planned.name]
-        for planned in resolve(shape, recipe).tensors
-        if planned.quantizable and planned.requested is not types[planned.name]
-    }
-    return Recipe(name, base, types if shifted else overrides, description)
+    shifted = requested_types(shape, recipe) != types
+    return Recipe(name, base, types, description) if shifted else recipe
 
 
-def with_type(
-    plan: Plan, tensors: Iterable[str], tensor_type: TensorType, name: str | None = None
-) -> Recipe:
+def with_type(plan: Plan, tensors: Iterable[str], tensor_type: TensorType, name: str | None = None) -> Recipe:
     """The plan's recipe with some tensors set to a type; tensors that are never quantized are left out."""
     types = {p.name: p.requested for p in plan.tensors if p.quantizable}
     types.update({tensor: tensor_type for tensor in tensors if tensor in types})

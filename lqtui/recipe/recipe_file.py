@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterator
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import parse_file_type
@@ -26,21 +27,18 @@ def parse_recipe(text: str, shape: ModelShape, source: str = "recipe") -> Recipe
         raise RecipeError(f"{source} is not a TOML recipe: {error}") from None
     unknown = sorted(document.keys() - _KEYS)
     if unknown:
-        raise RecipeError(f"{source}: unknown key {unknown[0]!r}; a recipe has name, base, description, [tensors]")
+        raise RecipeError(
+            f"{source}: unknown key {unknown[0]!r}; a recipe has name, base, description, [tensors]"
+        )
     name = _text(document, "name", source)
     if "base" not in document:
         raise RecipeError(f"{source}: the key 'base' is missing; write for example base = \"Q4_0\"")
     tensors = document.get("tensors", {})
     if not isinstance(tensors, dict):
         raise RecipeError(f"{source}: 'tensors' must be a table: [tensors]")
-    overrides: dict[str, TensorType] = {}
     try:
         base = parse_file_type(_text(document, "base", source))
-        for selector, type_name in _flat(tensors).items():
-            if not isinstance(type_name, str):
-                raise RecipeError(f"the type of {selector!r} must be a text such as \"Q8_0\"")
-            tensor_type = parse_type(type_name)
-            overrides.update({tensor.name: tensor_type for tensor in select(shape, selector)})
+        overrides = _overrides(tensors, shape)
     except RecipeError as error:
         raise RecipeError(f"{source}: {error}") from None
     return Recipe(name or source, base, overrides, _text(document, "description", source))
@@ -66,15 +64,35 @@ def _text(document: dict[str, object], key: str, source: str) -> str:
     return value
 
 
-def _flat(table: dict[str, object], prefix: str = "") -> dict[str, object]:
-    """Undo TOML's nesting where a selector was written without quotes: `blk.0-3 = "Q8_0"`."""
-    flat: dict[str, object] = {}
+def _overrides(tensors: dict[str, object], shape: ModelShape) -> dict[str, TensorType]:
+    overrides: dict[str, TensorType] = {}
+    said_by: dict[str, tuple[str, str]] = {}
+    for table, selector, type_name in _flat(tensors):
+        if not isinstance(type_name, str):
+            raise RecipeError(f'the type of {selector!r} must be a text such as "Q8_0"')
+        tensor_type = parse_type(type_name)
+        for tensor in select(shape, selector):
+            earlier_table, earlier = said_by.setdefault(tensor.name, (table, selector))
+            if earlier_table != table and overrides[tensor.name] is not tensor_type:
+                raise RecipeError(
+                    f"{earlier!r} and {selector!r} both name {tensor.name}, and without quotes TOML forgets "
+                    f"which came later; write both in quotes, and the later line wins"
+                )
+            overrides[tensor.name] = tensor_type
+            said_by[tensor.name] = (table, selector)
+    return overrides
+
+
+def _flat(table: dict[str, object], prefix: str = "") -> Iterator[tuple[str, str, object]]:
+    """Undo TOML's nesting where a selector was written without quotes: `blk.0-3 = "Q8_0"`.
+
+    Yields table, selector and value: only within one table does TOML keep the order of the lines.
+    """
     for key, value in table.items():
         if isinstance(value, dict):
-            flat.update(_flat(value, f"{prefix}{key}."))
+            yield from _flat(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
-    return flat
+            yield prefix, prefix + key, value
 
 
 def _quoted(text: str) -> str:

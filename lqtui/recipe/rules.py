@@ -136,9 +136,7 @@ def is_quantizable(shape: ModelShape, tensor: TensorInfo) -> bool:
         return False
     if any(part in name for part in _NEVER_CONTAINING):
         return False
-    return not (
-        shape.architecture == "glm5-next" and any(part in name for part in _NEVER_IN_GLM5_NEXT)
-    )
+    return not (shape.architecture == "glm5-next" and any(part in name for part in _NEVER_IN_GLM5_NEXT))
 
 
 @lru_cache(maxsize=8)

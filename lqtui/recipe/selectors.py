@@ -31,9 +31,7 @@ def select(shape: ModelShape, selector: str) -> list[TensorInfo]:
     else:
         blocks = _blocks(shape, selector, match["blocks"])
         role = (match["role"] or "*").removesuffix(".weight")
-        tensors = [
-            t for t in quantizable_tensors(shape) if t.block in blocks and fnmatchcase(t.role, role)
-        ]
+        tensors = [t for t in quantizable_tensors(shape) if t.block in blocks and fnmatchcase(t.role, role)]
     if not tensors:
         raise RecipeError(
             f"{selector!r} matches no tensor of {shape.name} that can be quantized; its blocks have: "
@@ -80,10 +78,10 @@ def _blocks(shape: ModelShape, selector: str, text: str) -> set[int]:
     blocks: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+        if not first.isdigit() or (dash and (not last.isdigit() or int(last) < int(first))):
             raise RecipeError(f"cannot read the blocks in selector {selector!r}; write 3, 0-3 or 0,2,4-7")
         span = range(int(first), min(int(last or first), shape.block_count) + 1)
-        if int(last or first) >= shape.block_count or not span:
+        if int(last or first) >= shape.block_count:
             raise RecipeError(
                 f"{selector!r} names blocks that {shape.name} lacks: it has blocks 0 to "
                 f"{shape.block_count - 1}"

@@ -16,7 +16,7 @@ _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
 
 
 class TensorInfo(msgspec.Struct, frozen=True, dict=True):
-    """One tensor of the base model: its name, its dimensions (`ne`, ggml's order: columns first), its type."""
+    """One tensor of the base model: name, dimensions (`ne`, in ggml's order: columns first), type."""
 
     name: str
     ne: tuple[int, ...]
@@ -30,7 +30,7 @@ class TensorInfo(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def role(self) -> str:
-        """What the tensor does, without its block and the ending `.weight`: `attn_q`, `ffn_down`, `output`."""
+        """What the tensor does, its name without block and `.weight`: `attn_q`, `ffn_down`, `output`."""
         match = _BLOCK.match(self.name)
         name = match[2] if match else self.name
         return name.removesuffix(".weight")

@@ -97,6 +97,11 @@ class TensorType(StrEnum):
         """Whether llama-quantize refuses the type for a block's tensor without an importance matrix."""
         return self in _NEEDS_IMATRIX
 
+    @property
+    def impossible_without_imatrix(self) -> bool:
+        """Whether ggml itself cannot quantize any tensor to the type without an importance matrix."""
+        return self in (TensorType.IQ2_XXS, TensorType.IQ2_XS, TensorType.IQ1_S)
+
     def row_bytes(self, columns: int) -> int:
         """Bytes of one row of `columns` weights, which the block size must divide."""
         layout = _LAYOUT[self]
@@ -151,9 +156,7 @@ _NEEDS_IMATRIX = frozenset(
     }
 )
 
-TARGET_TYPES: tuple[TensorType, ...] = tuple(
-    t for t in TensorType if _LAYOUT[t].family is not Family.INTEGER
-)
+TARGET_TYPES: tuple[TensorType, ...] = tuple(t for t in TensorType if _LAYOUT[t].family is not Family.INTEGER)
 """Every type that llama-quantize can write, from the most bits per weight to the fewest."""
 
 _BY_NUMBER = {layout.number: tensor_type for tensor_type, layout in _LAYOUT.items()}
