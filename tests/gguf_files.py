@@ -45,9 +45,13 @@ def write_tiny_llama(
     dtype: type = np.float16,
     seed: int = 1,
     metadata_only: bool = False,
+    tensors_per_part: int = 0,
 ) -> Path:
-    """A random llama model with its own byte-level vocabulary, which llama.cpp loads and runs in no time."""
-    writer = gguf.GGUFWriter(path, "llama")
+    """A random llama model with its own byte-level vocabulary, which llama.cpp loads and runs in no time.
+
+    With `tensors_per_part` it is split; the path of the first part is returned.
+    """
+    writer = gguf.GGUFWriter(path, "llama", split_max_tensors=tensors_per_part)
     tokens = _add_byte_vocabulary(writer)
     _add_hyperparameters(writer, blocks, width, ffn, heads, kv_heads)
     if experts:
@@ -63,7 +67,7 @@ def write_tiny_llama(
                 scale = 0.6 / np.sqrt(shape[-1])
                 writer.add_tensor(name, (random.standard_normal(shape) * scale).astype(dtype))
     _write(writer)
-    return path
+    return min(path.parent.glob(f"{path.stem}-00001-of-*.gguf")) if tensors_per_part else path
 
 
 def llama_tensors(

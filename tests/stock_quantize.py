@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 from lqtui.recipe.file_types import FileType
 from lqtui.recipe.types import TensorType
 
-_LINE = re.compile(r"\[ *\d+/ *\d+\] (.+?) +- \[[^]]*\], type = *(\w+), size = [^(\n]*(?:\((\w+)\))?")
+_LINE = re.compile(r"\[ *\d+/ *\d+\] ([\s\S]+?) +- \[[^]]*\], type = *(\w+), size = [^(\n]*(?:\((\w+)\))?")
 _TOTAL = re.compile(r"quant size  = *([\d.]+ MiB \([\d.]+ BPW\))")
 
 
@@ -114,6 +114,8 @@ def _serve(jobs: IO[str], answers: IO[str]) -> None:
 
     import llama_cpp
 
+    answers = os.fdopen(os.dup(answers.fileno()), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where an abort prints its backtrace
     log: list[str] = []
 
     @llama_cpp.llama_log_callback

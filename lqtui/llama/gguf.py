@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import re
 from collections.abc import Mapping
 from ctypes import c_void_p
@@ -15,12 +16,14 @@ import numpy as np
 from lqtui.llama import native
 from lqtui.llama.errors import EngineError
 from lqtui.recipe.errors import RecipeError
-from lqtui.recipe.shape import ModelShape, TensorInfo, tensor_order
+from lqtui.recipe.shape import ALIGNMENT, ModelShape, TensorInfo, tensor_order
 from lqtui.recipe.types import TensorType, type_from_number
 
 _SPLIT_NAME = re.compile(r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 _QUANTIZATION_VERSION = 2
 """GGML_QNT_VERSION."""
+_MAX_BLOCKS = 512
+"""LLAMA_MAX_LAYERS."""
 SHARD_HEADER_BYTES = 1024
 """Every pool shard's header has this size, so that it can be rewritten in place."""
 
@@ -53,8 +56,11 @@ class BaseModel:
         self.path = path
         self._parts: list[_Part] = []
         try:
-            for part_path in _all_parts(path):
-                self._parts.append(_open_part(part_path))
+            given = _open_part(path)
+            self._parts.append(given)
+            for index, part_path in enumerate(_all_parts(path, _integer(given.gguf, "split.count"))):
+                if part_path != path:
+                    self._parts.insert(index, _open_part(part_path))
             self._sources = self._index()
             self.shape = self._read_shape()
         except BaseException:
@@ -163,7 +169,9 @@ class BaseModel:
                         f"{len(part.data):,}; download or copy it again"
                     )
                 if info.name in sources:
-                    raise EngineError(f"{part.path} holds {info.name} twice; the model's parts do not fit together")
+                    raise EngineError(
+                        f"{part.path} holds {info.name} twice; the model's parts do not fit together"
+                    )
                 sources[info.name] = _Source(info, part, offset, size)
         return sources
 
@@ -171,16 +179,29 @@ class BaseModel:
         gguf = self._parts[0].gguf
         architecture = native.scalar(gguf, "general.architecture")
         if not isinstance(architecture, str):
-            raise EngineError(f"{self.path} names no architecture; it is not a language model that llama.cpp can run")
+            raise EngineError(
+                f"{self.path} names no architecture; it is not a language model that llama.cpp can run"
+            )
         blocks = _integer(gguf, f"{architecture}.block_count")
         if not self._sources or not blocks:
             raise EngineError(
-                f"{self.path} holds no model weights (a vocabulary or metadata file); open the model's own GGUF"
+                f"{self.path} holds no model weights (a vocabulary or metadata file); "
+                f"open the model's own GGUF"
+            )
+        if blocks > _MAX_BLOCKS:
+            raise EngineError(
+                f"{self.path} claims {blocks:,} blocks; llama.cpp runs models of up to {_MAX_BLOCKS}"
+            )
+        if _integer(gguf, "general.alignment", missing=ALIGNMENT) != ALIGNMENT:
+            raise EngineError(
+                f"{self.path} aligns its tensors in its own way (general.alignment is not {ALIGNMENT}); what "
+                f"llama-quantize makes of such a model cannot be opened"
             )
         expected = native.scalar(gguf, "split.tensors.count")
         if isinstance(expected, int) and len(self._parts) > 1 and expected != len(self._sources):
             raise EngineError(
-                f"{self.path} promises {expected} tensors, its parts hold {len(self._sources)}; download it again"
+                f"{self.path} promises {expected} tensors, its parts hold {len(self._sources)}; "
+                f"download it again"
             )
         tensors = tuple(
             source.info for _, source in sorted(self._sources.items(), key=lambda item: tensor_order(item[0]))
@@ -210,13 +231,16 @@ class BaseModel:
         return len(self.header({}, 0))
 
 
-def _all_parts(path: Path) -> list[Path]:
-    """The files of a model, given any of its split parts; the file itself where it is not split."""
-    _check_readable(path)
-    match = _SPLIT_NAME.fullmatch(path.name)
-    if match is None:
+def _all_parts(path: Path, count: int) -> list[Path]:
+    """The files of a model split in `count`, given any of them; the file itself where it is not split."""
+    if count < 2:
         return [path]
-    count = int(match["count"])
+    match = _SPLIT_NAME.fullmatch(path.name)
+    if match is None or int(match["count"]) != count:
+        raise EngineError(
+            f"{path} is one of {count} parts of a model, but not named like one "
+            f"(…-00001-of-{count:05}.gguf); give all parts their own names back"
+        )
     parts = [path.with_name(f"{match['prefix']}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)]
     missing = [part.name for part in parts if not part.exists()]
     if missing:
@@ -224,8 +248,6 @@ def _all_parts(path: Path) -> list[Path]:
             f"{path.name} is one of {count} parts, and {missing[0]} is missing in {path.parent}; "
             f"put all parts in one directory"
         )
-    for part in parts:
-        _check_readable(part)
     return parts
 
 
@@ -245,22 +267,29 @@ def _check_readable(path: Path) -> None:
 
 
 def _open_part(path: Path) -> _Part:
+    _check_readable(path)
     lib = native.ggml()
     tensors = c_void_p()
     params = native.GgufInitParams(no_alloc=True, ctx=ctypes.pointer(tensors))
-    gguf = c_void_p(lib.gguf_init_from_file(str(path).encode(), params))
+    gguf = c_void_p(lib.gguf_init_from_file(os.fsencode(path), params))
     if not gguf:
         raise EngineError(f"{path} has a damaged or truncated GGUF header; download or copy it again")
+    if any(not lib.gguf_get_key(gguf, i) for i in range(lib.gguf_get_n_kv(gguf))):  # the writer would abort
+        raise EngineError(f"{path} has a damaged header: a key without a name; download or copy it again")
     with path.open("rb") as file:
         return _Part(path, gguf, tensors, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _tensor_info(part: _Part, index: int) -> TensorInfo:
     lib = native.ggml()
-    name = lib.gguf_get_tensor_name(part.gguf, index).decode("utf-8", "replace")
+    raw_name: bytes = lib.gguf_get_tensor_name(part.gguf, index)
+    name = raw_name.decode("utf-8", "replace")
     ne = tuple(lib.gguf_get_tensor_ne(part.gguf, index)[:4])
     while len(ne) > 1 and ne[-1] == 1:
         ne = ne[:-1]
+    if 0 in ne or name.encode() != raw_name:
+        what = "holds no weights" if 0 in ne else "has a name that is not text"
+        raise EngineError(f"{part.path} is damaged: tensor {name} {what}; download or copy it again")
     try:
         return TensorInfo(name, ne, type_from_number(lib.gguf_get_tensor_type(part.gguf, index)))
     except RecipeError as error:

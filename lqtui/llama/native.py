@@ -28,6 +28,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from lqtui.llama.errors import EngineError
 
@@ -61,6 +62,7 @@ _PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "gguf_get_data_offset": (c_size_t, (c_void_p,)),
     "gguf_get_n_kv": (c_int64, (c_void_p,)),
     "gguf_find_key": (c_int64, (c_void_p, c_char_p)),
+    "gguf_get_key": (c_char_p, (c_void_p, c_int64)),
     "gguf_get_kv_type": (c_int, (c_void_p, c_int64)),
     "gguf_get_arr_type": (c_int, (c_void_p, c_int64)),
     "gguf_get_arr_n": (c_size_t, (c_void_p, c_int64)),
@@ -98,7 +100,7 @@ _PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "ggml_backend_dev_description": (c_char_p, (c_void_p,)),
 }
 
-_SCALARS = {
+_SCALARS: dict[int, type[ctypes._SimpleCData[Any]]] = {
     0: c_uint8,
     1: ctypes.c_int8,
     2: c_uint16,

@@ -81,6 +81,8 @@ def write_model(
 
     Tensors that the pool holds are copied from it. Raises EngineError or StoreError; `out` is then untouched.
     """
+    if out.exists() and any(out.samefile(part) for part in base.part_paths):
+        raise EngineError(f"{out} is the base model itself; choose another name")
     header = base.header(types, file_type)
     tensors = base.shape.tensors
     size = len(header) + sum(_padded(t.bytes_as(types.get(t.name, t.type))) for t in tensors)
@@ -128,10 +130,12 @@ def _write_tensor(
     """Append a tensor's data at a type, padded as llama-quantize pads it."""
     written = 0
     if tensor_type is tensor.type:
-        written = file.write(base.data(tensor.name))
+        data = base.data(tensor.name)
+        _check_values(data, tensor)
+        written = file.write(data.data)
     else:
         for slab in _quantized_slabs(base, tensor, tensor_type, workers):
-            written += file.write(slab)
+            written += file.write(slab.data)
     file.write(bytes(_padded(written) - written))
 
 
@@ -151,10 +155,9 @@ def _quantized_slabs(
         )
 
 
-def _quantize_rows(
-    rows: NDArray[np.uint8], tensor: TensorInfo, tensor_type: TensorType
-) -> NDArray[np.uint8]:
+def _quantize_rows(rows: NDArray[np.uint8], tensor: TensorInfo, tensor_type: TensorType) -> NDArray[np.uint8]:
     lib = native.ggml()
+    _check_values(rows, tensor)
     weights = _as_floats(rows, tensor)
     out = np.empty(len(rows) * tensor_type.row_bytes(tensor.columns), np.uint8)
     number = tensor_type.layout.number
@@ -169,8 +172,16 @@ def _quantize_rows(
     return out
 
 
+def _check_values(data: NDArray[np.uint8], tensor: TensorInfo) -> None:
+    """Refuse infinite and undefined weights in the base model, as llama-quantize does."""
+    if not native.ggml().ggml_validate_row_data(tensor.type.layout.number, data.ctypes.data, data.nbytes):
+        raise EngineError(
+            f"{tensor.name} of the base model holds infinite or undefined values; download it again"
+        )
+
+
 def _as_floats(rows: NDArray[np.uint8], tensor: TensorInfo) -> NDArray[np.float32]:
-    """Rows of the base model as 32-bit floats, exactly as llama-quantize reads them; shape (rows, columns)."""
+    """Rows of the base model as 32-bit floats, exactly as llama-quantize reads them, in the same shape."""
     match tensor.type:
         case TensorType.F32:
             return rows.view(np.float32)

@@ -1,0 +1,213 @@
+"""The file that lqtui writes is, byte for byte, the file that llama.cpp's own quantizer writes."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gguf_files import write_tiny_llama
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stock_quantize import StockQuantizer, exact_patterns
+
+from lqtui.export.script import export_script
+from lqtui.llama.errors import EngineError
+from lqtui.llama.gguf import BaseModel
+from lqtui.llama.quantize import fill_pool, write_model
+from lqtui.recipe.file_types import FileType
+from lqtui.recipe.presets import PRESET_NAMES, preset
+from lqtui.recipe.recipe import Plan, Recipe, resolve
+from lqtui.recipe.rules import quantizable_tensors
+from lqtui.recipe.shape import ModelShape
+from lqtui.recipe.types import TARGET_TYPES, TensorType
+from lqtui.store.pool import Pool, PoolEntry
+
+TYPES = [t for t in TARGET_TYPES if not t.needs_imatrix]
+MIXES = [FileType.Q8_0, FileType.Q6_K, FileType.Q5_K_M, FileType.Q4_K_S, FileType.Q4_0, FileType.IQ4_XS]
+
+
+@pytest.fixture(scope="module")
+def wide_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows of 256 and 512, which divide into the blocks of every type."""
+    return write_tiny_llama(tmp_path_factory.mktemp("wide") / "wide.gguf", blocks=2, width=256, ffn=512)
+
+
+@pytest.fixture(scope="module")
+def small_models(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, stock: StockQuantizer
+) -> dict[str, Path]:
+    """The tiny model in every form in which a base model comes."""
+    folder = tmp_path_factory.mktemp("bases")
+    bf16, q8 = folder / "bf16.gguf", folder / "q8.gguf"
+    f32 = write_tiny_llama(folder / "f32.gguf", dtype=np.float32)
+    assert stock.write(f32, bf16, FileType.BF16).done
+    assert stock.write(f32, q8, FileType.Q8_0).done
+    return {
+        "F16": tiny_model,
+        "F32": f32,
+        "BF16": bf16,
+        "quantized": q8,
+        "in parts": write_tiny_llama(folder / "parts.gguf", tensors_per_part=10),
+        "with experts": write_tiny_llama(folder / "experts.gguf", experts=4),
+        "untied": write_tiny_llama(folder / "untied.gguf", tied=False),
+    }
+
+
+def write(model: Path, recipe: Recipe, out: Path, entry: PoolEntry | None = None) -> Plan:
+    with BaseModel(model) as base:
+        plan = resolve(base.shape, recipe)
+        types = {planned.name: planned.effective for planned in plan.tensors}
+        if entry:
+            with entry.lock():
+                fill_pool(base, types, entry, 2, lambda done, total: None)
+        size = write_model(base, types, plan.file_type.number, out, entry, 2, lambda done, total: None)
+    assert size == plan.file_bytes == out.stat().st_size
+    return plan
+
+
+def assert_written_as_by_stock(
+    model: Path, recipe: Recipe, folder: Path, stock: StockQuantizer, entry: PoolEntry | None = None
+) -> None:
+    ours, theirs = folder / "ours.gguf", folder / "theirs.gguf"
+    write(model, recipe, ours, entry)
+    patterns = exact_patterns(recipe.overrides)
+    outcome = stock.write(model, theirs, recipe.base, patterns, requantize=True)
+    assert outcome.done, outcome.log[-500:]
+    assert filecmp.cmp(ours, theirs, shallow=False)
+
+
+@st.composite
+def recipes(draw: st.DrawFn, shape: ModelShape) -> Recipe:
+    names = st.sampled_from([tensor.name for tensor in quantizable_tensors(shape)])
+    fitting = [t for t in TYPES if t.block_size <= 32 or t.layout.family == "K-quant"]
+    overrides = draw(st.dictionaries(names, st.sampled_from(fitting), max_size=12))
+    return Recipe("random", draw(st.sampled_from(MIXES)), overrides)
+
+
+@pytest.mark.parametrize("tensor_type", TYPES)
+def test_every_type_has_llama_cpps_bytes(
+    tensor_type: TensorType, wide_model: Path, stock: StockQuantizer, tmp_path: Path
+) -> None:
+    with BaseModel(wide_model) as base:
+        names = [tensor.name for tensor in quantizable_tensors(base.shape)]
+    recipe = Recipe("all", FileType.Q4_0, dict.fromkeys(names, tensor_type))
+    assert_written_as_by_stock(wide_model, recipe, tmp_path, stock)
+
+
+@pytest.mark.parametrize("form", ["F16", "F32", "BF16", "quantized", "in parts", "with experts", "untied"])
+@pytest.mark.parametrize("base", [FileType.F16, FileType.BF16, FileType.F32, FileType.Q8_0, FileType.Q4_K_M])
+def test_every_form_of_base_model_gives_llama_cpps_file(
+    form: str, base: FileType, small_models: dict[str, Path], stock: StockQuantizer, tmp_path: Path
+) -> None:
+    assert_written_as_by_stock(small_models[form], Recipe("mix", base), tmp_path, stock)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_recipe_gives_llama_cpps_file_with_and_without_the_pool(
+    data: st.DataObject, small_models: dict[str, Path], stock: StockQuantizer, tmp_path: Path
+) -> None:
+    form = data.draw(st.sampled_from(sorted(small_models)))
+    with BaseModel(small_models[form]) as base:
+        recipe = data.draw(recipes(base.shape))
+    # The pool stays from example to example: what it holds already is used again.
+    entry = Pool(tmp_path / "pool").entry(form, "engine") if data.draw(st.booleans()) else None
+    assert_written_as_by_stock(small_models[form], recipe, tmp_path, stock, entry)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_what_lacks_an_importance_matrix_is_what_llama_cpp_refuses(
+    data: st.DataObject, wide_model: Path, stock: StockQuantizer, tmp_path: Path
+) -> None:
+    with BaseModel(wide_model) as base:
+        shape = base.shape
+    names = st.sampled_from(["token_embd.weight", "blk.0.attn_q.weight", "blk.1.ffn_down.weight"])
+    needy = st.sampled_from([t for t in TARGET_TYPES if t.needs_imatrix or t is TensorType.Q2_K])
+    base_type = data.draw(st.sampled_from([FileType.Q8_0, FileType.Q2_K_S, FileType.Q2_K]))
+    recipe = Recipe("needy", base_type, data.draw(st.dictionaries(names, needy, max_size=2)))
+    outcome = stock.write(wide_model, tmp_path / "o", base_type, exact_patterns(recipe.overrides))
+    assert outcome.done == (not resolve(shape, recipe).missing_imatrix)
+
+
+def test_undefined_weights_are_refused_and_nothing_is_written(
+    tiny_model: Path, stock: StockQuantizer, tmp_path: Path
+) -> None:
+    damaged, out = tmp_path / "damaged.gguf", tmp_path / "out.gguf"
+    contents = bytearray(tiny_model.read_bytes())
+    with BaseModel(tiny_model) as base:
+        offset = base._sources["blk.2.attn_q.weight"].offset
+    contents[offset : offset + 2] = np.array([np.nan], np.float16).tobytes()
+    damaged.write_bytes(contents)
+    for base_type in (FileType.F16, FileType.BF16, FileType.Q4_0):
+        assert not stock.write(damaged, tmp_path / "stock", base_type).done
+        with pytest.raises(EngineError, match=r"blk\.2\.attn_q\.weight .* infinite or undefined"):
+            write(damaged, Recipe("any", base_type), out)
+        assert [p.name for p in tmp_path.iterdir() if p.name.startswith(("out", ".out"))] == []
+
+
+def test_a_tensor_that_overflows_its_type_is_named(tmp_path: Path) -> None:
+    model = write_tiny_llama(tmp_path / "large.gguf", dtype=np.float32)
+    contents = bytearray(model.read_bytes())
+    with BaseModel(model) as base:
+        offset = base._sources["blk.0.attn_k.weight"].offset
+    contents[offset : offset + 4] = np.array([1e30], np.float32).tobytes()
+    model.write_bytes(contents)
+    with pytest.raises(EngineError, match=r"blk\.0\.attn_k\.weight cannot be written as F16"):
+        write(model, Recipe("half", FileType.F16), tmp_path / "out.gguf")
+    assert not (tmp_path / "out.gguf").exists()
+
+
+@pytest.mark.parametrize("through", ["its own name", "a symbolic link", "another part"])
+def test_the_base_model_is_never_overwritten(through: str, tmp_path: Path) -> None:
+    model = out = write_tiny_llama(tmp_path / "m.gguf", tensors_per_part=10)
+    if through == "a symbolic link":
+        out = tmp_path / "link.gguf"
+        out.symlink_to(model)
+    if through == "another part":
+        out = min(tmp_path.glob("m-00002-*"))
+    before = out.read_bytes()
+    with pytest.raises(EngineError, match="is the base model itself"):
+        write(model, Recipe("uniform", FileType.Q4_0), out)
+    assert out.read_bytes() == before
+
+
+def run_script(script: str, tools: Path, model: Path, out: Path) -> None:
+    path = out.parent / "recipe.sh"
+    path.write_text(script)
+    environment = {**os.environ, "LLAMA_QUANTIZE": str(tools / "llama-quantize")}
+    command = ["bash", str(path), str(model), str(out)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-1000:]
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("name", PRESET_NAMES)
+def test_smollm2_presets_through_the_exported_script(
+    name: str, smollm2: Path, llama_tools: Path, tmp_path: Path
+) -> None:
+    with BaseModel(smollm2) as base:
+        recipe = preset(name, base.shape)
+    plan = write(smollm2, recipe, tmp_path / "ours.gguf")
+    run_script(export_script(plan, smollm2.name), llama_tools, smollm2, tmp_path / "theirs.gguf")
+    assert filecmp.cmp(tmp_path / "ours.gguf", tmp_path / "theirs.gguf", shallow=False)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("seed", range(20))
+def test_random_smollm2_recipes_through_the_exported_script(
+    seed: int, smollm2: Path, smollm2_shape: ModelShape, llama_tools: Path, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(seed)
+    names = [tensor.name for tensor in quantizable_tensors(smollm2_shape)]
+    share = random.uniform(0.05, 1)
+    quick = [t for t in TYPES if t.layout.family in ("float", "legacy", "K-quant") and t.block_size != 128]
+    overrides = {name: quick[random.integers(len(quick))] for name in names if random.random() < share}
+    recipe = Recipe(f"random {seed}", MIXES[random.integers(len(MIXES))], overrides)
+    plan = write(smollm2, recipe, tmp_path / "ours.gguf")
+    run_script(export_script(plan, smollm2.name), llama_tools, smollm2, tmp_path / "theirs.gguf")
+    assert filecmp.cmp(tmp_path / "ours.gguf", tmp_path / "theirs.gguf", shallow=False)
