@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.presets import ranges
-from lqtui.recipe.recipe import Plan, Recipe, resolve
-from lqtui.recipe.rules import Category, category_of
+from lqtui.recipe.recipe import Plan, Recipe, requested_types, resolve
+from lqtui.recipe.rules import Category, category_of, fitting_type
+from lqtui.recipe.shape import TensorInfo
 from lqtui.recipe.types import TensorType
 
-_LITERAL = re.compile(r"[a-z0-9_\-]")
+_LITERAL = re.compile(r"[a-z0-9_\-]|[^\x00-\x7f]")
 
 
 class TensorPattern(NamedTuple):
@@ -39,7 +41,8 @@ def tensor_patterns(plan: Plan) -> list[TensorPattern]:
     """
     if not plan.file_type.is_quantized:
         return []
-    patterns, blocks_of = [], {}
+    patterns: list[TensorPattern] = []
+    blocks_of: dict[tuple[str, TensorType], list[int]] = {}
     for name, tensor_type in _overrides(plan).items():
         tensor = plan.shape.by_name[name]
         if tensor.block is None:
@@ -68,22 +71,27 @@ def tensor_patterns(plan: Plan) -> list[TensorPattern]:
 
 
 def _overrides(plan: Plan) -> dict[str, TensorType]:
-    """The effective types that llama-quantize must be told; all of them where fewer would shift a mix's counts."""
+    """The effective types that llama-quantize must be told; all where fewer would shift a mix's counts."""
     effective = {p.name: p.effective for p in plan.tensors if p.quantizable}
-    alone = resolve(plan.shape, Recipe("", plan.file_type)).by_name
+    alone = requested_types(plan.shape, Recipe("", plan.file_type))
     always = (Category.TOKEN_EMBD, Category.OUTPUT)
     told = {
         name: tensor_type
         for name, tensor_type in effective.items()
-        if alone[name].effective is not tensor_type or category_of(name) in always
+        if not _becomes(plan.shape.by_name[name], alone[name], tensor_type) or category_of(name) in always
     }
     if resolve(plan.shape, Recipe("", plan.file_type, told)).digest == plan.digest:
         return told
     return effective
 
 
+def _becomes(tensor: TensorInfo, requested: TensorType, effective: TensorType) -> bool:
+    try:
+        return fitting_type(tensor, requested) is effective
+    except RecipeError:
+        return False
+
+
 def _escaped(name: str) -> str:
-    """A name as a lower-case regular expression; characters that are not plain match any one character."""
-    return "".join(
-        c if _LITERAL.fullmatch(c) else r"\." if c == "." else "." for c in name
-    )
+    """A name as a regular expression of lower-case letters that matches this name alone, upper case too."""
+    return "".join(c if _LITERAL.fullmatch(c) else r"\." if c == "." else f"\\x{ord(c):02x}" for c in name)

@@ -36,12 +36,14 @@ fail() {{
 
 quantize=${{LLAMA_QUANTIZE:-llama-quantize}}
 command -v -- "$quantize" >/dev/null ||
-    fail "llama-quantize was not found: build or install llama.cpp and put it on the PATH, or set LLAMA_QUANTIZE."
+    fail "llama-quantize was not found: install llama.cpp and put it on the PATH, or set LLAMA_QUANTIZE."
 [[ -f $model ]] || fail "The model $model does not exist: give its path as the first argument."
-# llama-quantize would take a leading dash for an option.
-[[ $model != -* ]] || model=./$model
-[[ $out != -* ]] || out=./$out
+# llama-quantize would take a leading dash for an option, and a leading number (7b.gguf) for a file type.
+[[ $model == /* ]] || model=./$model
+[[ $out == /* ]] || out=./$out
 [[ ! $model -ef $out ]] || fail "The output $out would overwrite the model itself."
+[[ ! -d $out ]] || fail "The output $out is a folder: give the name of a file as the second argument."
+[[ -d ${{out%/*}}/ ]] || fail "The output's folder ${{out%/*}} does not exist."
 
 options=(
 {options}
@@ -49,12 +51,13 @@ options=(
 
 printf 'writing %s: {file_type}, %s bytes expected\\n' "$out" "$expected_bytes"
 trap 'rm -f -- "$out.part"' EXIT
-"$quantize" ${{options[@]+"${{options[@]}}"}} "$model" "$out.part" {file_type}
+"$quantize" ${{options[@]+"${{options[@]}}"}} "$model" "$out.part" {file_type} ||
+    fail "llama-quantize stopped; its own messages stand above. Nothing was kept."
 
 bytes=$(wc -c <"$out.part")
 bytes=${{bytes//[[:space:]]/}}
 [[ $bytes == "$expected_bytes" ]] ||
-    fail "The file has $bytes bytes instead of $expected_bytes: this is another model, or another llama.cpp than the one lqtui measured with. Nothing was kept."
+    fail "The file has $bytes bytes instead of $expected_bytes: another model or llama.cpp. Nothing was kept."
 mv -f -- "$out.part" "$out"
 printf 'done: %s, %s bytes as expected\\n' "$out" "$bytes"
 """
