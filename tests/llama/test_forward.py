@@ -1,0 +1,214 @@
+"""Perplexity from chunks of a corpus: the same numbers that a slow, direct computation gives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import gguf
+import llama_cpp
+import numpy as np
+import pytest
+from gguf_files import tiny_text, write_tiny_llama
+
+from lqtui.llama.corpus import corpus_chunks, read_corpus, tokenize
+from lqtui.llama.errors import EngineError
+from lqtui.llama.forward import chunk_nlls
+from lqtui.llama.runtime import Model, backend, loaded_model
+from lqtui.measure.perplexity import perplexity
+
+
+@pytest.fixture
+def load() -> Iterator[Callable[[Path], Model]]:
+    """Loads models, and frees them at the end of the test."""
+    import contextlib
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(backend())
+        yield lambda path: stack.enter_context(loaded_model([path], 0))
+
+
+@pytest.fixture(scope="module")
+def bos_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with a vocabulary that adds a beginning-of-sequence token."""
+    plain = write_tiny_llama(tmp_path_factory.mktemp("bos") / "plain.gguf")
+    out = plain.with_name("bos.gguf")
+    reader = gguf.GGUFReader(plain)
+    with out.open("wb") as file:
+        raw = bytearray(plain.read_bytes())
+        field = reader.get_field("tokenizer.ggml.add_bos_token")
+        assert field is not None
+        raw[field.offset + sum(p.nbytes for p in field.parts) - 1] = 1
+        file.write(raw)
+    return out
+
+
+def slow_nlls(path: Path, corpus: Path, n_ctx: int, chunks: int) -> list[list[float]]:
+    """The definition, with the binding's own high-level class: whole text, one chunk at a time, plain Python."""
+    model = llama_cpp.Llama(
+        str(path), n_ctx=n_ctx, n_batch=n_ctx, n_ubatch=n_ctx, logits_all=True, verbose=False, n_gpu_layers=0
+    )
+    text = corpus.read_text().removesuffix("\n")
+    tokens = model.tokenize(text.encode(), add_bos=True, special=False)
+    adds_bos = llama_cpp.llama_vocab_get_add_bos(model._model.vocab)
+    found = []
+    for chunk in range(chunks):
+        targets = tokens[chunk * n_ctx : (chunk + 1) * n_ctx]
+        fed = [model.token_bos(), *targets[1:]] if adds_bos else targets
+        model.reset()
+        model.eval(fed)
+        scores = model.scores[:n_ctx].astype(np.float64)
+        nlls = []
+        for position in range(n_ctx // 2, n_ctx - 1):
+            row = scores[position]
+            total = math.fsum(np.exp(row - row.max()))
+            nlls.append(float(row.max() + math.log(total) - row[targets[position + 1]]))
+        found.append(nlls)
+    model.close()
+    return found
+
+
+@pytest.mark.parametrize("n_ctx", [64, 129, 512, 700, 1300])
+@pytest.mark.parametrize("adds_bos", [False, True])
+def test_nlls_equal_those_of_a_slow_reference(
+    n_ctx: int,
+    adds_bos: bool,
+    tiny_model: Path,
+    bos_model: Path,
+    tiny_corpus: Path,
+    load: Callable[[Path], Model],
+) -> None:
+    path = bos_model if adds_bos else tiny_model
+    model = load(path)
+    chunks = corpus_chunks(model, tiny_corpus, n_ctx, 3)
+    nlls = np.array(list(chunk_nlls(model, chunks, 1)))
+    slow = np.array(slow_nlls(path, tiny_corpus, n_ctx, 3))
+    assert nlls.shape == slow.shape == (3, n_ctx - 1 - n_ctx // 2)
+    # A batch of another size may sum in another order: that is all that may differ.
+    np.testing.assert_allclose(nlls, slow, rtol=2e-3)
+    assert perplexity(nlls).value == pytest.approx(math.exp(slow.mean()), rel=1e-4)
+
+
+def test_a_vocabulary_that_adds_bos_has_it_before_the_text_and_in_place_of_each_chunks_first_token(
+    bos_model: Path, tiny_corpus: Path, load: Callable[[Path], Model]
+) -> None:
+    model = load(bos_model)
+    chunks = corpus_chunks(model, tiny_corpus, 64, 2)
+    assert chunks[0, 0] == 257 and chunks[1, 0] != 257
+    replaced = chunks.copy()
+    replaced[:, 0] = 257
+    for as_it_is, with_bos in zip(chunk_nlls(model, chunks, 1), chunk_nlls(model, replaced, 1), strict=True):
+        assert np.array_equal(as_it_is, with_bos)
+
+
+def test_chunks_do_not_know_of_each_other(
+    tiny_model: Path, tiny_corpus: Path, load: Callable[[Path], Model]
+) -> None:
+    model = load(tiny_model)
+    chunks = corpus_chunks(model, tiny_corpus, 128, 4)
+    forwards = list(chunk_nlls(model, chunks, 1))
+    backwards = list(chunk_nlls(model, chunks[::-1], 1))
+    assert all(np.array_equal(a, b) for a, b in zip(forwards, reversed(backwards), strict=True))
+
+
+def test_no_chunks_take_no_context(tiny_model: Path, load: Callable[[Path], Model]) -> None:
+    assert list(chunk_nlls(load(tiny_model), np.empty((0, 512), np.int32), 1)) == []
+
+
+def test_a_context_longer_than_the_models_own_is_refused(
+    tiny_model: Path, tiny_corpus: Path, load: Callable[[Path], Model]
+) -> None:
+    model = load(tiny_model)
+    chunks = corpus_chunks(model, tiny_corpus, 2049, 2)
+    with pytest.raises(EngineError, match=r"context of 2049 tokens is longer than the model's own of 2048"):
+        next(chunk_nlls(model, chunks, 1))
+
+
+# The corpus
+
+
+def test_the_text_is_cut_into_full_chunks_and_the_rest_is_left(
+    tiny_model: Path, tmp_path: Path, load: Callable[[Path], Model]
+) -> None:
+    model = load(tiny_model)
+    path = tmp_path / "text.txt"
+    path.write_text(tiny_text(300))
+    vocab = llama_cpp.llama_model_get_vocab(model)
+    whole = tokenize(vocab, path.read_text().removesuffix("\n"))
+    chunks = corpus_chunks(model, path, 100, 1000)
+    assert chunks.shape == (len(whole) // 100, 100)
+    assert np.array_equal(chunks.reshape(-1), whole[: chunks.size])
+
+
+@pytest.mark.parametrize("n_ctx, chunks", [(64, 1), (64, 2), (500, 3), (512, 20)])
+def test_a_prefix_gives_the_tokens_that_the_whole_text_gives(
+    n_ctx: int, chunks: int, tiny_model: Path, tiny_corpus: Path, load: Callable[[Path], Model]
+) -> None:
+    model = load(tiny_model)
+    vocab = llama_cpp.llama_model_get_vocab(model)
+    whole = tokenize(vocab, read_corpus(tiny_corpus))
+    cut = corpus_chunks(model, tiny_corpus, n_ctx, chunks)
+    assert np.array_equal(cut.reshape(-1), whole[: n_ctx * chunks])
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("n_ctx, chunks", [(8, 2), (512, 1), (512, 5), (512, 200), (2048, 3)])
+def test_a_prefix_of_wikitext_gives_the_tokens_that_all_of_it_gives(
+    n_ctx: int, chunks: int, smollm2: Path, wikitext: Path, load: Callable[[Path], Model]
+) -> None:
+    model = load(smollm2)
+    whole = tokenize(llama_cpp.llama_model_get_vocab(model), read_corpus(wikitext))
+    cut = corpus_chunks(model, wikitext, n_ctx, chunks)
+    assert np.array_equal(cut.reshape(-1), whole[: n_ctx * chunks])
+
+
+@pytest.mark.reference
+def test_the_perplexity_of_smollm2_is_a_slow_references(
+    smollm2: Path, wikitext: Path, load: Callable[[Path], Model]
+) -> None:
+    model = load(smollm2)
+    nlls = np.array(list(chunk_nlls(model, corpus_chunks(model, wikitext, 512, 2), 2)))
+    slow = np.array(slow_nlls(smollm2, wikitext, 512, 2))
+    assert f"{perplexity(nlls).value:.4f}" == f"{math.exp(slow.mean()):.4f}"
+
+
+@pytest.mark.parametrize("size", [0, 1, 40, 127])
+def test_a_text_that_does_not_fill_two_chunks_is_too_short(
+    size: int, tiny_model: Path, tmp_path: Path, load: Callable[[Path], Model]
+) -> None:
+    path = tmp_path / "short.txt"
+    path.write_text("x" * size)
+    with pytest.raises(EngineError, match=rf"too short: {size} tokens, and two chunks of 64 need 128"):
+        corpus_chunks(load(tiny_model), path, 64, 1)
+
+
+def test_one_newline_at_the_end_is_dropped_as_llama_perplexity_does(tmp_path: Path) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_bytes(b"a\r\n\nb\n\n")
+    assert read_corpus(path) == "a\r\n\nb\n"
+
+
+@pytest.mark.parametrize(
+    "content, sentence",
+    [
+        (b"\x89PNG\r\n\x1a\n" * 9, "is not text: byte 0 is not UTF-8"),
+        ("café ".encode("latin-1") * 9, "is not text: byte 3 is not UTF-8"),
+        (b"text\0text", "is not text: it has zero bytes"),
+    ],
+    ids=["binary", "Latin-1", "zero bytes"],
+)
+def test_what_is_not_utf8_text_is_refused(content: bytes, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "corpus"
+    path.write_bytes(content)
+    with pytest.raises(EngineError, match=sentence):
+        read_corpus(path)
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="is a directory"):
+        read_corpus(tmp_path)
+    with pytest.raises(EngineError, match=r"none\.txt does not exist"):
+        read_corpus(tmp_path / "none.txt")
+    with pytest.raises(EngineError, match="is not a file but a pipe or device"):
+        read_corpus(Path("/dev/zero"))
