@@ -14,6 +14,7 @@ from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.help import HelpScreen, help_sections
 from lqtui.tui.screens.main import MainScreen
 from lqtui.tui.screens.path_prompt import PathPrompt
+from lqtui.tui.widgets.key_bar import KeyBar
 from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.workbench import JobState
 
@@ -38,6 +39,7 @@ async def test_at_80x24_nothing_is_lost_but_waits_behind_a_tab(workbench):
             await pilot.pause()
             seen.append(shown_panes(pilot))
         assert seen == [{"layers"}, {"budget", "chart"}, {"results"}, {"jobs"}]
+        assert "cycle" not in str(pilot.app.main.query_one(KeyBar).render())
         await pilot.press("f2")
         await pilot.pause()
         assert shown_panes(pilot) == {"layers"} and pilot.app.focused.id == "grid"

@@ -263,7 +263,7 @@ class MainScreen(MainActions):
         self.call_after_refresh(self._focus_pane)
 
     def _focus_pane(self) -> None:
-        """Give the focus to the present pane; the budget takes no keys, so the layers beside it keep theirs."""
+        """Give the focus to the present pane; beside the budget, which takes no keys, to the layers."""
         beside = None if self._mode == "tabs" else "#grid"
         target = {"layers": "#grid", "results": "#results", "jobs": "#jobs"}.get(self._pane, beside)
         self.set_focus(self.query_one(target) if target and self._mode != "small" else None)
@@ -276,9 +276,14 @@ class MainScreen(MainActions):
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """A pane that gets the focus by the mouse is the present one."""
+        self.query_one(KeyBar).for_grid = event.widget.id == "grid"
         pane = {"grid": "layers"}.get(event.widget.id or "", event.widget.id)
         if pane in PANES and pane != self._pane:
             self._show_pane(pane)
+
+    def on_descendant_blur(self) -> None:
+        """Without the layers' focus their keys do nothing, so the key bar leaves them out."""
+        self.query_one(KeyBar).for_grid = False
 
     @on(Tabs.TabActivated)
     def _tab_chosen(self, event: Tabs.TabActivated) -> None:

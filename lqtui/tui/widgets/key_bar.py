@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from textual import events
 from textual.content import Content
 from textual.message import Message
+from textual.reactive import reactive
 from textual.widget import Widget
 
-from lqtui.tui.keys import COMMANDS, Command
+from lqtui.tui.keys import COMMANDS, GRID_COMMANDS, Command
 
 _GAP = 2
 _HELP = "app.help"
@@ -49,6 +50,9 @@ class KeyBar(Widget):
 
         command_id: str
 
+    for_grid: reactive[bool] = reactive(True)
+    """Whether the keys of the layer grid are shown too."""
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._ends: list[tuple[int, str]] = []
@@ -57,9 +61,11 @@ class KeyBar(Widget):
         """The commands that fit, help always among them."""
         by_id = {command.id: command for command in COMMANDS}
         entries = {name: _entry(by_id[name], self.app._keymap) for name in (*_ORDER, _HELP)}
+        grid_keys = {command.id for command in GRID_COMMANDS}
+        order = [name for name in _ORDER if self.for_grid or name not in grid_keys]
         room = self.content_size.width - entries[_HELP].cell_length
         shown: list[str] = []
-        for name in _ORDER:
+        for name in order:
             room -= entries[name].cell_length + _GAP
             if room < 0:
                 break

@@ -104,7 +104,7 @@ class TypeStyles:
             ansi = self._colour(tone.ansi).rich_color
             return TypeStyle(Style(color=ansi, bold=True), Style(color=ansi, bold=True, reverse=True))
         colour = self._colour(tone.colour).blend(self._colour(tone.towards), tone.share)
-        muted = colour.blend(self._background, 0.68)
+        muted = colour.blend(self._background, 0.6)
         ink = colour.blend(self._ink, 0.55)
         vivid_ink = colour.get_contrast_text(1.0)
         return TypeStyle(
