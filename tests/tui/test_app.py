@@ -152,9 +152,9 @@ async def test_a_job_that_ends_is_told_and_one_that_fails_says_why(workbench):
     async with running(workbench) as pilot:
         await pilot.press("r", "r")
         workbench.advance(1, state=JobState.DONE, message="PPL 18.8351 ± 1.6054")
-        workbench.advance(2, state=JobState.FAILED, message="the child was killed (SIGKILL)")
+        workbench.advance(2, state=JobState.FAILED, message="[/x] killed")
         await pilot.pause()
-        assert toasts(pilot) == ["PPL 18.8351 ± 1.6054", "the child was killed (SIGKILL)"]
+        assert toasts(pilot) == ["PPL 18.8351 ± 1.6054", "[/x] killed"]
 
 
 async def test_x_cancels_the_job_that_runs(workbench):

@@ -183,9 +183,9 @@ class MainScreen(MainActions):
     def _tell_of(self, job: Job) -> None:
         """A toast when a job ends that a person asked for, and when any fails."""
         if job.state is JobState.DONE and job.kind != "fingerprint":
-            self.notify(job.message or f"{job.title} is done.", title=job.title)
+            self.notify(job.message or "Done.", title=job.title, markup=False)
         elif job.state is JobState.FAILED:
-            self.notify(job.message or f"{job.title} failed.", title=job.title, severity="error", timeout=12)
+            self.notify(job.message or "Failed.", title=job.title, severity="error", timeout=12, markup=False)
 
     @on(MetersRead)
     def show_meters(self, event: MetersRead) -> None:
