@@ -116,7 +116,7 @@ def write_header(
     width: int,
     ffn: int,
     heads: int,
-    kv_heads: int,
+    kv_heads: int | list[int],
     experts: int = 0,
     vocab: int = 0,
 ) -> Path:
@@ -173,7 +173,7 @@ def _byte_characters() -> list[str]:
 
 
 def _add_hyperparameters(
-    writer: gguf.GGUFWriter, blocks: int, width: int, ffn: int, heads: int, kv_heads: int
+    writer: gguf.GGUFWriter, blocks: int, width: int, ffn: int, heads: int, kv_heads: int | list[int]
 ) -> None:
     writer.add_name("tiny test model")
     writer.add_block_count(blocks)

@@ -22,6 +22,8 @@ ZOO_NAMES = (
     "falcon",
     "gpt2",
     "odd names",
+    "first block shares heads",
+    "first block without attention",
 )
 
 
@@ -41,6 +43,9 @@ def write_zoo(folder: Path) -> dict[str, Path]:
         "gpt2": _fused(folder, "gpt2", blocks=12, more={"position_embd.weight": (64, 256)}),
         "odd names": _llama(folder, blocks=2, heads=8, kv_heads=8, more=_odd_tensors()),
     }
+    per_block = {"first block shares heads": [1, *[8] * 11], "first block without attention": [0, *[1] * 11]}
+    for name, kv_heads_per_block in per_block.items():
+        zoo[name] = _llama(folder, blocks=12, heads=8, kv_heads=1, kv_heads_per_block=kv_heads_per_block)
     for name, (experts, kv_heads) in _EXPERTS.items():
         zoo[name] = _llama(folder, blocks=12, heads=8, kv_heads=kv_heads, experts=experts)
     return {name: zoo[name] for name in ZOO_NAMES}
@@ -58,11 +63,13 @@ def _llama(
     tied: bool = False,
     experts: int = 0,
     bias: bool = False,
+    kv_heads_per_block: list[int] | None = None,
     more: dict[str, tuple[int, ...]] | None = None,
 ) -> Path:
     sizes = {"blocks": blocks, "width": width, "ffn": ffn, "heads": heads, "kv_heads": kv_heads}
     tensors = llama_tensors(**sizes, vocab=64, tied=tied, experts=experts, bias=bias) | (more or {})
     path = folder / f"{len(list(folder.iterdir()))}.gguf"
+    sizes["kv_heads"] = kv_heads_per_block or kv_heads
     return write_header(path, architecture, tensors, **sizes, experts=experts, vocab=64)
 
 

@@ -143,6 +143,8 @@ def _quantized_slabs(
     base: BaseModel, tensor: TensorInfo, tensor_type: TensorType, workers: ThreadPoolExecutor
 ) -> Iterator[NDArray[np.uint8]]:
     """A tensor's rows at a type, slab after slab in order, a bounded number of them in memory."""
+    if tensor_type.impossible_without_imatrix:  # ggml would abort
+        raise EngineError(f"{tensor.name} cannot be written as {tensor_type} without an importance matrix")
     native.ggml().ggml_quantize_init(tensor_type.layout.number)
     rows = base.data(tensor.name).reshape(tensor.rows, tensor.type.row_bytes(tensor.columns))
     per_slab = max(1, _SLAB_WEIGHTS // tensor.columns)

@@ -37,6 +37,12 @@ def wide_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def wide_shape(wide_model: Path) -> ModelShape:
+    with BaseModel(wide_model) as base:
+        return base.shape
+
+
+@pytest.fixture(scope="module")
 def small_models(
     tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, stock: StockQuantizer
 ) -> dict[str, Path]:
@@ -90,10 +96,9 @@ def recipes(draw: st.DrawFn, shape: ModelShape) -> Recipe:
 
 @pytest.mark.parametrize("tensor_type", TYPES)
 def test_every_type_has_llama_cpps_bytes(
-    tensor_type: TensorType, wide_model: Path, stock: StockQuantizer, tmp_path: Path
+    tensor_type: TensorType, wide_model: Path, wide_shape: ModelShape, stock: StockQuantizer, tmp_path: Path
 ) -> None:
-    with BaseModel(wide_model) as base:
-        names = [tensor.name for tensor in quantizable_tensors(base.shape)]
+    names = [tensor.name for tensor in quantizable_tensors(wide_shape)]
     recipe = Recipe("all", FileType.Q4_0, dict.fromkeys(names, tensor_type))
     assert_written_as_by_stock(wide_model, recipe, tmp_path, stock)
 
@@ -119,19 +124,37 @@ def test_any_recipe_gives_llama_cpps_file_with_and_without_the_pool(
     assert_written_as_by_stock(small_models[form], recipe, tmp_path, stock, entry)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_what_lacks_an_importance_matrix_is_what_llama_cpp_refuses(
-    data: st.DataObject, wide_model: Path, stock: StockQuantizer, tmp_path: Path
+@pytest.mark.parametrize(
+    ("base", "overrides"),
+    [
+        (FileType.Q2_K, {}),
+        (FileType.Q2_K_S, {}),
+        (FileType.IQ3_XXS, {}),
+        (FileType.Q2_K_S, {"token_embd.weight": TensorType.Q2_K}),
+        (FileType.Q8_0, {"token_embd.weight": TensorType.IQ3_XXS}),
+        (FileType.Q8_0, {"token_embd.weight": TensorType.IQ2_XXS}),  # ends the process
+        *[(FileType.Q8_0, {"blk.1.ffn_down.weight": t}) for t in TARGET_TYPES if t.needs_imatrix],
+    ],
+)
+def test_what_lacks_an_importance_matrix_is_what_llama_cpp_cannot_write(
+    base: FileType,
+    overrides: dict[str, TensorType],
+    wide_model: Path,
+    wide_shape: ModelShape,
+    stock: StockQuantizer,
+    tmp_path: Path,
 ) -> None:
-    with BaseModel(wide_model) as base:
-        shape = base.shape
-    names = st.sampled_from(["token_embd.weight", "blk.0.attn_q.weight", "blk.1.ffn_down.weight"])
-    needy = st.sampled_from([t for t in TARGET_TYPES if t.needs_imatrix or t is TensorType.Q2_K])
-    base_type = data.draw(st.sampled_from([FileType.Q8_0, FileType.Q2_K_S, FileType.Q2_K]))
-    recipe = Recipe("needy", base_type, data.draw(st.dictionaries(names, needy, max_size=2)))
-    outcome = stock.write(wide_model, tmp_path / "o", base_type, exact_patterns(recipe.overrides))
-    assert outcome.done == (not resolve(shape, recipe).missing_imatrix)
+    outcome = stock.write(wide_model, tmp_path / "out.gguf", base, exact_patterns(overrides))
+    assert outcome.done == (not resolve(wide_shape, Recipe("needy", base, overrides)).missing_imatrix)
+
+
+@pytest.mark.parametrize("tensor_type", [TensorType.IQ2_XXS, TensorType.IQ2_XS, TensorType.IQ1_S])
+def test_what_ggml_would_abort_on_is_an_error(
+    tensor_type: TensorType, wide_model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(EngineError, match=r"token_embd\.weight cannot be written .* importance matrix"):
+        recipe = Recipe("needy", FileType.Q8_0, {"token_embd.weight": tensor_type})
+        write(wide_model, recipe, tmp_path / "out.gguf")
 
 
 def test_undefined_weights_are_refused_and_nothing_is_written(
