@@ -64,8 +64,10 @@ def protect_model(path: Path, out: Path) -> None:
 
 
 def _parts(path: Path) -> list[Path]:
+    """The files of a model that are there, by their names."""
     match = _SPLIT_NAME.fullmatch(path.name)
     if match is None:
         return [path]
     count = int(match["count"])
-    return [path.with_name(f"{match['prefix']}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)]
+    parts = [path.with_name(f"{match['prefix']}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)]
+    return [part for part in parts if part.exists()] or [path]  # a whole model may bear such a name too
