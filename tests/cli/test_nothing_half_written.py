@@ -1,0 +1,112 @@
+"""A command that cannot finish leaves nothing half-written."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gguf_files import write_tiny_llama
+
+from tests.cli.running import lqtui, refused
+
+# Nothing is half-written
+
+
+def test_quantize_refuses_places_that_cannot_be_written(tiny_model: Path, tmp_path: Path) -> None:
+    content = tiny_model.read_bytes()
+    preset = ["--preset", "ffn_q8"]
+    refused(lqtui("quantize", tiny_model, tiny_model, *preset), "is the base model itself")
+    refused(lqtui("export", tiny_model, "-o", tiny_model, *preset), "is the base model itself")
+    refused(lqtui("quantize", tiny_model, tmp_path, *preset), "is a folder")
+    refused(lqtui("quantize", tiny_model, tmp_path / "no" / "out.gguf", *preset), "does not exist")
+    refused(lqtui("export", tiny_model, "-o", tmp_path / "no" / "s.sh", *preset), "does not exist")
+    assert tiny_model.read_bytes() == content
+    assert [p.name for p in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 136 MiB: lqtui keeps 128 of them free."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=136m", "tmpfs", folder], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_written(small_disk: Path, tmp_path: Path) -> None:
+    model = write_tiny_llama(tmp_path / "big.gguf", width=512, ffn=2048, blocks=4)
+    out = small_disk / "out.gguf"
+    refused(lqtui("quantize", model, out, "--preset", "baseline_fp16"), "but only 136.0 MiB are free")
+    assert not list(small_disk.iterdir())
+
+
+def test_a_limit_met_while_writing_leaves_nothing(tmp_path: Path) -> None:
+    model = write_tiny_llama(tmp_path / "big.gguf", width=512, ffn=2048, blocks=4)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    script = f'ulimit -f 2000; exec "{sys.executable}" -m lqtui quantize "$0" "$1" --preset uniform_q4_0'
+    done = subprocess.run(
+        ["bash", "-c", script, model, folder / "out.gguf"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode in (1, 2) and "File too large" in done.stderr and "Traceback" not in done.stderr
+    assert not list(folder.iterdir())
+
+
+def test_a_killed_engine_fails_the_command_with_1_and_nothing_is_left(tmp_path: Path) -> None:
+    import psutil
+
+    model = write_tiny_llama(tmp_path / "slow.gguf", width=512, ffn=2048, blocks=12)
+    recipe = tmp_path / "slow.toml"
+    recipe.write_text('base = "Q2_K"\n')
+    folder = tmp_path / "out"
+    folder.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lqtui", "quantize", model, folder / "out.gguf", "--recipe", recipe],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 20
+    while not list(folder.iterdir()):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    (child,) = psutil.Process(process.pid).children()
+    child.send_signal(signal.SIGSEGV)
+    out, error = process.communicate(timeout=20)
+    refused(
+        subprocess.CompletedProcess([], process.returncode, out, error.splitlines()[-1] + "\n"), "SIGSEGV", 1
+    )
+    assert not list(folder.iterdir())
+
+
+def test_ctrl_c_stops_with_a_sentence_and_keeps_what_is_measured(tiny_model: Path, tiny_corpus: Path) -> None:
+    command = ["measure", tiny_model, "--preset", "ffn_q8", "--corpus", tiny_corpus, "--ctx", "512"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lqtui", *map(str, command), "--chunks", "40", "--threads", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    while "perplexity" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=20)
+    assert process.returncode == 1 and out == "" and "Traceback" not in error
+    assert "stopped; what was measured so far is kept" in error
+
+
+def test_a_reader_that_goes_away_is_no_traceback(tiny_model: Path) -> None:
+    script = f'"{sys.executable}" -m lqtui plan "$0" --preset ffn_q8 --json | true'
+    done = subprocess.run(["bash", "-c", script, tiny_model], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr

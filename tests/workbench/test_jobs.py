@@ -1,0 +1,137 @@
+"""Jobs: their order, how they are stopped, what they keep, and what is told of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from lqtui.store.paths import Paths
+from lqtui.workbench import Change, JobState, Settings, Workbench
+from tests.workbench.bench_jobs import done, measure, planned, state, until
+
+# Jobs
+
+
+async def test_jobs_run_one_at_a_time_in_the_order_in_which_they_were_asked_for(opened: Workbench) -> None:
+    order: list[int] = []
+
+    def listen(change: Change) -> None:
+        running = [job.id for job in opened.jobs if job.state is JobState.RUNNING and job.kind == "measure"]
+        assert len(running) <= 1
+        order.extend(job for job in running if job not in order)
+
+    opened.subscribe(listen)
+    jobs = [measure(opened, name) for name in ("ffn_q8", "uniform_q4_0", "attention_q8")]
+    assert [job.state for job in jobs] == [JobState.QUEUED] * 3
+    for job in jobs:
+        await done(opened, job)
+    assert order == [job.id for job in jobs]
+
+
+async def test_a_job_cancelled_before_it_began_ends_at_once_and_the_next_one_runs(opened: Workbench) -> None:
+    first, second, third = (measure(opened, name) for name in ("ffn_q8", "uniform_q4_0", "attention_q8"))
+    opened.cancel(first.id)  # not even its task has run
+    opened.cancel(third.id)
+    assert state(opened, first) is state(opened, third) is JobState.CANCELLED
+    await done(opened, second)
+    assert (await opened.wait(first)).state is JobState.CANCELLED
+    assert len(opened.results) == 1
+
+
+async def test_cancelling_the_fingerprint_does_not_leave_a_measurement_waiting(
+    bench: Workbench, tiny_model: Path
+) -> None:
+    await bench.open(tiny_model)
+    (fingerprint,) = bench.jobs
+    bench.cancel(fingerprint.id)
+    await done(bench, measure(bench, "ffn_q8"))
+
+
+async def test_a_stopped_measurement_keeps_its_chunks_and_goes_on_after_them(
+    opened: Workbench, paths: Paths, settings: Settings, tiny_model: Path
+) -> None:
+    opened.configure(replace(settings, n_ctx=512, chunks=40))
+    for stop in (opened.cancel, lambda job_id: os.kill(opened.jobs[-1].pid or 0, 9)):
+        known = opened.results[0].chunks if opened.results else 0
+        job = measure(opened, "ffn_q8")
+        await until(lambda known=known: bool(opened.results) and opened.results[0].chunks > known)  # type: ignore[misc]
+        stop(job.id)
+        ended = await opened.wait(job)
+        assert ended.state is (JobState.CANCELLED if stop == opened.cancel else JobState.FAILED)
+        (row,) = opened.results
+        assert row.partial and known < row.chunks < 40 and row.seconds
+    later = Workbench(paths, opened.settings)
+    await later.open(tiny_model)
+    assert later.results == (row,)
+    await done(later, measure(later, "ffn_q8"))
+    (whole,) = later.results
+    assert not whole.partial and whole.chunks == 40 and (whole.seconds or 0) > row.seconds
+    await done(later, measure(later, "ffn_q8", fresh=True))
+    assert later.results[0].perplexity == whole.perplexity
+    await later.close()
+
+
+async def test_a_cancelled_job_that_writes_a_model_leaves_nothing(opened: Workbench, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    job = opened.quantize(folder / "model.gguf")
+    await until(lambda: state(opened, job) is JobState.RUNNING)
+    opened.cancel(job.id)
+    assert (await opened.wait(job)).state is JobState.CANCELLED
+    assert not list(folder.iterdir())
+
+
+async def test_a_model_is_written_in_the_background(opened: Workbench, tmp_path: Path) -> None:
+    plan = planned(opened, "attention_q8")
+    job = await done(opened, opened.quantize_plan(plan, tmp_path / "out.gguf"))
+    assert (tmp_path / "out.gguf").stat().st_size == plan.file_bytes
+    assert f"{plan.file_bytes:,} bytes" in job.message and job.fraction == 1
+
+
+async def test_closing_ends_all_jobs(bench: Workbench, tiny_model: Path) -> None:
+    await bench.open(tiny_model)
+    jobs = [measure(bench, name) for name in ("ffn_q8", "uniform_q4_0")]
+    await bench.close()
+    assert all(state(bench, job) is JobState.CANCELLED for job in jobs)
+
+
+async def test_a_defect_of_ours_fails_one_job_and_is_in_its_log(
+    opened: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("lqtui.workbench.measuring.ResultBook.recall", lambda *_: 1 / 0)
+        job = await opened.wait(measure(opened, "ffn_q8"))
+    assert (
+        job.state is JobState.FAILED and job.crashed and "defect in lqtui (ZeroDivisionError" in job.message
+    )
+    assert "Traceback" in opened.log_tail(job.id)
+    await done(opened, measure(opened, "ffn_q8"))
+
+
+async def test_listeners_hear_of_progress_at_most_20_times_a_second_and_of_every_state(
+    opened: Workbench, settings: Settings
+) -> None:
+    heard: list[tuple[float, tuple[JobState, ...]]] = []
+
+    def listen(change: Change) -> None:
+        if change is Change.JOBS:
+            heard.append((time.monotonic(), tuple(job.state for job in opened.jobs)))
+
+    opened.configure(replace(settings, n_ctx=16, chunks=400))
+    stop = opened.subscribe(listen)
+    began = time.monotonic()
+    await done(opened, measure(opened, "ffn_q8"))
+    took = time.monotonic() - began
+    states = [states for _, states in heard]
+    changes = sum(a != b for a, b in pairwise(states))
+    assert len(heard) <= 20 * took + changes + 2
+    assert states[-1][-1] is JobState.DONE
+    stop()
+    told = len(heard)
+    await done(opened, measure(opened, "uniform_q4_0"))
+    assert len(heard) == told

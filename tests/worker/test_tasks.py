@@ -1,0 +1,109 @@
+"""What each task finishes with, and the sentences of those that cannot be done."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lqtui.recipe.presets import preset
+from lqtui.recipe.recipe import resolve
+from lqtui.recipe.shape import ModelShape
+from lqtui.store.paths import Paths
+from lqtui.worker.client import JobFailed, run_task
+from lqtui.worker.messages import (
+    ChunkScored,
+    Describe,
+    Fingerprint,
+    PerplexityMeasured,
+    ReadHeader,
+    RecipeTypes,
+    SpeedMeasured,
+)
+from tests.worker.child_runs import (
+    Run,
+    measure_task,
+    partials,
+    write_task,
+)
+
+# What each task finishes with
+
+
+async def test_a_header_is_read_to_the_shape_that_the_engine_itself_reads(
+    run: Run, tiny_model: Path, tiny_shape: ModelShape
+) -> None:
+    assert repr((await run(ReadHeader(tiny_model))).shape) == repr(tiny_shape)
+
+
+async def test_a_fingerprint_is_the_files_sha256(run: Run, tiny_model: Path) -> None:
+    digest = (await run(Fingerprint(tiny_model))).digest
+    told = subprocess.run(["sha256sum", tiny_model], capture_output=True, text=True, check=True)
+    assert digest == told.stdout.split()[0]
+
+
+async def test_a_measurement_tells_each_chunk_and_each_speed(
+    run: Run, tiny_model: Path, tiny_shape: ModelShape, tiny_corpus: Path, paths: Paths
+) -> None:
+    plan = resolve(tiny_shape, preset("uniform_q4_0", tiny_shape))
+    recipes = [RecipeTypes({p.name: p.effective for p in plan.tensors}, perplexity=True, speed=True)]
+    await run(measure_task(tiny_model, tiny_shape, tiny_corpus, paths, recipes=recipes))
+    chunks = run.of(ChunkScored)
+    assert [chunk.chunk for chunk in chunks] == [0, 1, 2]
+    assert all(len(np.frombuffer(chunk.nll)) == 128 - 1 - 64 for chunk in chunks)
+    assert len(run.of(PerplexityMeasured)) == 1
+    assert [(s.n_prompt, s.n_gen, len(s.tokens_per_second)) for s in run.of(SpeedMeasured)] == [
+        (16, 0, 2),
+        (0, 4, 2),
+    ]
+    assert not partials(paths.pool)
+
+
+async def test_a_measurement_goes_on_after_the_chunks_that_are_known(
+    tmp_path: Path, tiny_model: Path, tiny_shape: ModelShape, tiny_corpus: Path, paths: Paths
+) -> None:
+    whole, rest = Run(tmp_path / "whole.log"), Run(tmp_path / "rest.log")
+    task = measure_task(tiny_model, tiny_shape, tiny_corpus, paths, "uniform_q4_0")
+    await whole(task)
+    types = task.recipes[0].types
+    later = RecipeTypes(types, perplexity=True, speed=False, chunks_known=2)
+    await rest(measure_task(tiny_model, tiny_shape, tiny_corpus, paths, recipes=[later]))
+    assert [(c.chunk, c.nll) for c in rest.of(ChunkScored)] == [(2, whole.of(ChunkScored)[2].nll)]
+
+
+async def test_a_model_is_written_with_the_size_that_was_planned(
+    run: Run, tiny_model: Path, tiny_shape: ModelShape, tmp_path: Path, paths: Paths
+) -> None:
+    out = tmp_path / "out.gguf"
+    done = await run(write_task(tiny_model, tiny_shape, out, paths))
+    plan = resolve(tiny_shape, preset("uniform_q4_0", tiny_shape))
+    assert done.bytes == out.stat().st_size == plan.file_bytes
+    assert not partials(tmp_path)
+
+
+async def test_the_engine_describes_itself(run: Run) -> None:
+    engine = (await run(Describe())).engine
+    assert engine is not None and "CPU" in engine.system_info
+
+
+# What cannot be done is one sentence
+
+
+async def test_a_refusal_of_the_engine_is_a_sentence_that_names_the_file(run: Run, tmp_path: Path) -> None:
+    zeros = tmp_path / "zeros.gguf"
+    zeros.write_bytes(bytes(1 << 16))
+    with pytest.raises(JobFailed, match=r"zeros\.gguf is not a GGUF file"):
+        await run(ReadHeader(zeros))
+
+
+async def test_a_file_name_that_is_not_unicode_is_refused(run: Run) -> None:
+    with pytest.raises(JobFailed, match="not valid Unicode"):
+        await run(ReadHeader(Path(os.fsdecode(b"/tmp/\xff.gguf"))))
+
+
+async def test_a_log_that_cannot_be_written_is_a_sentence(tmp_path: Path, tiny_model: Path) -> None:
+    with pytest.raises(JobFailed, match=r"log .* cannot be written"):
+        await run_task(ReadHeader(tiny_model), tmp_path / "no" / "job.log")
