@@ -47,7 +47,15 @@ def bos_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def slow_nlls(path: Path, corpus: Path, n_ctx: int, chunks: int) -> list[list[float]]:
     """The definition, by the binding's own high-level class: the whole text, one chunk at a time."""
     model = llama_cpp.Llama(
-        str(path), n_ctx=n_ctx, n_batch=n_ctx, n_ubatch=n_ctx, logits_all=True, verbose=False, n_gpu_layers=0
+        str(path),
+        n_ctx=n_ctx,
+        n_batch=n_ctx,
+        n_ubatch=n_ctx,
+        n_threads=1,
+        n_threads_batch=1,
+        logits_all=True,
+        verbose=False,
+        n_gpu_layers=0,
     )
     text = corpus.read_text().removesuffix("\n")
     tokens = model.tokenize(text.encode(), add_bos=True, special=False)
