@@ -53,6 +53,7 @@ def slow_nlls(path: Path, corpus: Path, n_ctx: int, chunks: int) -> list[list[fl
         n_ubatch=n_ctx,
         n_threads=1,
         n_threads_batch=1,
+        flash_attn=True,  # as llama-perplexity has it by default
         logits_all=True,
         verbose=False,
         n_gpu_layers=0,
@@ -93,9 +94,8 @@ def test_nlls_equal_those_of_a_slow_reference(
     nlls = np.array(list(chunk_nlls(model, chunks, 1)))
     slow = np.array(slow_nlls(path, tiny_corpus, n_ctx, 3))
     assert nlls.shape == slow.shape == (3, n_ctx - 1 - n_ctx // 2)
-    # A batch of another size may sum in another order: that is all that may differ.
-    np.testing.assert_allclose(nlls, slow, rtol=2e-3)
-    assert perplexity(nlls).value == pytest.approx(math.exp(slow.mean()), rel=1e-4)
+    np.testing.assert_allclose(nlls, slow, rtol=1e-6)
+    assert perplexity(nlls).value == pytest.approx(math.exp(slow.mean()), rel=1e-6)
 
 
 def test_a_vocabulary_that_adds_bos_has_it_before_the_text_and_in_place_of_each_chunks_first_token(
