@@ -207,7 +207,7 @@ class BaseModel:
             source.info for _, source in sorted(self._sources.items(), key=lambda item: tensor_order(item[0]))
         )
         return ModelShape(
-            name=str(native.scalar(gguf, "general.name") or self.path.stem),
+            name=_model_name(self.path),
             architecture=architecture,
             block_count=blocks,
             tensors=tensors,
@@ -229,6 +229,12 @@ class BaseModel:
         """Size of the header that llama-quantize would write: it does not depend on the types."""
         self.shape = ModelShape("", "", 0, tensors, 0, 0)
         return len(self.header({}, 0))
+
+
+def _model_name(path: Path) -> str:
+    """What people call a model: its file's name, which says more than most headers' `general.name`."""
+    match = _SPLIT_NAME.fullmatch(path.name)
+    return match["prefix"] if match else path.stem
 
 
 def _all_parts(path: Path, count: int) -> list[Path]:

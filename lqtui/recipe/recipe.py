@@ -12,7 +12,7 @@ import msgspec
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import FileType, file_type_for
 from lqtui.recipe.mixes import Mix
-from lqtui.recipe.rules import fitting_type, is_quantizable, quantizable_tensors
+from lqtui.recipe.rules import fitting_type, quantizable_names, quantizable_tensors
 from lqtui.recipe.shape import ALIGNMENT, ModelShape, TensorInfo
 from lqtui.recipe.types import TensorType
 
@@ -30,7 +30,7 @@ class Recipe(msgspec.Struct, frozen=True):
     description: str = ""
 
 
-class PlannedTensor(msgspec.Struct, frozen=True):
+class PlannedTensor(msgspec.Struct, frozen=True, gc=False):
     """What becomes of one tensor: the type asked for, the type it will really have, and its bytes."""
 
     tensor: TensorInfo
@@ -165,13 +165,12 @@ def _check_overrides(shape: ModelShape, recipe: Recipe) -> None:
             f"(Q4_0, Q8_0 …)"
         )
     for name in recipe.overrides:
-        tensor = shape.by_name.get(name)
-        if tensor is None:
+        if name not in shape.by_name:
             raise RecipeError(
                 f"recipe {recipe.name!r} names {name}, which {shape.name} lacks: it has blocks 0 to "
                 f"{shape.block_count - 1}"
             )
-        if not is_quantizable(shape, tensor):
+        if name not in quantizable_names(shape):
             raise RecipeError(
                 f"recipe {recipe.name!r} gives {name} a type, but llama-quantize never changes that tensor"
             )

@@ -120,6 +120,7 @@ _CATEGORIES = (
 )
 
 
+@lru_cache(maxsize=1 << 16)
 def category_of(name: str) -> Category:
     """The category of a tensor name."""
     if name == "output.weight":
@@ -143,6 +144,12 @@ def is_quantizable(shape: ModelShape, tensor: TensorInfo) -> bool:
 def quantizable_tensors(shape: ModelShape) -> tuple[TensorInfo, ...]:
     """The tensors whose type a recipe can choose, in the order of the file."""
     return tuple(tensor for tensor in shape.tensors if is_quantizable(shape, tensor))
+
+
+@lru_cache(maxsize=8)
+def quantizable_names(shape: ModelShape) -> frozenset[str]:
+    """The names of the quantizable tensors."""
+    return frozenset(tensor.name for tensor in quantizable_tensors(shape))
 
 
 def fitting_type(tensor: TensorInfo, wanted: TensorType) -> TensorType:

@@ -123,7 +123,7 @@ def test_a_slug_is_a_plain_part_of_a_file_name(name: str) -> None:
 
 def test_the_header_says_which_recipe_and_what_was_measured(plan: Plan) -> None:
     script = export_script(plan, "m.gguf", measured=["perplexity 20.1 ± 1.6"])
-    assert "# first_4_layers_q8: tiny test model, quantized by a recipe" in script
+    assert "# first_4_layers_q8: tiny, quantized by a recipe" in script
     assert f"{plan.file_bytes:,} bytes" in script
     assert "# Measured: perplexity 20.1 ± 1.6" in script
     assert "# blk 0-3: attn_k, " in script

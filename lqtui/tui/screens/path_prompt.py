@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.content import Content
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
@@ -44,7 +45,7 @@ class PathPrompt(ModalScreen[Path | None]):
         path = Path(event.value.strip()).expanduser()
         problem = self._problem(event.value.strip(), path)
         if problem:
-            self.query_one("#problem", Static).update(problem)
+            self.query_one("#problem", Static).update(Content(problem))
             return
         self.dismiss(path)
 

@@ -22,7 +22,7 @@ from lqtui.recipe.types import TARGET_TYPES, TensorType
 from lqtui.tui.widgets.quantities import size
 from lqtui.tui.widgets.type_glyphs import FALLBACK_MARK, TypeStyles, code_of
 
-_NO_IMATRIX_NEEDED = ("token_embd.weight", "per_layer_token_embd.weight", "output.weight")
+_IMATRIX_SELDOM_NEEDED = ("token_embd.weight", "per_layer_token_embd.weight", "output.weight")
 
 
 class Outlook:
@@ -38,7 +38,8 @@ class Outlook:
             except RecipeError:
                 self.problem = f"rows of {each.tensor.columns} do not fit"
                 return
-            if effective.needs_imatrix and each.name not in _NO_IMATRIX_NEEDED:
+            exempt = each.name in _IMATRIX_SELDOM_NEEDED
+            if effective.impossible_without_imatrix if exempt else effective.needs_imatrix:
                 self.problem = "needs an importance matrix"
                 return
             self.bytes += each.tensor.bytes_as(effective)
