@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from lqtui.export.script import export_script
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.presets import PRESET_NAMES, preset
@@ -132,8 +134,8 @@ class Workbench:
 
     def rename(self, name: str) -> None:
         """Give the current recipe a name."""
-        recipe = self._current_plan().recipe
-        self._edit(Recipe(name, recipe.base, recipe.overrides, recipe.description), f"name {name!r}")
+        recipe = msgspec.structs.replace(self._current_plan().recipe, name=name)
+        self._edit(recipe, f"name {name!r}")
         self._open_history().mark_saved()
 
     def undo(self) -> str | None:
@@ -155,11 +157,12 @@ class Workbench:
         except RecipeError as error:
             raise WorkbenchError(str(error)) from None
 
-    def save_recipe(self, path: Path) -> None:
-        """Write the current recipe to a recipe file, in place of what was there."""
+    def save_recipe(self, path: Path, name: str | None = None) -> None:
+        """Write the current recipe, under a new name if one is given, in place of what was in the file."""
         plan = self._current_plan()
-        self._write(path, format_recipe(plan.recipe, plan.shape))
-        self._open_history().mark_saved()
+        name = name or plan.recipe.name
+        self._write(path, format_recipe(msgspec.structs.replace(plan.recipe, name=name), plan.shape))
+        self.rename(name)
         self._tell(Change.RECIPE)
 
     # What was measured, and measuring

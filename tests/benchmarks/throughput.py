@@ -76,16 +76,15 @@ def main() -> None:
             other = llama_bench(model, options.repetitions, options.threads, options.tools)
             rounds.append((one, other))
             print(f"round {number + 1}/{options.rounds} done", flush=True)
-    print(f"{model.name}, {options.threads} threads, {options.rounds} rounds of {options.repetitions} repetitions")
+    counts = f"{options.rounds} rounds of {options.repetitions} repetitions"
+    print(f"{model.name}, {options.threads} threads, {counts}")
     print(f"{'test':8}{'lqtui t/s':>20}{'llama-bench t/s':>20}{'ratio':>10}{'± SE':>8}")
     for test in TESTS:
         mine = [speed for one, _ in rounds for speed in one[test]]
         theirs = [speed for _, other in rounds for speed in other[test]]
         ratios = [statistics.fmean(one[test]) / statistics.fmean(other[test]) for one, other in rounds]
         error = statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else float("nan")
-        print(
-            f"{test:8}{_shown(mine):>20}{_shown(theirs):>20}{statistics.fmean(ratios):>10.3f}{error:>8.3f}"
-        )
+        print(f"{test:8}{_shown(mine):>20}{_shown(theirs):>20}{statistics.fmean(ratios):>10.3f}{error:>8.3f}")
 
 
 def _shown(speeds: list[float]) -> str:

@@ -266,8 +266,9 @@ class FakeWorkbench:
     def save_script(self, path: Path) -> None:
         path.write_text(self.script())
 
-    def save_recipe(self, path: Path) -> None:
-        path.write_text(self._open_plan().recipe.name)
+    def save_recipe(self, path: Path, name: str | None = None) -> None:
+        path.write_text(name or self._open_plan().recipe.name)
+        self.rename(name or self._open_plan().recipe.name)
         self.modified = False
         self.tell(Change.RECIPE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -205,3 +206,14 @@ async def test_a_long_list_scrolls_under_its_titles() -> None:
         await pilot.press("home")
         await pilot.pause()
         assert names(table)[0] == "r00"
+
+
+async def test_a_recipe_that_breaks_the_model_says_so_and_sorts_last_by_quality() -> None:
+    table = ResultsTable()
+    broken = replace(RESULTS[0], name="broken_one", digest="b", perplexity=math.nan, perplexity_se=math.nan)
+    async with PaneApp(table).run_test(size=(120, 20)) as pilot:
+        table.show([broken, *RESULTS[1:]])
+        await pilot.press(">", ">")
+        assert names(table)[-1] == "broken_one"
+        row = next(line for line in lines_of(table) if "broken_one" in line)
+        assert row.count("broken") == 2 and "nan" not in row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -195,3 +196,11 @@ def test_labels_overlap_neither_points_nor_each_other(cells: list[tuple[int, int
             assert not mine & taken
             assert all(0 <= column < 60 and 0 <= line < 12 for column, line in mine)
             taken |= mine
+
+
+async def test_a_recipe_that_breaks_the_model_has_no_place_in_the_chart() -> None:
+    chart = TradeoffChart()
+    broken = replace(RESULTS[0], name="broken_one", digest="b", perplexity=math.nan, perplexity_se=math.nan)
+    async with PaneApp(chart).run_test(size=(100, 30)):
+        chart.show([broken, *RESULTS], plan("attention_q8"))
+        assert "attention_q8" in drawn(chart) and "broken_one" not in drawn(chart)

@@ -144,8 +144,7 @@ class MainActions(Screen[None]):
         def save(path: Path | None) -> None:
             if path is not None:
                 with self.refusals_told():
-                    self.workbench.rename(path.stem)
-                    self.workbench.save_recipe(path)
+                    self.workbench.save_recipe(path, path.stem)
                     self.notify(f"Saved {path}.", markup=False)
 
         if self._has_model() and plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
@@ -54,6 +55,8 @@ class _Layout:
 def _perplexity(result: Result) -> tuple[str, str]:
     if result.perplexity is None:
         return "…" if result.partial else "—", "dim"
+    if result.broken:
+        return "broken", "$text-error"
     error = "" if result.perplexity_se is None else f" ±{result.perplexity_se:.2f}"
     return f"{result.perplexity:.4f}{error}", "$text-warning" if result.partial else ""
 
@@ -92,7 +95,7 @@ def _mean(speed: Speed | None) -> float | None:
 
 _SIZE = _Column("size", "  MiB", lambda r: r.file_bytes, lambda r: (mebibytes(r.file_bytes), ""))
 _BPW = _Column("bpw", " bpw", lambda r: r.bits_per_weight, lambda r: (f"{r.bits_per_weight:.2f}", ""))
-_PPL = _Column("ppl", "PPL ±", lambda r: r.perplexity, _perplexity)
+_PPL = _Column("ppl", "PPL ±", lambda r: math.inf if r.broken else r.perplexity, _perplexity)
 _DELTA = _Column("delta", "ΔPPL %", lambda r: r.delta_percent, _delta)
 _DELTA_ALONE = replace(_DELTA, cell=lambda r: _delta(r, with_error=False))
 _PP = _Column("pp", "pp t/s", lambda r: _mean(r.prompt), lambda r: _speed(r.prompt))
