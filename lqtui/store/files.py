@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lqtui.store.errors import StoreError
+from lqtui.store.paths import is_directory
 from lqtui.system.disk import free_space, mount_point
 
 SPACE_MARGIN = 128 * 1024**2
@@ -45,7 +46,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Raises:
         StoreError: the folder cannot be written to, `path` is a folder, or the disk is full.
     """
-    if path.is_dir():
+    if is_directory(path):
         raise StoreError(f"{path} is a folder; give the name of a file.")
     temporary = path.with_name(f"{_partial_prefix(path, os.getpid())}{secrets.token_hex(6)}{PARTIAL_SUFFIX}")
     try:
@@ -75,7 +76,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 def remove_partials(path: Path, writer: int) -> None:
     """Remove what the dead process `writer` left half-written of the file `path`, or below the folder."""
-    if path.is_dir():
+    if is_directory(path):
         found = path.rglob(f".*.{writer}-*{PARTIAL_SUFFIX}")
     else:
         found = path.parent.glob(f"{glob.escape(_partial_prefix(path, writer))}*{PARTIAL_SUFFIX}")

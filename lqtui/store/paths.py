@@ -1,5 +1,6 @@
 """Where lqtui keeps its files."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ class Paths:
     @classmethod
     def under(cls, home: Path) -> Self:
         """Return the folders that lie together under `home`."""
-        home = Path(os.path.abspath(home.expanduser()))  # noqa: PTH100 - absolute, but a symlink stays one
+        home = Path(os.path.abspath(expanded(home)))  # noqa: PTH100 - absolute, but a symlink stays one
         return cls(cache=home / "cache", data=home / "data", state=home / "state", logs=home / "logs")
 
     @property
@@ -59,6 +60,21 @@ class Paths:
     def recipes(self) -> Path:
         """The folder of saved recipes."""
         return self.data / "recipes"
+
+
+def expanded(path: Path) -> Path:
+    """Return a path that a person typed as an absolute one; a `~name` that nobody has stays as it is."""
+    with contextlib.suppress(RuntimeError):
+        path = path.expanduser()
+    return path.absolute()
+
+
+def is_directory(path: Path) -> bool:
+    """Return whether `path` is a folder; what cannot be asked for, such as too long a name, is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def make_directory(path: Path) -> Path:

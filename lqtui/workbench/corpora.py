@@ -7,14 +7,14 @@ from pathlib import Path
 from pydoc_data import topics
 
 from lqtui.store.files import atomic_write
-from lqtui.store.paths import Paths, make_directory
+from lqtui.store.paths import Paths, expanded, make_directory
 from lqtui.workbench.values import WorkbenchError
 
 
 def corpus_file(corpus: Path | None, paths: Paths) -> Path:
     """The file of the chosen corpus; None is Python's own help topics, written to the cache once."""
     if corpus is not None:
-        return corpus.expanduser().absolute()
+        return expanded(corpus)
     text = "\n\n".join(topics.topics[name] for name in sorted(topics.topics))
     digest = hashlib.sha256(text.encode()).hexdigest()
     path = paths.cache / "corpora" / f"python-topics-{digest[:12]}.txt"

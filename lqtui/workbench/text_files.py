@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lqtui.store.errors import StoreError
 from lqtui.store.files import atomic_write
+from lqtui.store.paths import expanded
 from lqtui.workbench.values import WorkbenchError
 
 _MAX_BYTES = 1 << 20
@@ -14,7 +15,7 @@ _MAX_BYTES = 1 << 20
 def read_text(path: Path) -> str:
     """The text of a file; WorkbenchError where it cannot be read or is no text of reasonable size."""
     try:
-        with path.expanduser().open("rb") as file:
+        with expanded(path).open("rb") as file:
             raw = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise WorkbenchError(f"{path} cannot be read: {error.strerror}") from None
@@ -28,7 +29,7 @@ def read_text(path: Path) -> str:
 
 def write_text(path: Path, text: str, *, executable: bool = False) -> None:
     """Write a text file in place of what was there; WorkbenchError where that fails."""
-    path = path.expanduser().absolute()
+    path = expanded(path)
     try:
         with atomic_write(path) as temporary:
             temporary.write_text(text, encoding="utf-8")

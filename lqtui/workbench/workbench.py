@@ -16,7 +16,7 @@ from lqtui.recipe.recipe import Plan, Recipe, base_recipe, resolve, with_type
 from lqtui.recipe.recipe_file import format_recipe, parse_recipe
 from lqtui.recipe.types import TensorType
 from lqtui.store.errors import StoreError
-from lqtui.store.paths import Paths
+from lqtui.store.paths import Paths, expanded, is_directory
 from lqtui.store.results import FileIdentity, ResultStore
 from lqtui.workbench.corpora import corpus_digest, corpus_file
 from lqtui.workbench.history import RecipeHistory
@@ -66,7 +66,7 @@ class Workbench:
         An already quantized model is refused unless `requantize` says to go on from it. Without `fingerprint`
         the model can be planned, written and exported, but not measured.
         """
-        path = path.expanduser().absolute()
+        path = expanded(path)
         shape, engine = await read_header(path, self.paths)
         if shape.quantized_types and not requantize:
             held = ", ".join(shape.quantized_types)
@@ -237,9 +237,9 @@ class Workbench:
     def quantize_plan(self, plan: Plan, out: Path) -> Job:
         """Write a plan's GGUF file in the background."""
         model = self._open_model()
-        out = out.expanduser().absolute()
+        out = expanded(out)
         protect_model(model.path, out)
-        if out.is_dir():
+        if is_directory(out):
             raise WorkbenchError(f"{out} is a folder; give the name of a file")
         _refuse_without_imatrix(plan)
 
@@ -307,7 +307,7 @@ class Workbench:
         return self._history
 
     def _write(self, path: Path, text: str, *, executable: bool = False) -> None:
-        protect_model(self._open_model().path, path.expanduser().absolute())
+        protect_model(self._open_model().path, expanded(path))
         write_text(path, text, executable=executable)
 
     def _current_plan(self) -> Plan:

@@ -18,6 +18,7 @@ from textual.widgets import DirectoryTree, Input, Static
 from textual.widgets.directory_tree import DirEntry
 from textual.widgets.tree import TreeNode
 
+from lqtui.store.paths import expanded, is_directory
 from lqtui.tui.widgets.quantities import size
 
 _SUFFIX = ".gguf"
@@ -35,7 +36,7 @@ class GgufTree(DirectoryTree):
         return [
             path
             for path in paths
-            if not path.name.startswith(".") and (path.suffix.lower() == _SUFFIX or _is_directory(path))
+            if not path.name.startswith(".") and (path.suffix.lower() == _SUFFIX or is_directory(path))
         ]
 
     def render_label(self, node: TreeNode[DirEntry], base_style: Style, style: Style) -> Text:
@@ -98,7 +99,7 @@ class OpenModelScreen(ModalScreen[Path | None]):
     @on(Input.Submitted)
     def _typed(self, event: Input.Submitted) -> None:
         text = event.value.strip()
-        path = Path(text).expanduser() if text else self._start
+        path = expanded(Path(text)) if text else self._start
         try:
             if path.is_dir():
                 self._go_to(path)
@@ -133,13 +134,6 @@ class OpenModelScreen(ModalScreen[Path | None]):
         self.query_one("#problem", Static).update(Content(sentence))
 
 
-def _is_directory(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
-
-
 def _nearest_directory(path: Path) -> Path:
-    path = path.expanduser().absolute()
-    return next((place for place in (path, *path.parents) if _is_directory(place)), Path("/"))
+    path = expanded(path)
+    return next((place for place in (path, *path.parents) if is_directory(place)), Path("/"))

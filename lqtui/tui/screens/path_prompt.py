@@ -12,6 +12,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from lqtui.store.paths import expanded
+
 
 class PathPrompt(ModalScreen[Path | None]):
     """A line to type a path in; asks once more before a file is overwritten."""
@@ -42,8 +44,12 @@ class PathPrompt(ModalScreen[Path | None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Accept the path, or say what is wrong with it."""
-        path = Path(event.value.strip()).expanduser()
-        problem = self._problem(event.value.strip(), path)
+        text = event.value.strip()
+        path = expanded(Path(text))
+        try:
+            problem = self._problem(text, path)
+        except OSError as error:
+            problem = f"{path} cannot be used: {error.strerror}."
         if problem:
             self.query_one("#problem", Static).update(Content(problem))
             return

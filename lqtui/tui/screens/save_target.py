@@ -11,6 +11,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from lqtui.store.paths import expanded, is_directory
+
 _SUFFIX = re.compile(r"\.[A-Za-z]\w*")
 """What ends a file's name: the `.5B` of a model's size does not."""
 
@@ -67,11 +69,8 @@ class SaveTarget(Vertical):
         text = self.query_one(Input).value.strip()
         if not text:
             return None
-        try:
-            path = Path(text).expanduser()
-        except RuntimeError:  # a ~name that nobody has
-            path = Path(text)
-        if text.endswith("/") or not path.name or _is_directory(path) or _SUFFIX.fullmatch(path.suffix):
+        path = expanded(Path(text))
+        if text.endswith("/") or not path.name or is_directory(path) or _SUFFIX.fullmatch(path.suffix):
             return path
         return path.with_name(path.name + self._suffix)
 
@@ -87,10 +86,3 @@ class SaveTarget(Vertical):
         except OSError as error:
             return f"{path} cannot be used: {error.strerror}."
         return ""
-
-
-def _is_directory(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
