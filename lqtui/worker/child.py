@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import BinaryIO
 
@@ -119,8 +120,8 @@ def _measure(task: Measure, send: Send) -> None:
     entry = Pool(task.pool).entry(task.model_digest, engine_name(), task.label)
     with runtime.backend(), BaseModel(task.model) as base:
         for index in range(len(task.recipes)):
-            send(Progress("waiting", 0, 1, "another lqtui", index))
-            with entry.lock():
+            waiting = Progress("waiting", 0, 1, "another lqtui", index)
+            with entry.lock(on_wait=partial(send, waiting)):
                 _measure_recipe(task, index, base, entry, send)
 
 
