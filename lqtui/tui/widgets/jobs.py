@@ -22,7 +22,6 @@ _LOOKS = {
     "failed": ("✗", "$text-error"),
     "cancelled": ("⊘", "$text-warning"),
 }
-_ORDER = ("running", "queued", "failed", "done", "cancelled")
 _BAR, _BAR_LEAST = 30, 6
 _INDENT = 2
 
@@ -74,7 +73,7 @@ class JobsPane(LineList):
     def action_cancel(self) -> None:
         """Ask to cancel the job under the cursor, where it has not ended."""
         job = self._jobs.get(self.cursor)
-        if job is not None and job.state.value in ("running", "queued"):
+        if job is not None and job.active:
             self.post_message(self.CancelRequested(job.id))
 
     def build_lines(self, width: int) -> tuple[Content | None, list[Line]]:
@@ -84,9 +83,10 @@ class JobsPane(LineList):
         return None, [line for job in jobs for line in _lines(job, width, name_width)]
 
 
-def _rank(job: Job) -> tuple[bool, int, int]:
-    ended = job.state.value not in ("running", "queued")
-    return ended, _ORDER.index(job.state.value) if not ended else 0, -job.id if ended else job.id
+def _rank(job: Job) -> tuple[bool, bool, int]:
+    if job.active:
+        return False, job.state.value == "queued", job.id
+    return True, False, -job.id
 
 
 def _lines(job: Job, width: int, name_width: int) -> list[Line]:
