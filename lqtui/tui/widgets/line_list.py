@@ -186,7 +186,8 @@ class LineList(ScrollView, can_focus=True):
 
     def _strip(self, content: Content, width: int, *classes: str) -> Strip:
         style = self.get_visual_style(*classes)
-        strips = Visual.to_strips(self, content.truncate(width, ellipsis=True, pad=True), width, 1, style, pad=True)
+        fitted = content.truncate(width, ellipsis=True, pad=True)
+        strips = Visual.to_strips(self, fitted, width, 1, style, pad=True)
         return strips[0] if strips else Strip.blank(width, style.rich_style)
 
     def _empty_line(self, y: int, width: int) -> Strip:
