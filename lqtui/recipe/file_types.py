@@ -1,7 +1,7 @@
 """llama-quantize's file types: the mix names given on its command line.
 
 A file type has a number in the GGUF header (`general.file_type`) and a default tensor type, after
-`llama_ftype_get_default_type`; `rules.py` says where a mix departs from its default.
+`llama_ftype_get_default_type`; `mixes.py` says where a mix departs from its default.
 """
 
 from __future__ import annotations
