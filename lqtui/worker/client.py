@@ -113,6 +113,8 @@ async def _start(log_file: IO[bytes]) -> asyncio.subprocess.Process:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=log_file,
+        # ggml starts a debugger to print where it aborted, and threads that abort together can deadlock in that.
+        env={**os.environ, "GGML_NO_BACKTRACE": "1"},
         start_new_session=True,
     )
 
