@@ -12,7 +12,7 @@ import msgspec
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import FileType, file_type_for
 from lqtui.recipe.mixes import Mix
-from lqtui.recipe.rules import fitting_type, quantizable_names, quantizable_tensors
+from lqtui.recipe.rules import fitting_type, quantizable_names, quantizable_tensors, requires_imatrix
 from lqtui.recipe.shape import ALIGNMENT, ModelShape, TensorInfo
 from lqtui.recipe.types import TensorType
 
@@ -108,22 +108,11 @@ class Plan(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def missing_imatrix(self) -> tuple[PlannedTensor, ...]:
-        """Tensors for which llama-quantize stops without an importance matrix.
-
-        Sources: `tensor_requires_imatrix` and, for the embedding and the output, which that function
-        lets pass, `ggml_quantize_requires_imatrix`, which ends the process.
-        """
-        exempt = ("token_embd.weight", "per_layer_token_embd.weight", "output.weight")
-        low_q2_k = self.file_type is FileType.Q2_K_S
+        """Tensors for which llama-quantize stops without an importance matrix."""
         return tuple(
             planned
             for planned in self.tensors
-            if planned.quantizable
-            and (
-                planned.effective.impossible_without_imatrix and planned.effective is not planned.tensor.type
-                if planned.name in exempt
-                else planned.effective.needs_imatrix or (low_q2_k and planned.effective is TensorType.Q2_K)
-            )
+            if planned.quantizable and requires_imatrix(planned.tensor, planned.effective, self.file_type)
         )
 
 

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from functools import lru_cache
 
 from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.file_types import FileType
 from lqtui.recipe.shape import ModelShape, TensorInfo
 from lqtui.recipe.types import TensorType
 
@@ -150,6 +151,17 @@ def quantizable_tensors(shape: ModelShape) -> tuple[TensorInfo, ...]:
 def quantizable_names(shape: ModelShape) -> frozenset[str]:
     """The names of the quantizable tensors."""
     return frozenset(tensor.name for tensor in quantizable_tensors(shape))
+
+
+def requires_imatrix(tensor: TensorInfo, effective: TensorType, file_type: FileType | None = None) -> bool:
+    """Whether llama-quantize stops where this tensor becomes `effective` without an importance matrix.
+
+    Sources: `tensor_requires_imatrix` and, for the embedding and the output, which that function lets
+    pass, `ggml_quantize_requires_imatrix`, which ends the process.
+    """
+    if category_of(tensor.name) in (Category.TOKEN_EMBD, Category.OUTPUT):
+        return effective.impossible_without_imatrix and effective is not tensor.type
+    return effective.needs_imatrix or (effective is TensorType.Q2_K and file_type is FileType.Q2_K_S)
 
 
 def fitting_type(tensor: TensorInfo, wanted: TensorType) -> TensorType:

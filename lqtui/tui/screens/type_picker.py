@@ -17,12 +17,10 @@ from textual.widgets.option_list import Option
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.recipe import PlannedTensor
-from lqtui.recipe.rules import fitting_type
+from lqtui.recipe.rules import fitting_type, requires_imatrix
 from lqtui.recipe.types import TARGET_TYPES, TensorType
 from lqtui.tui.widgets.quantities import size
 from lqtui.tui.widgets.type_glyphs import FALLBACK_MARK, TypeStyles, code_of
-
-_IMATRIX_SELDOM_NEEDED = ("token_embd.weight", "per_layer_token_embd.weight", "output.weight")
 
 
 class Outlook:
@@ -38,8 +36,7 @@ class Outlook:
             except RecipeError:
                 self.problem = f"rows of {each.tensor.columns} do not fit"
                 return
-            exempt = each.name in _IMATRIX_SELDOM_NEEDED
-            if effective.impossible_without_imatrix if exempt else effective.needs_imatrix:
+            if requires_imatrix(each.tensor, effective):
                 self.problem = "needs an importance matrix"
                 return
             self.bytes += each.tensor.bytes_as(effective)
