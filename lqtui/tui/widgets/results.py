@@ -64,8 +64,10 @@ def _perplexity(result: Result) -> tuple[str, str]:
 def _delta(result: Result, with_error: bool = True) -> tuple[str, str]:
     """The change against the base in per cent; a change within its error is not given as a number."""
     delta, error = result.delta_percent, result.delta_percent_se
+    if delta is None and result.partial:
+        return f"{result.chunks} chunk{'s' if result.chunks != 1 else ''}", "$text-warning"
     if delta is None:
-        return (f"{result.chunks} chunks", "$text-warning") if result.partial else ("—", "dim")
+        return "—", "dim"
     if delta == 0 and not error:
         return "base", "dim"
     said = "" if error is None or not with_error else f" ±{error:.2f}"

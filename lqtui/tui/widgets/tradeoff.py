@@ -290,7 +290,7 @@ def _wordings(point: Point, hidden: int) -> list[str]:
 def _legend(scene: Scene, width: int) -> str:
     parts = ["● measured", "◆ this recipe" if scene.current_is_measured else "◇ this recipe, not measured"]
     if any(point.partial for point in scene.points):
-        parts.append("◐ running")
+        parts.append("◐ not all chunks yet")
     near, _ = near_and_far(scene)
     if any(point.error for point in near):
         bars = "│ ±1 paired SE" if scene.paired else "│ ±1 SE"
