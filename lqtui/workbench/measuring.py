@@ -176,12 +176,17 @@ class ResultBook:
         return Result(name, plan.digest, plan.file_bytes, plan.bits_per_weight, types)
 
     def _compare_with_base(self, digest: str) -> None:
-        """Set a row's change of perplexity against the base, over the chunks that both have by now."""
+        """Set a row's change of perplexity against the base, over all of the row's chunks.
+
+        There is none while the base has fewer: it would not be the change of the perplexity beside it.
+        """
         base, rows = self._nll.get(self._base_digest), self._nll.get(digest)
         if base is None or rows is None or digest == self._base_digest:
             return
-        shared = min(len(base), len(rows))
-        difference = paired_difference(rows[:shared], base[:shared])
+        if len(base) < len(rows):
+            self.rows[digest] = replace(self.rows[digest], delta_percent=None, delta_percent_se=None)
+            return
+        difference = paired_difference(rows, base[: len(rows)])
         ratio = float(np.exp(difference.mean))
         self.rows[digest] = replace(
             self.rows[digest],

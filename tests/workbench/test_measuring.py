@@ -46,6 +46,18 @@ async def test_the_base_measured_later_still_gives_every_row_its_change(opened: 
     assert opened.results[0].delta_percent is not None
 
 
+async def test_a_change_is_over_all_chunks_of_the_row_or_not_told(
+    opened: Workbench, settings: Settings
+) -> None:
+    await done(opened, measure(opened, "uniform_q4_0"))
+    opened.configure(replace(settings, chunks=1))
+    await done(opened, measure(opened, "baseline_fp16"))
+    opened.configure(settings)
+    row, base = (opened.result(planned(opened, name)) for name in ("uniform_q4_0", "baseline_fp16"))
+    assert row is not None and base is not None and (row.chunks, base.chunks) == (3, 1)
+    assert row.delta_percent is None and row.delta_percent_se is None
+
+
 async def test_recipes_that_come_to_the_same_weights_are_measured_once(opened: Workbench) -> None:
     names = ("first_4_layers_q8", "last_4_layers_q8", "first_8_layers_q8")  # all four blocks
     await done(opened, measure(opened, *names))
