@@ -161,6 +161,18 @@ def export(
 
 
 @app.command()
+def demo(
+    tps: Annotated[bool, typer.Option("--tps", help="Measure tokens per second too (pp512, tg128).")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what is known already.")] = False,
+    json: Json = False,
+) -> None:
+    """Measure the eleven strategies on the demo model that comes with lqtui."""
+    from lqtui.cli import runs
+
+    runs.demo(json, fresh=fresh, tps=tps)
+
+
+@app.command()
 def cache(
     prune: Annotated[bool, typer.Option("--prune", help="Remove quantized tensors; by default all.")] = False,
     keep: Annotated[

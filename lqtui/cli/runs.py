@@ -17,9 +17,21 @@ from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.presets import PRESET_NAMES, preset
 from lqtui.recipe.recipe import Plan, resolve
 from lqtui.store.errors import StoreError
-from lqtui.store.paths import Paths
+from lqtui.store.paths import Paths, expanded
 from lqtui.store.pool import Pool
-from lqtui.workbench import Change, Job, JobState, Result, Settings, Workbench, WorkbenchError
+from lqtui.workbench import (
+    AlreadyQuantizedError,
+    Change,
+    Job,
+    JobState,
+    Result,
+    Settings,
+    Workbench,
+    WorkbenchError,
+)
+from lqtui.workbench.demo import demo_model, is_first_start
+
+WELCOME = "This is the bundled demo model: press 4 on a block, then r. o opens your own."
 
 Answer = TypeVar("Answer")
 
@@ -58,7 +70,7 @@ def many_recipes(
     names = [*presets, *(PRESET_NAMES if all_presets else ())]
     for name in names:
         if name not in PRESET_NAMES:
-            near = difflib.get_close_matches(name, PRESET_NAMES, 1)
+            near = difflib.get_close_matches(name, PRESET_NAMES, 1, 0.5)
             hint = f"did you mean {near[0]}?" if near else f"the presets are: {', '.join(PRESET_NAMES)}"
             output.fail(f"unknown preset {name!r}; {hint}")
     if as_published and not names:
@@ -81,7 +93,7 @@ def settings(
 ) -> Settings:
     """Settings from a command's options."""
     return Settings(
-        corpus=corpus.expanduser().absolute() if corpus else None,
+        corpus=expanded(corpus) if corpus else None,
         n_ctx=n_ctx,
         chunks=chunks,
         threads=threads,
@@ -91,8 +103,8 @@ def settings(
 
 
 def open_app(model: Path | None, chosen: Settings, requantize: bool, known_commands: list[str]) -> None:
-    """Open the app; without a terminal say so and exit."""
-    if model is not None and not model.exists():
+    """Open the app, on the demo model if none is named; without a terminal say so and exit."""
+    if model is not None and not _exists(model):
         near = difflib.get_close_matches(str(model), known_commands, 1)
         output.fail(f"{model} does not exist" + (f"; did you mean `lqtui {near[0]}`?" if near else ""))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -100,9 +112,23 @@ def open_app(model: Path | None, chosen: Settings, requantize: bool, known_comma
     from lqtui.tui.app import LqtuiApp
 
     bench = _workbench(chosen)
-    tui = LqtuiApp(bench, model, requantize=requantize)
+    welcome = problem = ""
+    if model is None:
+        try:
+            model = demo_model()
+            welcome = WELCOME if is_first_start(bench.paths) else ""
+        except WorkbenchError as error:
+            problem = str(error)
+    tui = LqtuiApp(bench, model, requantize=requantize, welcome=welcome, problem=problem)
     tui.run()
     sys.exit(tui.return_code or 0)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long a name, for one
+        return False
 
 
 def plan(model: Path, wanted: WantedRecipe, requantize: bool, json: bool) -> None:
@@ -152,6 +178,16 @@ def measure(
     elif results:
         output.print_results(results)
     _exit_unless_done(job)
+
+
+def demo(json: bool, *, fresh: bool, tps: bool) -> None:
+    """Measure the published strategies on the demo model."""
+    try:
+        model = demo_model()
+    except WorkbenchError as error:
+        output.fail(str(error))
+    wanted = many_recipes([], True, [], False)
+    measure(model, wanted, settings(), False, json, fresh=fresh, tps=tps)
 
 
 def quantize(
@@ -277,6 +313,8 @@ def _on_bench(chosen: Settings, run: Callable[[Workbench], Awaitable[Answer]]) -
 
     try:
         return asyncio.run(whole())
+    except AlreadyQuantizedError as error:
+        output.fail(f"{error}, or go on from this one with --requantize")
     except (WorkbenchError, StoreError) as error:
         output.fail(str(error))
     except KeyboardInterrupt:

@@ -33,13 +33,15 @@ def backend() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def loaded_model(shards: Sequence[Path], gpu_layers: int) -> Iterator[Model]:
+def loaded_model(shards: Sequence[Path], gpu_layers: int, *, vocab_only: bool = False) -> Iterator[Model]:
     """A model, memory-mapped from one file (all parts of a split model too) or from pool shards in order.
 
-    Raises EngineError where llama.cpp cannot load it; its log says why.
+    With `vocab_only` it can tokenize and nothing else. Raises EngineError where llama.cpp cannot load it;
+    its log says why.
     """
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = gpu_layers
+    params.vocab_only = vocab_only
     if len(shards) == 1:
         model = llama_cpp.llama_model_load_from_file(str(shards[0]).encode(), params)
     else:

@@ -56,11 +56,6 @@ class Paths:
         """The database of measured results."""
         return self.data / "results.sqlite3"
 
-    @property
-    def recipes(self) -> Path:
-        """The folder of saved recipes."""
-        return self.data / "recipes"
-
 
 def expanded(path: Path) -> Path:
     """Return a path that a person typed as an absolute one; a `~name` that nobody has stays as it is."""

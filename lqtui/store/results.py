@@ -199,6 +199,19 @@ class ResultStore:
         )
         return self._measurement(rows[0]) if rows else None
 
+    def get_longest_measurement(self, key: MeasurementKey) -> Measurement | None:
+        """Return the answer to `key` over the most chunks there are, whatever number `key` names, or None."""
+        rows = self._database.rows(
+            "SELECT * FROM measurements WHERE model_digest = ? AND tensors_digest = ? AND corpus_digest = ? "
+            "AND n_ctx = ? AND engine = ? ORDER BY chunks DESC LIMIT 1",
+            key.model_digest,
+            key.tensors_digest,
+            key.corpus_digest,
+            key.n_ctx,
+            key.engine,
+        )
+        return self._measurement(rows[0]) if rows else None
+
     def put_measurement(self, measurement: Measurement) -> None:
         """Save an answer, in place of an earlier one to the same question.
 

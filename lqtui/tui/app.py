@@ -46,12 +46,16 @@ class LqtuiApp(App[None]):
         model_path: Path | None,
         requantize: bool = False,
         *,
+        welcome: str = "",
+        problem: str = "",
         read_meters: Callable[[], meters.Snapshot] | None = meters.read,
     ) -> None:
         super().__init__()
         self.workbench = workbench
         self._model_path = model_path
         self._requantize = requantize
+        self._welcome = welcome
+        self._problem = problem
         self.main = MainScreen(workbench, read_meters)
         self._closed = False
 
@@ -60,10 +64,15 @@ class LqtuiApp(App[None]):
         return self.main
 
     def on_ready(self) -> None:
-        """Open the model that was named on the command line."""
+        """Open the model to begin with; without one, say why and let the person choose."""
         _calm_garbage_collector()
+        if self._welcome:
+            self.main.welcome(self._welcome)
         if self._model_path is not None:
             self.main.open_model(self._model_path, requantize=self._requantize)
+        elif self._problem:
+            self.notify(self._problem, severity="error", timeout=12, markup=False)
+            self.main.action_open_model()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Textual's own commands that make sense here."""

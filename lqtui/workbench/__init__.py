@@ -1,6 +1,7 @@
 """One open model: its recipe and history, the jobs, the results. The app and the command line drive it."""
 
 from lqtui.workbench.values import (
+    AlreadyQuantizedError,
     Change,
     Job,
     JobState,
@@ -13,6 +14,7 @@ from lqtui.workbench.values import (
 from lqtui.workbench.workbench import Workbench
 
 __all__ = [
+    "AlreadyQuantizedError",
     "Change",
     "Job",
     "JobState",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from pathlib import Path
 from pydoc_data import topics
@@ -9,6 +10,9 @@ from pydoc_data import topics
 from lqtui.store.files import atomic_write
 from lqtui.store.paths import Paths, expanded, make_directory
 from lqtui.workbench.values import WorkbenchError
+
+_LOOKED_AT = 1 << 20
+"""Bytes of a text that are looked at before it is accepted; the engine checks the rest."""
 
 
 def corpus_file(corpus: Path | None, paths: Paths) -> Path:
@@ -23,6 +27,19 @@ def corpus_file(corpus: Path | None, paths: Paths) -> Path:
         with atomic_write(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return path
+
+
+def check_text(path: Path) -> None:
+    """Refuse a file that does not begin like text; WorkbenchError says so, or why it cannot be read."""
+    corpus_digest(path)
+    with path.open("rb") as file:
+        start = file.read(_LOOKED_AT)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError as error:
+        raise WorkbenchError(f"the corpus {path} is not text: byte {error.start:,} is not UTF-8") from None
+    if b"\0" in start:
+        raise WorkbenchError(f"the corpus {path} is not text: it has zero bytes")
 
 
 def corpus_digest(path: Path) -> str:

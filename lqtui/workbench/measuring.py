@@ -79,6 +79,18 @@ class ResultBook:
         assert self.model.digest is not None
         return self.model.digest
 
+    @property
+    def _engine(self) -> str:
+        """The engine, and how much of a model it was told to offload where that is not all."""
+        layers = self.settings.gpu_layers
+        return self.model.engine if layers < 0 else f"{self.model.engine}, {layers} GPU layers"
+
+    def rename(self, plan: Plan) -> None:
+        """A recipe got another name: what is known of it goes by that."""
+        if plan.digest in self.rows:
+            self.rows[plan.digest] = replace(self.rows[plan.digest], name=plan.recipe.name)
+            self._keep_name(plan)
+
     def load(self) -> None:
         """Read everything that the store knows under these settings."""
         shape = self.model.shape
@@ -93,12 +105,12 @@ class ResultBook:
     def recall(self, plan: Plan) -> Known:
         """Take what the store knows of a plan into the rows, and tell what that is."""
         wanted = self._chunks_there_are or self.settings.chunks
-        measured = next(
-            (m for k in range(wanted, 0, -1) if (m := self.store.get_measurement(self._key(plan, k)))), None
-        )
-        chunks = measured.key.chunks if measured else 0
+        key = self._key(plan, wanted)
+        measured = self.store.get_measurement(key) or self.store.get_longest_measurement(key)
+        chunks = min(measured.key.chunks, wanted) if measured else 0
         if measured is not None:
-            self._note_nll(plan, measured.token_nll, seconds=measured.seconds, partial=chunks < wanted)
+            took = measured.seconds if measured.key.chunks == chunks else None
+            self._note_nll(plan, measured.token_nll[:chunks], seconds=took, partial=chunks < wanted)
         speeds = [self.store.get_throughput(key) for key in self._speed_keys(plan)]
         for speed in speeds:
             if speed is not None:
@@ -181,7 +193,10 @@ class ResultBook:
         There is none while the base has fewer: it would not be the change of the perplexity beside it.
         """
         base, rows = self._nll.get(self._base_digest), self._nll.get(digest)
-        if base is None or rows is None or digest == self._base_digest:
+        if digest == self._base_digest:
+            self.rows[digest] = replace(self.rows[digest], delta_percent=0.0, delta_percent_se=0.0)
+            return
+        if base is None or rows is None:
             return
         if len(base) < len(rows):
             self.rows[digest] = replace(self.rows[digest], delta_percent=None, delta_percent_se=None)
@@ -201,7 +216,7 @@ class ResultBook:
             self.corpus_digest,
             self.settings.n_ctx,
             chunks,
-            self.model.engine,
+            self._engine,
         )
 
     def _speed_keys(self, plan: Plan) -> tuple[ThroughputKey, ThroughputKey]:
@@ -214,7 +229,7 @@ class ResultBook:
         return ThroughputKey(
             self.model_digest,
             plan.digest,
-            self.model.engine,
+            self._engine,
             self.settings.threads_used,
             n_prompt,
             n_gen,

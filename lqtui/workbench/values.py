@@ -18,6 +18,10 @@ class WorkbenchError(Exception):
     """Something the person asked for that cannot be done; the message is one clear sentence."""
 
 
+class AlreadyQuantizedError(WorkbenchError):
+    """The model is already quantized; it can be opened all the same, if the person insists."""
+
+
 class Change(Enum):
     """What part of the workbench changed."""
 
@@ -110,6 +114,11 @@ class Job:
     def active(self) -> bool:
         """Whether the job is yet to end."""
         return self.state in (JobState.QUEUED, JobState.RUNNING)
+
+    @property
+    def stage_fraction(self) -> float:
+        """How much of the stage at hand is done, from 0 to 1."""
+        return 1.0 if self.state is JobState.DONE else min(1.0, self.done / self.total) if self.total else 0.0
 
     @property
     def fraction(self) -> float:

@@ -3,60 +3,55 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import msgspec
 
 from lqtui.export.script import export_script
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.presets import PRESET_NAMES, preset
-from lqtui.recipe.recipe import Plan, Recipe, base_recipe, resolve, with_type
-from lqtui.recipe.recipe_file import format_recipe, parse_recipe
-from lqtui.recipe.types import TensorType
+from lqtui.recipe.recipe import Plan, base_recipe, resolve
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths, expanded, is_directory
 from lqtui.store.results import FileIdentity, ResultStore
-from lqtui.workbench.corpora import corpus_digest, corpus_file
+from lqtui.workbench.corpora import check_text, corpus_digest, corpus_file
+from lqtui.workbench.editing import RecipeEditing
 from lqtui.workbench.history import RecipeHistory
 from lqtui.workbench.jobs import JobQueue, RunningJob, Work
 from lqtui.workbench.measuring import ResultBook, measure_plans
 from lqtui.workbench.model_file import model_identity, protect_model, read_header
-from lqtui.workbench.text_files import read_text, write_text
-from lqtui.workbench.values import Change, Job, OpenModel, Result, Settings, WorkbenchError
+from lqtui.workbench.values import (
+    AlreadyQuantizedError,
+    Change,
+    Job,
+    OpenModel,
+    Result,
+    Settings,
+    WorkbenchError,
+)
 from lqtui.workbench.wording import measured_lines, outcome
 from lqtui.worker.client import log_tail, run_task
 from lqtui.worker.messages import Fingerprint, Progress, WriteModel
 
-Listener = Callable[[Change], None]
 
-
-class Workbench:
+class Workbench(RecipeEditing):
     """Drives everything on one model; must be used inside one event loop.
 
     Methods raise WorkbenchError with a sentence for the person; nothing has changed then.
     """
 
     def __init__(self, paths: Paths, settings: Settings | None = None) -> None:
+        super().__init__()
         self.paths = paths
         self.settings = settings or Settings()
-        self.model: OpenModel | None = None
         try:
             self._store = ResultStore(paths.results_db)
         except StoreError as error:
             raise WorkbenchError(str(error)) from None
-        self._listeners: list[Listener] = []
         self._queue = JobQueue(paths.logs, lambda: self._tell(Change.JOBS))
-        self._history: RecipeHistory | None = None
         self._book: ResultBook | None = None
         self._identity: FileIdentity | None = None
         self._fingerprinting: Job | None = None
-
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Have `listener` told of every change, in the event loop's thread; returns how to end that."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
 
     # The model
 
@@ -70,9 +65,9 @@ class Workbench:
         shape, engine = await read_header(path, self.paths)
         if shape.quantized_types and not requantize:
             held = ", ".join(shape.quantized_types)
-            raise WorkbenchError(
+            raise AlreadyQuantizedError(
                 f"{path} is already quantized ({held}), so its quality is not the model's own; open the F16, "
-                f"BF16 or F32 original, or go on from this one with --requantize"
+                f"BF16 or F32 original"
             )
         identity = model_identity(path)
         try:
@@ -96,74 +91,13 @@ class Workbench:
         await self._queue.close()
         self._store.close()
 
-    # The recipe
-
-    @property
-    def plan(self) -> Plan | None:
-        """The current recipe on the open model."""
-        return self._history.plan if self._history else None
-
-    @property
-    def modified(self) -> bool:
-        """Whether the recipe was edited since it was named, saved or chosen."""
-        return self._history.modified if self._history else False
-
-    @property
-    def undo_label(self) -> str | None:
-        """What `undo` would take back."""
-        return self._history.undo_label if self._history else None
-
-    @property
-    def redo_label(self) -> str | None:
-        """What `redo` would make again."""
-        return self._history.redo_label if self._history else None
-
-    def assign(self, tensors: Iterable[str], tensor_type: TensorType, label: str) -> None:
-        """Give some tensors a type, as one undoable edit; those that are never quantized are left alone."""
-        plan = self._current_plan()
-        tensors = [name for name in tensors if name in plan.by_name and plan.by_name[name].quantizable]
-        if all(plan.by_name[name].requested is tensor_type for name in tensors):
-            return
-        name = plan.recipe.name if self.modified else "custom"
-        self._edit(with_type(plan, tensors, tensor_type, name), label)
-
-    def use(self, recipe: Recipe, label: str) -> None:
-        """Put a whole recipe in the place of the current one, as one undoable edit."""
-        self._edit(recipe, label)
-        self._open_history().mark_saved()
-
     def rename(self, name: str) -> None:
-        """Give the current recipe a name."""
-        recipe = msgspec.structs.replace(self._current_plan().recipe, name=name)
-        self._edit(recipe, f"name {name!r}")
-        self._open_history().mark_saved()
-
-    def undo(self) -> str | None:
-        """Take the last edit back; returns its label, None where there is none."""
-        return self._changed_by(self._history.undo() if self._history else None)
-
-    def redo(self) -> str | None:
-        """Make the last undone edit again; returns its label, None where there is none."""
-        return self._changed_by(self._history.redo() if self._history else None)
-
-    def load_recipe(self, path: Path) -> None:
-        """Use the recipe in a recipe file."""
-        self.use(self.read_recipe(path), f"open {path.name}")
-
-    def read_recipe(self, path: Path) -> Recipe:
-        """The recipe in a recipe file, for the open model."""
-        try:
-            return parse_recipe(read_text(path), self._open_model().shape, str(path))
-        except RecipeError as error:
-            raise WorkbenchError(str(error)) from None
-
-    def save_recipe(self, path: Path, name: str | None = None) -> None:
-        """Write the current recipe, under a new name if one is given, in place of what was in the file."""
-        plan = self._current_plan()
-        name = name or plan.recipe.name
-        self._write(path, format_recipe(msgspec.structs.replace(plan.recipe, name=name), plan.shape))
-        self.rename(name)
-        self._tell(Change.RECIPE)
+        """Give the current recipe a name, and what was measured of it too."""
+        super().rename(name)
+        if self._book is not None:
+            with contextlib.suppress(StoreError):  # the name is the recipe's all the same
+                self._book.rename(self._current_plan())
+            self._tell(Change.RESULTS)
 
     # What was measured, and measuring
 
@@ -184,15 +118,24 @@ class Workbench:
     def configure(self, settings: Settings) -> None:
         """Measure under other settings from now on."""
         if settings.corpus != self.settings.corpus:
-            corpus_digest(corpus_file(settings.corpus, self.paths))
+            check_text(corpus_file(settings.corpus, self.paths))
         self.settings = settings
         self._reopen_book()
         self._tell(Change.RESULTS)
 
     def measure(self) -> Job:
-        """Measure the current recipe in the background: perplexity, then speed."""
+        """Measure the current recipe in the background: perplexity, then speed.
+
+        The base model follows where it is not measured yet, because changes are told against it.
+        """
         plan = self._current_plan()
-        return self.measure_plans([plan], f"measure {plan.recipe.name}")
+        job = self.measure_plans([plan], f"measure {plan.recipe.name}")
+        base = resolve(plan.shape, base_recipe(plan.shape))
+        title = "measure base"
+        waiting = any(other.active and other.title == title for other in self.jobs)
+        if base.digest != plan.digest and self.result(base) is None and not waiting:
+            self.measure_plans([base], title)
+        return job
 
     def measure_presets(self) -> list[Job]:
         """Measure the published strategies in the background, one job each."""
@@ -245,13 +188,14 @@ class Workbench:
 
         async def work(running: RunningJob) -> str:
             self._refuse_changed_model()
+            now = self._open_model()
             task = WriteModel(
                 model.path,
                 {planned.name: planned.effective for planned in plan.tensors},
                 plan.file_type.number,
                 out,
                 self.paths.pool,
-                self.model.digest or "" if self.model else "",
+                now.digest or "",
                 self.settings.threads_used,
             )
             done = await run_task(task, running.log, running.progress_of, running.started)
@@ -292,39 +236,8 @@ class Workbench:
 
     # Inside
 
-    def _tell(self, change: Change) -> None:
-        for listener in tuple(self._listeners):
-            listener(change)
-
-    def _open_model(self) -> OpenModel:
-        if self.model is None:
-            raise WorkbenchError("no model is open; open a GGUF file first")
-        return self.model
-
-    def _open_history(self) -> RecipeHistory:
-        self._open_model()
-        assert self._history is not None
-        return self._history
-
-    def _write(self, path: Path, text: str, *, executable: bool = False) -> None:
-        protect_model(self._open_model().path, expanded(path))
-        write_text(path, text, executable=executable)
-
-    def _current_plan(self) -> Plan:
-        return self._open_history().plan
-
-    def _edit(self, recipe: Recipe, label: str) -> None:
-        history = self._open_history()
-        try:
-            history.edit(resolve(self._open_model().shape, recipe), label)
-        except RecipeError as error:
-            raise WorkbenchError(str(error)) from None
-        self._tell(Change.RECIPE)
-
-    def _changed_by(self, label: str | None) -> str | None:
-        if label is not None:
-            self._tell(Change.RECIPE)
-        return label
+    def _measured_names(self) -> set[str]:
+        return {result.name for result in self.results}
 
     def _add_job(self, kind: str, title: str, work: Work, *, at_once: bool = False) -> Job:
         try:

@@ -16,6 +16,9 @@ from functools import partial
 from types import FrameType
 from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lqtui.llama.errors import EngineError
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.native import engine_name
@@ -115,18 +118,30 @@ def _fingerprint(task: Fingerprint, send: Send) -> str:
 
 
 def _measure(task: Measure, send: Send) -> None:
-    from lqtui.llama import runtime
+    from lqtui.llama import corpus, runtime
 
     entry = Pool(task.pool).entry(task.model_digest, engine_name(), task.label)
+    chunks = None
     with runtime.backend(), BaseModel(task.model) as base:
+        if any(recipe.perplexity for recipe in task.recipes):
+            # First of all: a text that cannot be used is told before anything is quantized.
+            with runtime.loaded_model([base.first_part], 0, vocab_only=True) as vocabulary:
+                chunks = corpus.corpus_chunks(vocabulary, task.corpus, task.n_ctx, task.chunks)
         for index in range(len(task.recipes)):
             waiting = Progress("waiting", 0, 1, "another lqtui", index)
             with entry.lock(on_wait=partial(send, waiting)):
-                _measure_recipe(task, index, base, entry, send)
+                _measure_recipe(task, index, base, chunks, entry, send)
 
 
-def _measure_recipe(task: Measure, index: int, base: BaseModel, entry: PoolEntry, send: Send) -> None:
-    from lqtui.llama import bench, corpus, forward, runtime
+def _measure_recipe(
+    task: Measure,
+    index: int,
+    base: BaseModel,
+    chunks: NDArray[np.int32] | None,
+    entry: PoolEntry,
+    send: Send,
+) -> None:
+    from lqtui.llama import bench, forward, runtime
     from lqtui.llama.quantize import fill_pool
 
     def progress(stage: str, unit: str) -> Callable[[int, int], None]:
@@ -142,8 +157,7 @@ def _measure_recipe(task: Measure, index: int, base: BaseModel, entry: PoolEntry
         shards = fill_pool(base, types, entry, task.threads, lambda d, t: on_bytes(d >> 20, t >> 20))
     send(Progress("loading", 0, 1, "model", index))
     with runtime.loaded_model(shards, task.gpu_layers) as model:
-        if recipe.perplexity:
-            chunks = corpus.corpus_chunks(model, task.corpus, task.n_ctx, task.chunks)
+        if recipe.perplexity and chunks is not None:
             on_chunk, known = progress("perplexity", "chunks"), recipe.chunks_known
             on_chunk(known, len(chunks))
             for number, nll in enumerate(forward.chunk_nlls(model, chunks[known:], task.threads), known):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from lqtui.worker.messages import (
 _GRACE_SECONDS = 1.0
 """How long a child may take to remove what it has half-written, once it is told to stop."""
 _LOG_TAIL_BYTES = 64 << 10
+_TELLING = re.compile(r"error|assert|fatal|abort|failed", re.IGNORECASE)
 
 
 class JobFailed(Exception):
@@ -113,7 +115,7 @@ async def _start(log_file: IO[bytes]) -> asyncio.subprocess.Process:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=log_file,
-        # ggml starts a debugger to print where it aborted, and threads that abort together can deadlock in that.
+        # ggml starts a debugger to print where it aborted; threads that abort together can deadlock in that.
         env={**os.environ, "GGML_NO_BACKTRACE": "1"},
         start_new_session=True,
     )
@@ -191,6 +193,9 @@ def _death_sentence(code: int, log: Path) -> str:
     else:
         what = f"the engine's process stopped with exit code {code}"
     lines = [line.strip() for line in log_tail(log, 40).splitlines() if line.strip()]
-    telling = [line for line in lines if "error" in line.lower() or "assert" in line.lower()]
-    last = (telling or lines or ["nothing"])[-1]
-    return f"{what}; its log ends: {last[:200]}"
+    telling = [line for line in lines if _TELLING.search(line)]
+    return (
+        f"{what}; its log says: {telling[-1][:200]}"
+        if telling
+        else f"{what}; the job's log shows what it did"
+    )

@@ -14,7 +14,6 @@ def test_lqtui_home_moves_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert paths == Paths(tmp_path / "cache", tmp_path / "data", tmp_path / "state", tmp_path / "logs")
     assert paths.pool == tmp_path / "cache" / "pool"
     assert paths.results_db == tmp_path / "data" / "results.sqlite3"
-    assert paths.recipes == tmp_path / "data" / "recipes"
 
 
 def test_without_lqtui_home_the_platform_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -42,9 +41,9 @@ def test_a_home_may_be_written_as_a_person_writes_it(
 def test_asking_for_paths_makes_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LQTUI_HOME", str(tmp_path / "home"))
     paths = Paths.from_environment()
-    assert paths.pool and paths.recipes
+    assert paths.pool and paths.results_db
     assert list(tmp_path.iterdir()) == []
-    assert make_directory(paths.recipes).is_dir()
+    assert make_directory(paths.pool).is_dir()
 
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:

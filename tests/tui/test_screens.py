@@ -266,12 +266,12 @@ async def test_a_start_that_is_gone_becomes_the_nearest_folder(tmp_path: Path) -
 
 
 async def test_a_recipe_is_saved_as_toml_under_its_name(tmp_path: Path) -> None:
-    app = DialogApp(SaveRecipeScreen("first 4 / q8", tmp_path / "recipes"))
+    app = DialogApp(SaveRecipeScreen("first 4 / q8", tmp_path))
     async with app.run_test(size=(80, 24)) as pilot:
-        assert app.dialog.query_one(Input).value == str(tmp_path / "recipes" / "first-4-q8.toml")
+        assert app.dialog.query_one(Input).value == str(tmp_path / "first-4-q8.toml")
         await pilot.press("enter")
         await pilot.pause()
-        assert app.answer == tmp_path / "recipes" / "first-4-q8.toml"
+        assert app.answer == tmp_path / "first-4-q8.toml"
 
 
 async def test_a_recipe_saved_over_another_is_asked_about_and_editing_withdraws(tmp_path: Path) -> None:

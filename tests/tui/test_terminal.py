@@ -92,6 +92,7 @@ def test_open_toggle_measure_and_export(terminal: Terminal, tiny_model: Path, tm
     terminal.keys("j", "8")  # keys stay live while the job runs
     terminal.wait_for("8  8  8  8    8  8  8")
     terminal.wait_for("✓ measure custom", 60)
+    terminal.wait_for("✓ measure base", 60)  # which changes are told against
     terminal.keys("e")
     terminal.wait_for("export script")
     terminal.keys("s")

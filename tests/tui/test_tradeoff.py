@@ -76,9 +76,16 @@ async def test_an_edited_recipe_is_not_taken_for_the_measured_one_of_its_name() 
 async def test_a_measurement_that_still_runs_is_half_a_point() -> None:
     chart = TradeoffChart()
     async with PaneApp(chart).run_test(size=(100, 30)):
-        chart.show([*RESULTS[:-1], replace(RESULTS[-1], partial=True)], plan("attention_q8"))
+        chart.show([replace(RESULTS[-1], partial=True)], plan("attention_q8"))
         assert "◐" in drawn(chart)
         assert "◐ not all chunks yet" in chart.border_subtitle
+
+
+async def test_half_a_point_has_no_place_beside_whole_ones_because_it_is_of_less_text() -> None:
+    chart = TradeoffChart()
+    async with PaneApp(chart).run_test(size=(100, 30)):
+        chart.show([*RESULTS[:-1], replace(RESULTS[-1], partial=True)], plan("attention_q8"))
+        assert "◐" not in drawn(chart)
 
 
 async def test_a_much_larger_base_is_a_level_so_that_the_others_have_room() -> None:

@@ -27,7 +27,7 @@ async def test_a_measurement_gives_perplexity_speed_and_the_change_against_the_b
     await done(opened, measure(opened, "baseline_fp16", "uniform_q4_0", speed=True))
     base, result = (opened.result(planned(opened, name)) for name in ("baseline_fp16", "uniform_q4_0"))
     assert base is not None and result is not None
-    assert base.delta_percent is None and not result.partial and result.chunks == 3
+    assert base.delta_percent == 0 and not result.partial and result.chunks == 3
     assert result.prompt is not None and result.prompt.repetitions == 2 and result.generation is not None
     with ResultStore(paths.results_db) as store:
         assert opened.model is not None and opened.model.digest is not None
@@ -213,3 +213,38 @@ async def test_a_type_without_its_importance_matrix_is_refused(opened: Workbench
     if opened.plan.missing_imatrix:  # else the shape fell back
         with pytest.raises(WorkbenchError, match="importance matrix"):
             opened.measure()
+
+
+async def test_the_base_is_measured_behind_the_first_recipe_because_changes_are_told_against_it(
+    opened: Workbench,
+) -> None:
+    opened.use(planned(opened, "uniform_q4_0").recipe, "preset")
+    first = opened.measure()
+    assert [job.title for job in opened.jobs if job.kind == "measure"] == [first.title, "measure base"]
+    for job in opened.jobs:
+        await opened.wait(job)
+    assert {row.name: row.delta_percent is not None for row in opened.results} == {
+        "uniform_q4_0": True,
+        "base": True,
+    }
+    opened.measure()
+    assert sum(job.title == "measure base" for job in opened.jobs) == 1
+
+
+async def test_a_recipe_edited_after_its_measurement_gets_a_name_of_its_own(opened: Workbench) -> None:
+    opened.assign(["blk.0.attn_q.weight"], TensorType.Q8_0, "one")
+    await done(opened, opened.measure())
+    opened.assign(["blk.1.attn_q.weight"], TensorType.Q8_0, "two")
+    assert opened.plan is not None and opened.plan.recipe.name == "custom-2"
+    opened.undo()
+    opened.rename("mine")
+    assert [row.name for row in opened.results if row.digest == opened.plan.digest] == ["mine"]
+
+
+async def test_more_chunks_measured_earlier_answer_for_fewer(opened: Workbench) -> None:
+    await done(opened, measure(opened, "uniform_q4_0"))
+    opened.configure(replace(opened.settings, chunks=2))
+    job = await done(opened, measure(opened, "uniform_q4_0"))
+    result = opened.result(planned(opened, "uniform_q4_0"))
+    assert result is not None and (result.chunks, result.partial) == (2, False)
+    assert not job.log.exists()  # nothing was asked of the engine

@@ -46,7 +46,7 @@ async def test_a_child_that_ends_without_an_answer_is_told_with_its_last_words(
     pretend_child(
         monkeypatch, tmp_path, "import sys; print('ggml error: no luck', file=sys.stderr); sys.exit(3)"
     )
-    with pytest.raises(EngineDied, match=r"exit code 3; its log ends: ggml error: no luck"):
+    with pytest.raises(EngineDied, match=r"exit code 3; its log says: ggml error: no luck"):
         await run(Describe())
 
 

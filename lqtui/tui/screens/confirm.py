@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
@@ -38,7 +39,7 @@ class ConfirmScreen(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """The question and its answers, each with its key."""
         with Vertical():
-            yield Static(self._question)
+            yield Static(Content(self._question))
             with Horizontal():
                 yield Button(f"{self._yes} (y)", id="yes", variant="warning", compact=True)
                 yield Button(f"{self._no} (n)", id="no", compact=True)

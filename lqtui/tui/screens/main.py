@@ -9,6 +9,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static, Tab, Tabs
@@ -81,6 +82,7 @@ class MainScreen(MainActions):
     def compose(self) -> ComposeResult:
         """Header, panes, status and keys; the tabs are seen only where panes do not fit side by side."""
         yield HeaderLine(id="header")
+        yield Static(id="welcome")
         yield Tabs(*(Tab(name, id=f"tab-{name}") for name in PANES), id="tabs")
         with Horizontal(id="body"):
             with Vertical(id="layers", classes="pane") as layers:
@@ -115,6 +117,12 @@ class MainScreen(MainActions):
             self._unsubscribe()
         if self._meters:
             self._meters.stop()
+
+    def welcome(self, text: str) -> None:
+        """Say a word of welcome in a line of its own, for as long as the app is open."""
+        line = self.query_one("#welcome", Static)
+        line.update(Content.styled(text, "bold $text-accent"))
+        line.display = True
 
     # -- what the workbench tells -------------------------------------------------------------------
 
@@ -182,6 +190,8 @@ class MainScreen(MainActions):
 
     def _tell_of(self, job: Job) -> None:
         """A toast when a job ends that a person asked for, and when any fails."""
+        if not job.active:
+            self.query_one(StatusLine).announce("")
         if job.state is JobState.DONE and job.kind != "fingerprint":
             self.notify(job.message or "Done.", title=job.title, markup=False)
         elif job.state is JobState.FAILED:

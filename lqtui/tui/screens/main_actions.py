@@ -13,6 +13,7 @@ from textual.screen import Screen
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.recipe import Recipe, with_types
 from lqtui.recipe.types import TensorType
+from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.export import ExportScreen
 from lqtui.tui.screens.help import HelpScreen
 from lqtui.tui.screens.log import LogScreen
@@ -25,7 +26,7 @@ from lqtui.tui.widgets.jobs import JobsPane
 from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.tui.widgets.results import ResultsTable
 from lqtui.tui.widgets.status_line import StatusLine
-from lqtui.workbench import JobState, Workbench, WorkbenchError
+from lqtui.workbench import AlreadyQuantizedError, JobState, Workbench, WorkbenchError
 
 
 class MainActions(Screen[None]):
@@ -132,10 +133,22 @@ class MainActions(Screen[None]):
         grid.loading = True
         try:
             with self.refusals_told():
-                await self.workbench.open(path, requantize=requantize)
+                try:
+                    await self.workbench.open(path, requantize=requantize)
+                except AlreadyQuantizedError as refusal:
+                    self._ask_to_go_on(path, str(refusal))
         finally:
             grid.loading = False
             grid.focus()
+
+    def _ask_to_go_on(self, path: Path, refusal: str) -> None:
+        """Offer to open an already quantized model all the same."""
+
+        def go_on(sure: bool | None) -> None:
+            if sure:
+                self.open_model(path, requantize=True)
+
+        self.app.push_screen(ConfirmScreen(f"{refusal}.", "Go on from it", "Leave it"), go_on)
 
     def action_save_recipe(self) -> None:
         """Name the recipe and save it."""

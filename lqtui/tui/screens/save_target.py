@@ -20,7 +20,7 @@ _SUFFIX = re.compile(r"\.[A-Za-z]\w*")
 class SaveTarget(Vertical):
     """A path to type, refused with a sentence where nothing can be written; asks before overwriting.
 
-    `suffix` is added to a name that has none. The default path's folder may be missing: it is lqtui's own.
+    `suffix` is added to a name that has none.
     """
 
     DEFAULT_CSS = """
@@ -78,7 +78,7 @@ class SaveTarget(Vertical):
         try:
             if path.is_dir():
                 return f"{path} is a directory: type a file's path."
-            if not path.parent.is_dir() and path.parent != self._default.parent:
+            if not path.parent.is_dir():
                 return f"There is no directory {path.parent}."
             if path.exists() and path != self._to_overwrite:
                 self._to_overwrite = path

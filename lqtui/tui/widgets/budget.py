@@ -84,30 +84,31 @@ class BudgetPane(Widget):
 
     def _fit_line(self, width: int) -> Content:
         meters = self._meters
-        label = "VRAM" if meters is not None and _free_vram(meters) is not None else "RAM"
         if self._plan is None:
             return Content("")
-        needed = estimate_memory(self._plan, self._fit_ctx).total
-        needs = Content.assemble("needs ", (f"≈{size(needed)}", "bold"))
-        context = Content.styled(f" at ctx {self._fit_ctx}", "dim")
+        n_ctx = min(self._fit_ctx, self._plan.shape.context_length or self._fit_ctx)
+        needed = estimate_memory(self._plan, n_ctx).total
+        needs = Content.styled(f"≈{size(needed)}", "bold")
+        context = Content.styled(f" at ctx {n_ctx}", "dim")
         if meters is None:
-            return _labelled(label, Content.assemble(needs, context))
+            return _labelled("fit", Content.assemble("needs ", needs, context))
         vram = _free_vram(meters)
-        free = meters.ram_free if vram is None else vram
+        free, memory = (meters.ram_free, "RAM") if vram is None else (vram, "VRAM")
         verdict = (
             Content.styled("✓ fits", "$text-success")
             if needed <= free
             else Content.styled("✗ does not fit", "bold $text-error")
         )
-        for middle in (
-            Content.assemble(f" of {size(free)} free", context),
-            Content(f" of {size(free)}"),
-            Content(f"/{size(free)}"),
+        for said in (
+            Content.assemble("needs ", needs, context, f" of {size(free)} {memory} free"),
+            Content.assemble(needs, context, f" of {size(free)} {memory}"),
+            Content.assemble(needs, f" of {size(free)} {memory}"),
+            Content.assemble(needs, f"/{size(free)}"),
         ):
-            line = _labelled(label, Content.assemble(needs, middle, "  ", verdict))
+            line = _labelled("fit", Content.assemble(said, "  ", verdict))
             if line.cell_length <= width:
                 return line
-        return _labelled(label, Content.assemble(needs, "  ", verdict))
+        return _labelled("fit", Content.assemble(needs, "  ", verdict))
 
     def _meter_line(self, width: int) -> Content:
         meters = self._meters

@@ -50,6 +50,9 @@ class Scene:
 def scene_of(results: Sequence[Result], current: Plan | None, selected_digest: str | None) -> Scene:
     """What is to be drawn of some results and the recipe in the grid."""
     measured = [result for result in results if result.perplexity is not None and not result.broken]
+    if not all(result.partial for result in measured):
+        # Other chunks are another text: a perplexity over fewer of them has no place beside the others.
+        measured = [result for result in measured if not result.partial]
     errors = [_paired_error(result) for result in measured]
     paired = any(error for error in errors if error)
     points = tuple(

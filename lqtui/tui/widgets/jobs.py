@@ -121,7 +121,7 @@ def _progress(job: Job, width: int) -> Content:
     count = f"{job.done}/{job.total} {job.unit}" if job.total else ""
     is_last = job.stage_number + 1 >= job.stage_count
     left = "" if job.eta is None else f"{clock(job.eta)} {'left' if is_last else 'to next'}"
-    percent = f"{job.fraction:4.0%}"
+    percent = f"{job.stage_fraction:4.0%}"
     attempts: list[tuple[str, str, str]] = [
         (job.stage, count, left),
         (job.stage, f"{job.done}/{job.total}" if job.total else "", left),
@@ -134,5 +134,5 @@ def _progress(job: Job, width: int) -> Content:
         after = Content.assemble(f"  {amount}" if amount else "", (f"  {time}" if time else "", "dim"))
         room = width - before.cell_length - after.cell_length
         if room >= _BAR_LEAST:
-            return Content.assemble(before, bar(job.fraction, min(room, _BAR)), after)
+            return Content.assemble(before, bar(job.stage_fraction, min(room, _BAR)), after)
     return Content(percent.strip())
