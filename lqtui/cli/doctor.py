@@ -79,10 +79,13 @@ def print_examination(found: dict[str, Any]) -> None:
                 add(f"{name} {key}" if name != "packages" else key, inner)
         elif isinstance(value, list):
             add(name, ", ".join(str(item) for item in value) or "none")
-        elif name.endswith(("_bytes", " bytes")):
-            rows.append([name, f"{int(str(value)) / (1 << 30):.1f} GiB"])
+        elif name.endswith("_bytes"):
+            rows.append([_worded(name.removesuffix("_bytes")), f"{int(str(value)) / (1 << 30):.1f} GiB"])
+        elif name == "llama_quantize" and not value:
+            rows.append([_worded(name), "not on the PATH; scripts need it, or LLAMA_QUANTIZE=its path"])
         else:
-            rows.append([name, "yes" if value is True else "no" if value is False else str(value or "–")])
+            said = "yes" if value is True else "no" if value is False else str(value or "–")
+            rows.append([_worded(name), said])
 
     for name, value in found.items():
         if name == "gpus":
@@ -91,6 +94,11 @@ def print_examination(found: dict[str, Any]) -> None:
         else:
             add(name, value)
     output.print_table(rows, left=2)
+
+
+def _worded(key: str) -> str:
+    """A key of the JSON document as words."""
+    return key if key in _PACKAGES else key.replace("_", " ")
 
 
 def _version(package: str) -> str | None:
