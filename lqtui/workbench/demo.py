@@ -11,7 +11,7 @@ from lqtui.store.paths import Paths, make_directory
 from lqtui.workbench.values import WorkbenchError
 
 DEMO_FILE = "lqtui-demo.gguf"
-DEMO_SHA256 = "pending"
+DEMO_SHA256 = "c2661ac1345902f2f43072c39f231abfa8875f26864944c57f07f09035bf4b74"
 """Of the file as it was published; a damaged one is not opened."""
 
 
