@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 
@@ -13,9 +14,15 @@ def main() -> None:
 
         print(f"lqtui {__version__}")
         return
-    from lqtui.cli.commands import app
-
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a name or a ± that the terminal cannot show is no failure
+    if len(sys.argv) == 1:  # the app alone, by the shortest way
+        gc.disable()  # until the app has started, when it sets its own pace
+        from lqtui.cli import runs
+
+        runs.open_app(None, runs.settings(), False, known_commands=[])
+        return
+    from lqtui.cli.commands import app
+
     app(prog_name="lqtui")

@@ -131,13 +131,19 @@ def print_results(results: Iterable[Result]) -> None:
                 f"{r.bits_per_weight:.2f}",
                 _number(r.perplexity, 4),
                 _number(r.perplexity_se, 4),
-                _number(r.delta_percent, 2, sign=True),
-                _number(r.delta_percent_se, 2),
+                *_delta(r),
                 f"{r.prompt.mean:.1f} ± {r.prompt.sd:.1f}" if r.prompt else "–",
                 f"{r.generation.mean:.1f} ± {r.generation.sd:.1f}" if r.generation else "–",
             ]
         )
     print_table(rows)
+
+
+def _delta(result: Result) -> tuple[str, str]:
+    """The change against the base and its error, as two cells."""
+    if result.delta_percent == 0 and not result.delta_percent_se:
+        return "base", ""
+    return _number(result.delta_percent, 2, sign=True), _number(result.delta_percent_se, 2)
 
 
 def _number(value: float | None, digits: int, *, sign: bool = False) -> str:

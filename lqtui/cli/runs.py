@@ -109,8 +109,6 @@ def open_app(model: Path | None, chosen: Settings, requantize: bool, known_comma
         output.fail(f"{model} does not exist" + (f"; did you mean `lqtui {near[0]}`?" if near else ""))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         output.fail("the app needs a terminal; for scripts use the commands that `lqtui --help` lists")
-    from lqtui.tui.app import LqtuiApp
-
     bench = _workbench(chosen)
     welcome = problem = ""
     if model is None:
@@ -119,6 +117,10 @@ def open_app(model: Path | None, chosen: Settings, requantize: bool, known_comma
             welcome = WELCOME if is_first_start(bench.paths) else ""
         except WorkbenchError as error:
             problem = str(error)
+    if model is not None:
+        bench.expect(model)  # the header is read while the app is being loaded
+    from lqtui.tui.app import LqtuiApp
+
     tui = LqtuiApp(bench, model, requantize=requantize, welcome=welcome, problem=problem)
     tui.run()
     sys.exit(tui.return_code or 0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from lqtui.export.script import export_script
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.presets import PRESET_NAMES, preset
 from lqtui.recipe.recipe import Plan, base_recipe, resolve
+from lqtui.recipe.shape import ModelShape
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths, expanded, is_directory
 from lqtui.store.results import FileIdentity, ResultStore
@@ -33,6 +36,8 @@ from lqtui.workbench.wording import measured_lines, outcome
 from lqtui.worker.client import log_tail, run_task
 from lqtui.worker.messages import Fingerprint, Progress, WriteModel
 
+_READERS = ThreadPoolExecutor(1, "header")
+
 
 class Workbench(RecipeEditing):
     """Drives everything on one model; must be used inside one event loop.
@@ -52,8 +57,14 @@ class Workbench(RecipeEditing):
         self._book: ResultBook | None = None
         self._identity: FileIdentity | None = None
         self._fingerprinting: Job | None = None
+        self._expected: tuple[Path, Future[tuple[ModelShape, str]]] | None = None
 
     # The model
+
+    def expect(self, path: Path) -> None:
+        """Begin to read a model's header in the background, for an `open` that follows soon."""
+        path = expanded(path)
+        self._expected = (path, _READERS.submit(asyncio.run, read_header(path, self.paths)))
 
     async def open(self, path: Path, *, requantize: bool = False, fingerprint: bool = True) -> None:
         """Open a base model; the one that was open stays if that fails.
@@ -62,7 +73,11 @@ class Workbench(RecipeEditing):
         the model can be planned, written and exported, but not measured.
         """
         path = expanded(path)
-        shape, engine = await read_header(path, self.paths)
+        expected, self._expected = self._expected, None
+        if expected is not None and expected[0] == path:
+            shape, engine = await asyncio.wrap_future(expected[1])
+        else:
+            shape, engine = await read_header(path, self.paths)
         if shape.quantized_types and not requantize:
             held = ", ".join(shape.quantized_types)
             raise AlreadyQuantizedError(

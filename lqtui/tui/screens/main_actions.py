@@ -14,7 +14,6 @@ from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.recipe import Recipe, with_types
 from lqtui.recipe.types import TensorType
 from lqtui.tui.screens.confirm import ConfirmScreen
-from lqtui.tui.screens.export import ExportScreen
 from lqtui.tui.screens.help import HelpScreen
 from lqtui.tui.screens.log import LogScreen
 from lqtui.tui.screens.open_model import OpenModelScreen
@@ -186,6 +185,8 @@ class MainActions(Screen[None]):
 
         plan = self.workbench.plan
         if self._has_model() and plan:
+            from lqtui.tui.screens.export import ExportScreen  # its syntax highlighting is slow to load
+
             with self.refusals_told():
                 script = self.workbench.script()
                 default = Path.cwd() / f"{self._file_stem()}.sh"
