@@ -1,16 +1,20 @@
 """Measured results, kept so that a question is asked of the engine only once."""
 
+from __future__ import annotations
+
 import math
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from lqtui.store.database import Database
+
+if TYPE_CHECKING:  # it takes a tenth of a second to load, and only measurements need it
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def utc_now() -> str:
@@ -218,6 +222,8 @@ class ResultStore:
         Raises:
             ValueError: `token_nll` is not of shape chunks x scored.
         """
+        import numpy as np
+
         key, nll = measurement.key, np.ascontiguousarray(measurement.token_nll, dtype="<f8")
         if nll.ndim != 2 or nll.shape[0] != key.chunks:
             raise ValueError(f"token_nll has shape {nll.shape}, but {key.chunks} chunks were measured")
@@ -299,6 +305,8 @@ class ResultStore:
         )
 
     def _measurement(self, row: tuple[Any, ...]) -> Measurement:
+        import numpy as np
+
         key = MeasurementKey(*row[:6])
         perplexity, perplexity_se, seconds, file_bytes, bits_per_weight, created, scored, blob = row[6:]
         if len(blob) != key.chunks * scored * 8:

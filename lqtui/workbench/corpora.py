@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import hashlib
 from pathlib import Path
-from pydoc_data import topics
 
 from lqtui.store.files import atomic_write
 from lqtui.store.paths import Paths, expanded, make_directory
@@ -19,6 +18,8 @@ def corpus_file(corpus: Path | None, paths: Paths) -> Path:
     """The file of the chosen corpus; None is Python's own help topics, written to the cache once."""
     if corpus is not None:
         return expanded(corpus)
+    from pydoc_data import topics  # 700 kB of text, slow to load
+
     text = "\n\n".join(topics.topics[name] for name in sorted(topics.topics))
     digest = hashlib.sha256(text.encode()).hexdigest()
     path = paths.cache / "corpora" / f"python-topics-{digest[:12]}.txt"

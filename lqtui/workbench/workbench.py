@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lqtui.export.script import export_script
 from lqtui.recipe.errors import RecipeError
@@ -21,12 +22,12 @@ from lqtui.workbench.corpora import check_text, corpus_digest, corpus_file
 from lqtui.workbench.editing import RecipeEditing
 from lqtui.workbench.history import RecipeHistory
 from lqtui.workbench.jobs import JobQueue, RunningJob, Work
-from lqtui.workbench.measuring import ResultBook, measure_plans
 from lqtui.workbench.model_file import model_identity, protect_model, read_header
 from lqtui.workbench.values import (
     AlreadyQuantizedError,
     Change,
     Job,
+    JobState,
     OpenModel,
     Result,
     Settings,
@@ -36,6 +37,11 @@ from lqtui.workbench.wording import measured_lines, outcome
 from lqtui.worker.client import log_tail, run_task
 from lqtui.worker.messages import Fingerprint, Progress, WriteModel
 
+if TYPE_CHECKING:  # NumPy comes with it, which takes a tenth of a second to load
+    from lqtui.workbench.measuring import ResultBook
+
+_LET_PAINT = 0.02
+"""Seconds in which a screen can show a model before the results that are known of it are read."""
 _READERS = ThreadPoolExecutor(1, "header")
 
 
@@ -96,10 +102,12 @@ class Workbench(RecipeEditing):
         self._history, self._identity, self._fingerprinting = history, identity, None
         if fingerprint and digest is None:
             self._fingerprint()
-        self._reopen_book()
         self._tell(Change.MODEL)
         self._tell(Change.RECIPE)
-        self._tell(Change.RESULTS)
+        await asyncio.sleep(_LET_PAINT)
+        if self._history is history:
+            self._reopen_book()
+            self._tell(Change.RESULTS)
 
     async def close(self) -> None:
         """Stop all jobs and close the store."""
@@ -169,6 +177,8 @@ class Workbench(RecipeEditing):
             _refuse_without_imatrix(plan)
 
         async def work(running: RunningJob) -> str:
+            from lqtui.workbench.measuring import measure_plans
+
             book, corpus = await self._ready_book(running)
             await measure_plans(
                 plans,
@@ -299,6 +309,8 @@ class Workbench(RecipeEditing):
 
     def _current_book(self) -> tuple[ResultBook, Path]:
         """The book for the model, settings and corpus as they are now, and the corpus."""
+        from lqtui.workbench.measuring import ResultBook
+
         corpus = corpus_file(self.settings.corpus, self.paths)
         digest = corpus_digest(corpus)
         if self._book is None or self._book.corpus_digest != digest:
@@ -312,6 +324,8 @@ class Workbench(RecipeEditing):
         if self._open_model().digest is None:
             running.progress(Progress("waiting", 0, 1, "the model's fingerprint"))
             job = await self._queue.wait(self._fingerprint().id)
+            if job.state is JobState.CANCELLED:  # it was on its way out when it was waited for
+                job = await self._queue.wait(self._fingerprint().id)
             if self._open_model().digest is None:
                 raise WorkbenchError(
                     f"the model has no fingerprint, which results are kept by: {job.message}"

@@ -84,8 +84,7 @@ def lqtui(*arguments: object) -> list[str]:
 
 def test_open_toggle_measure_and_export(terminal: Terminal, tiny_model: Path, tmp_path: Path) -> None:
     terminal.start(*lqtui(tiny_model))
-    screen = terminal.wait_for("block scope")
-    assert "F  F  F  F    F  F  F" in screen
+    terminal.wait_for("F  F  F  F    F  F  F")
     terminal.keys("v", "j", "4", "v")
     terminal.wait_for("4  4  4  4    4  4  4")
     terminal.keys("r")
