@@ -5,8 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ctypes import c_void_p
 from pathlib import Path
 from typing import NamedTuple
@@ -17,9 +16,9 @@ from lqtui.llama import native
 from lqtui.llama.errors import EngineError
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.shape import ALIGNMENT, ModelShape, TensorInfo, tensor_order
+from lqtui.recipe.split_names import split_name
 from lqtui.recipe.types import TensorType, type_from_number
 
-_SPLIT_NAME = re.compile(r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 _QUANTIZATION_VERSION = 2
 """GGML_QNT_VERSION."""
 _MAX_BLOCKS = 512
@@ -101,6 +100,11 @@ class BaseModel:
 
         Source: `llama_model_quantize_impl` in llama-quant.cpp.
         """
+        return self._header(self.shape.tensors, types, file_type)
+
+    def _header(
+        self, tensors: Iterable[TensorInfo], types: Mapping[str, TensorType], file_type: int
+    ) -> bytes:
         lib = native.ggml()
         gguf = self._copied_metadata()
         try:
@@ -108,7 +112,7 @@ class BaseModel:
             lib.gguf_set_val_u32(gguf, b"general.file_type", file_type)
             for key in (b"split.no", b"split.count", b"split.tensors.count"):
                 lib.gguf_remove_key(gguf, key)
-            for tensor in self.shape.tensors:
+            for tensor in tensors:
                 self._add_tensor(gguf, tensor.name, types.get(tensor.name, tensor.type))
             return _written(gguf)
         finally:
@@ -211,7 +215,7 @@ class BaseModel:
             architecture=architecture,
             block_count=blocks,
             tensors=tensors,
-            meta_bytes=self._meta_bytes(tensors),
+            meta_bytes=len(self._header(tensors, {}, 0)),  # the same for all types
             file_bytes=sum(len(part.data) for part in self._parts),
             file_type=_integer(gguf, "general.file_type", missing=None),
             context_length=_integer(gguf, f"{architecture}.context_length"),
@@ -225,29 +229,24 @@ class BaseModel:
             vocab_size=native.array_length(gguf, "tokenizer.ggml.tokens"),
         )
 
-    def _meta_bytes(self, tensors: tuple[TensorInfo, ...]) -> int:
-        """Size of the header that llama-quantize would write: it does not depend on the types."""
-        self.shape = ModelShape("", "", 0, tensors, 0, 0)
-        return len(self.header({}, 0))
-
 
 def _model_name(path: Path) -> str:
     """What people call a model: its file's name, which says more than most headers' `general.name`."""
-    match = _SPLIT_NAME.fullmatch(path.name)
-    return match["prefix"] if match else path.stem
+    name = split_name(path.name)
+    return name.prefix if name else path.stem
 
 
 def _all_parts(path: Path, count: int) -> list[Path]:
     """The files of a model split in `count`, given any of them; the file itself where it is not split."""
     if count < 2:
         return [path]
-    match = _SPLIT_NAME.fullmatch(path.name)
-    if match is None or int(match["count"]) != count:
+    name = split_name(path.name)
+    if name is None or name.part_count != count:
         raise EngineError(
             f"{path} is one of {count} parts of a model, but not named like one "
             f"(…-00001-of-{count:05}.gguf); give all parts their own names back"
         )
-    parts = [path.with_name(f"{match['prefix']}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)]
+    parts = [path.with_name(part) for part in name.parts]
     missing = [part.name for part in parts if not part.exists()]
     if missing:
         raise EngineError(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from pathlib import Path
 
 import msgspec
 
 from lqtui.recipe.shape import ModelShape
+from lqtui.recipe.split_names import split_name
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths
 from lqtui.store.results import FileIdentity
@@ -17,8 +17,6 @@ from lqtui.workbench.jobs import new_log
 from lqtui.workbench.values import WorkbenchError
 from lqtui.worker.client import JobFailed, run_task
 from lqtui.worker.messages import ReadHeader
-
-_SPLIT_NAME = re.compile(r"(?P<prefix>.*)-\d{5}-of-(?P<count>\d{5})\.gguf")
 
 
 async def read_header(path: Path, paths: Paths) -> tuple[ModelShape, str]:
@@ -65,9 +63,8 @@ def protect_model(path: Path, out: Path) -> None:
 
 def _parts(path: Path) -> list[Path]:
     """The files of a model that are there, by their names."""
-    match = _SPLIT_NAME.fullmatch(path.name)
-    if match is None:
+    name = split_name(path.name)
+    if name is None:
         return [path]
-    count = int(match["count"])
-    parts = [path.with_name(f"{match['prefix']}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)]
+    parts = [path.with_name(part) for part in name.parts]
     return [part for part in parts if part.exists()] or [path]  # a whole model may bear such a name too

@@ -1,0 +1,26 @@
+"""How llama.cpp names the parts of a split model: `NAME-00001-of-00003.gguf`. Source: `llama_split_path`."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_PART = re.compile(r"(?P<prefix>.*)-\d{5}-of-(?P<count>\d{5})\.gguf")
+
+
+class SplitName(NamedTuple):
+    """What the parts' names have in common, and how many parts there are by them."""
+
+    prefix: str
+    part_count: int
+
+    @property
+    def parts(self) -> list[str]:
+        """The file names of all parts, in order."""
+        return [f"{self.prefix}-{n:05}-of-{self.part_count:05}.gguf" for n in range(1, self.part_count + 1)]
+
+
+def split_name(file_name: str) -> SplitName | None:
+    """What a part's file name tells of the whole; None for a name that no part would have."""
+    match = _PART.fullmatch(file_name)
+    return SplitName(match["prefix"], int(match["count"])) if match else None
