@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from gguf_files import tiny_text, write_tiny_llama
 from header_zoo import write_zoo
+from local_hub import LocalHub
 from stock_quantize import StockQuantizer
 
 from lqtui.llama.gguf import BaseModel
@@ -28,6 +29,28 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "home"
     monkeypatch.setenv("LQTUI_HOME", str(home))
     return home
+
+
+@pytest.fixture(autouse=True)
+def hub_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the Hub's files, and no way to the real Hub for any process that a test starts."""
+    for name in [name for name in os.environ if name.startswith(("HF_", "HUGGING"))]:
+        monkeypatch.delenv(name)
+    hub_home = tmp_path / "huggingface"
+    monkeypatch.setenv("HF_HOME", str(hub_home))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # where nothing listens
+    return hub_home
+
+
+@pytest.fixture
+def hub(hub_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    """A Hub on this machine, which is the one that processes of this test find."""
+    hub = LocalHub()
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    yield hub
+    hub.close()
 
 
 @pytest.fixture
