@@ -27,7 +27,7 @@ def sentence(error: BaseException, repo_id: str, file_name: str) -> str:
         case OfflineModeIsEnabled():
             return f"HF_HUB_OFFLINE is set, and the Hugging Face cache has no {file_name} of {repo_id}"
         case FileMetadataError() | LocalEntryNotFoundError():
-            return f"{host} does not answer as the Hugging Face Hub does; a login page or a proxy may be in between"
+            return f"{host} does not answer as the Hugging Face Hub does; a login page may be in between"
         case HfHubHTTPError():
             return _refusal(error.response.status_code, host, repo_id, file_name)
         case OSError() if error.errno in _DISK_FULL:

@@ -19,11 +19,14 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from lqtui.hub.errors import HubError
 from lqtui.llama.errors import EngineError
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.native import engine_name
 from lqtui.recipe.errors import RecipeError
 from lqtui.store.errors import StoreError
+from lqtui.store.files import atomic_write
+from lqtui.store.paths import make_directory
 from lqtui.store.pool import Pool, PoolEntry
 from lqtui.worker.messages import (
     ChunkScored,
@@ -31,6 +34,7 @@ from lqtui.worker.messages import (
     EngineInfo,
     Event,
     Failed,
+    FetchWikitext,
     Fingerprint,
     Finished,
     Measure,
@@ -77,7 +81,7 @@ def main() -> None:
 def _answer(task: Task, send: Send) -> None:
     try:
         send(run(task, send))
-    except (EngineError, StoreError, RecipeError) as error:
+    except (EngineError, HubError, StoreError, RecipeError) as error:
         send(Failed(str(error)))
     except MemoryError:
         send(Failed("the memory does not suffice for this job; close something, or choose a smaller recipe"))
@@ -100,6 +104,8 @@ def run(task: Task, send: Send) -> Finished:
             return Finished(build)
         case WriteModel():
             return Finished(build, bytes=_write_model(task, send))
+        case FetchWikitext():
+            return Finished(build, bytes=_fetch_wikitext(task, send))
         case Describe():
             return Finished(build, engine=_describe())
 
@@ -189,6 +195,16 @@ def _write_model(task: WriteModel, send: Send) -> int:
             task.threads,
             lambda done, total: send(Progress("writing", done >> 20, total >> 20, "MiB")),
         )
+
+
+def _fetch_wikitext(task: FetchWikitext, send: Send) -> int:
+    from lqtui.hub.wikitext import wikitext_2_test
+
+    send(Progress("fetching", 0, 1, "WikiText-2"))
+    text = wikitext_2_test(lambda done, total: send(Progress("fetching", done >> 10, total >> 10, "KiB")))
+    make_directory(task.out.parent)
+    with atomic_write(task.out) as temporary:
+        return temporary.write_bytes(text)
 
 
 def _describe() -> EngineInfo:

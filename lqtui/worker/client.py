@@ -19,6 +19,7 @@ from lqtui.worker.messages import (
     LENGTH_BYTES,
     Event,
     Failed,
+    FetchWikitext,
     Finished,
     Measure,
     Task,
@@ -175,7 +176,7 @@ def _signal_group(child: asyncio.subprocess.Process, number: int) -> None:
 def _remove_partials(task: Task, writer: int) -> None:
     """Remove what a dead child may have left half-written: beside the file that it wrote, or in the pool."""
     match task:
-        case WriteModel():
+        case WriteModel() | FetchWikitext():
             remove_partials(task.out, writer)
         case Measure():
             remove_partials(task.pool, writer)

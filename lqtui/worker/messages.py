@@ -75,11 +75,17 @@ class WriteModel(msgspec.Struct, frozen=True, tag=True):
     threads: int
 
 
+class FetchWikitext(msgspec.Struct, frozen=True, tag=True):
+    """Fetch the test set of WikiText-2 from the Hugging Face Hub. Finishes with its size in bytes."""
+
+    out: Path
+
+
 class Describe(msgspec.Struct, frozen=True, tag=True):
     """Tell what engine this is. Finishes with an EngineInfo."""
 
 
-Task = ReadHeader | Fingerprint | Measure | WriteModel | Describe
+Task = ReadHeader | Fingerprint | Measure | WriteModel | FetchWikitext | Describe
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):

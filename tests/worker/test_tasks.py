@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from local_hub import LocalHub
 
 from lqtui.recipe.presets import preset
 from lqtui.recipe.recipe import resolve
@@ -17,14 +20,17 @@ from lqtui.worker.client import JobFailed, run_task
 from lqtui.worker.messages import (
     ChunkScored,
     Describe,
+    FetchWikitext,
     Fingerprint,
     PerplexityMeasured,
+    Progress,
     ReadHeader,
     RecipeTypes,
     SpeedMeasured,
 )
 from tests.worker.child_runs import (
     Run,
+    is_gone,
     measure_task,
     partials,
     write_task,
@@ -84,6 +90,33 @@ async def test_a_model_is_written_with_the_size_that_was_planned(
     assert not partials(tmp_path)
 
 
+async def test_wikitext_is_fetched_with_its_progress(run: Run, hub: LocalHub, paths: Paths) -> None:
+    hub.add_wikitext("text " * 1000)
+    out = paths.cache / "corpora" / "wikitext.txt"
+    done = await run(FetchWikitext(out))
+    assert out.read_text() == "text " * 1000 and done.bytes == 5000
+    assert {event.stage for event in run.of(Progress)} == {"fetching"}
+    assert run.of(Progress)[-1].done == run.of(Progress)[-1].total
+    assert [path.name for path in out.parent.iterdir()] == ["wikitext.txt"]
+
+
+async def test_a_fetch_that_is_stopped_leaves_nothing_half_written(
+    run: Run, hub: LocalHub, hub_home: Path, paths: Paths
+) -> None:
+    text = " ".join(str(number) for number in range(200_000))
+    hub.add_wikitext(text, hold=threading.Event())
+    run.until = lambda event: isinstance(event, Progress) and event.unit == "KiB"
+    fetching = asyncio.create_task(run(FetchWikitext(paths.cache / "corpora" / "wikitext.txt")))
+    await asyncio.wait_for(run.reached.wait(), 30)
+    assert list(hub_home.rglob("*.incomplete"))
+    fetching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await fetching
+    assert is_gone(run.pid)
+    assert not list(hub_home.rglob("*.incomplete"))
+    assert not (paths.cache / "corpora").exists()
+
+
 async def test_the_engine_describes_itself(run: Run) -> None:
     engine = (await run(Describe())).engine
     assert engine is not None and "CPU" in engine.system_info
@@ -97,6 +130,11 @@ async def test_a_refusal_of_the_engine_is_a_sentence_that_names_the_file(run: Ru
     zeros.write_bytes(bytes(1 << 16))
     with pytest.raises(JobFailed, match=r"zeros\.gguf is not a GGUF file"):
         await run(ReadHeader(zeros))
+
+
+async def test_a_hub_that_does_not_have_it_is_a_sentence(run: Run, hub: LocalHub, paths: Paths) -> None:
+    with pytest.raises(JobFailed, match=r"has no wikitext-2-raw-v1\.zip in ggml-org/ci \(404\)"):
+        await run(FetchWikitext(paths.cache / "wikitext.txt"))
 
 
 async def test_a_file_name_that_is_not_unicode_is_refused(run: Run) -> None:
