@@ -46,7 +46,11 @@ Requantize = Annotated[bool, typer.Option("--requantize", help="Go on from an al
 Threads = Annotated[int, typer.Option(min=0, max=1024, help="Threads; 0 is one per physical core.")]
 Corpus = Annotated[
     Path | None,
-    typer.Option(metavar="TEXT", help="Evaluation text; default: the help topics that come with Python."),
+    typer.Option(
+        metavar="TEXT",
+        help="Evaluation text; default: WikiText-2, fetched once from the Hugging Face Hub, "
+        "or Python's own help texts where that fails.",
+    ),
 ]
 Chunks = Annotated[int, typer.Option(min=1, max=1_000_000, help="Chunks of the text to score.")]
 Ctx = Annotated[int, typer.Option(min=8, max=1 << 24, help="Tokens in a chunk.")]

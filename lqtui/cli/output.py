@@ -160,11 +160,16 @@ class ProgressLine:
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
         self._shown = ("", 0)
+        self._noticed = ""
         self._last = 0.0
 
     def show(self, job: Job) -> None:
-        """Show where a running job is, at most ten times a second."""
+        """Show where a running job is, at most ten times a second, and a notice when there is one."""
         now = time.monotonic()
+        if job.notice != self._noticed:
+            self._noticed = job.notice
+            self.end()
+            print(printable(f"{job.title}: {job.notice}"), file=sys.stderr)
         if job.state is not JobState.RUNNING or not job.stage:
             return
         if not self._terminal:

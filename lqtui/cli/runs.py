@@ -159,20 +159,21 @@ def measure(
 ) -> None:
     """Measure recipes and print what is known of them then."""
 
-    async def run(bench: Workbench) -> tuple[Job, list[Result]]:
+    async def run(bench: Workbench) -> tuple[Job, list[Result], str]:
         await bench.open(model, requantize=requantize)
         plans = [recipe.plan(bench) for recipe in wanted]
         title = f"measure {len(plans)} recipes" if len(plans) > 1 else f"measure {plans[0].recipe.name}"
         job = await _followed(bench, bench.measure_plans(plans, title, fresh=fresh, speed=tps))
         # Recipes that come to the same weights share a result, and each keeps its own name here.
         found = [(planned.recipe.name, bench.result(planned)) for planned in plans]
-        return job, [replace(r, name=name) for name, r in found if r is not None and not r.partial]
+        known = [replace(r, name=name) for name, r in found if r is not None and not r.partial]
+        return job, known, bench.corpus_name
 
-    job, results = _on_bench(chosen, run)
+    job, results, corpus_name = _on_bench(chosen, run)
     if json and (results or job.state is JobState.DONE):
         document = {
             "model": str(model),
-            "corpus": chosen.corpus_name,
+            "corpus": corpus_name,
             "n_ctx": chosen.n_ctx,
             "results": [output.result_document(r) for r in results],
         }

@@ -1,23 +1,95 @@
-"""The evaluation text: the person's own, or the one that every Python installation brings."""
+"""The evaluation text: the person's own, or else WikiText-2, or what every Python installation brings."""
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from lqtui.store.files import atomic_write
 from lqtui.store.paths import Paths, expanded, make_directory
-from lqtui.workbench.values import WorkbenchError
+from lqtui.workbench.demo import is_demo
+from lqtui.workbench.jobs import RunningJob, new_log
+from lqtui.workbench.values import OpenModel, WorkbenchError
+from lqtui.worker.client import JobFailed, run_task
+from lqtui.worker.messages import Event, FetchWikitext
+
+WIKITEXT_2 = "wikitext-2"
+PYTHON_TOPICS = "python-topics"
 
 _LOOKED_AT = 1 << 20
 """Bytes of a text that are looked at before it is accepted; the engine checks the rest."""
+_START_SECONDS = 30.0
+"""How long the process that fetches may take to begin, on a machine that is busy with other things."""
+_SILENCE_SECONDS = 10.0
+"""How long the Hub may send nothing before a measurement goes on without it."""
 
 
-def corpus_file(corpus: Path | None, paths: Paths) -> Path:
-    """The file of the chosen corpus; None is Python's own help topics, written to the cache once."""
-    if corpus is not None:
-        return expanded(corpus)
+@dataclass(frozen=True)
+class Corpus:
+    """A text to measure on: what people call it, and its file."""
+
+    name: str
+    path: Path
+
+
+class Corpora:
+    """Which text a session measures on.
+
+    Where the person has chosen none, it is WikiText-2, on which perplexities are usually quoted. The first
+    measurement fetches it, once for good. Where that fails, it is Python's own help topics, which every
+    installation has, and the session does not try again. For the demo model it is always those: with it
+    everything can be tried at once, so its numbers need no download, and are the same without a network.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._wikitext_2 = paths.cache / "corpora" / "wikitext-2-raw-test.txt"
+        self._gave_up = False
+
+    def name(self, chosen: Path | None, model: OpenModel | None) -> str:
+        """What people call the text that is at hand for a model."""
+        if chosen is not None:
+            return chosen.stem
+        return WIKITEXT_2 if not is_demo(model) and self._wikitext_2.exists() else PYTHON_TOPICS
+
+    def at_hand(self, chosen: Path | None, model: OpenModel | None) -> Corpus:
+        """The text for a model, without fetching anything; StoreError where Python's cannot be written."""
+        name = self.name(chosen, model)
+        if chosen is not None:
+            return Corpus(name, expanded(chosen))
+        return Corpus(name, self._wikitext_2 if name == WIKITEXT_2 else _python_topics(self._paths))
+
+    def is_to_be_fetched(self, chosen: Path | None, model: OpenModel | None) -> bool:
+        """Whether the text for a model is one that `fetch` may get."""
+        wanted = chosen is None and not is_demo(model) and not self._gave_up
+        return wanted and not self._wikitext_2.exists()
+
+    async def fetch(self, running: RunningJob) -> None:
+        """Fetch WikiText-2 within a job; where that fails, the job's notice says why."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_START_SECONDS) as limit:
+
+                def hear(event: Event) -> None:
+                    limit.reschedule(loop.time() + _SILENCE_SECONDS)
+                    running.progress_of(event)
+
+                log = new_log(self._paths.logs, "fetch")
+                await run_task(FetchWikitext(self._wikitext_2), log, hear, running.started)
+            return
+        except TimeoutError:
+            why = f"the Hugging Face Hub sent nothing for {_SILENCE_SECONDS:.0f} seconds"
+        except JobFailed as error:
+            why = str(error)
+        self._gave_up = True
+        running.notice(f"WikiText-2 could not be fetched, so Python's own help texts are measured on: {why}")
+
+
+def _python_topics(paths: Paths) -> Path:
+    """The file of Python's help topics, written to the cache once."""
     from pydoc_data import topics  # 700 kB of text, slow to load
 
     text = "\n\n".join(topics.topics[name] for name in sorted(topics.topics))

@@ -8,7 +8,7 @@ from pathlib import Path
 import lqtui
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths, make_directory
-from lqtui.workbench.values import WorkbenchError
+from lqtui.workbench.values import OpenModel, WorkbenchError
 
 DEMO_FILE = "lqtui-demo.gguf"
 DEMO_SHA256 = "c2661ac1345902f2f43072c39f231abfa8875f26864944c57f07f09035bf4b74"
@@ -38,6 +38,13 @@ def demo_model(folders: tuple[Path, ...] | None = None) -> Path:
     raise WorkbenchError(
         "the demo model is missing from this installation; reinstall lqtui, or open a model of your own"
     )
+
+
+def is_demo(model: OpenModel | None) -> bool:
+    """Whether a model is the demo model; it goes by its file's name while its digest is not known."""
+    if model is None:
+        return False
+    return model.path.name == DEMO_FILE if model.digest is None else model.digest == DEMO_SHA256
 
 
 def is_first_start(paths: Paths) -> bool:

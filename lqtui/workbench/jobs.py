@@ -56,6 +56,10 @@ class RunningJob:
         if isinstance(event, Progress):
             self.progress(event)
 
+    def notice(self, text: str) -> None:
+        """Tell the person how the job is done otherwise than they would expect, and why."""
+        self._queue.update(self._id, notice=text)
+
     def started(self, pid: int) -> None:
         """Note the process that does the work."""
         self._queue.update(self._id, pid=pid)

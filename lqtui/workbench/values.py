@@ -50,9 +50,9 @@ def physical_cores() -> int:
 class Settings:
     """How recipes are measured.
 
-    `corpus` None is the text that comes with Python. Chunks of `n_ctx` tokens are scored for perplexity;
-    speed is `repetitions` runs each of a prompt of `n_prompt` tokens and of `n_gen` generated ones.
-    `fit_ctx` is the context length for which memory is estimated.
+    `corpus` None is WikiText-2 or the text that comes with Python, as `Corpora` says. Chunks of `n_ctx`
+    tokens are scored for perplexity; speed is `repetitions` runs each of a prompt of `n_prompt` tokens and of
+    `n_gen` generated ones. `fit_ctx` is the context length for which memory is estimated.
     """
 
     corpus: Path | None = None
@@ -64,11 +64,6 @@ class Settings:
     n_prompt: int = 512
     n_gen: int = 128
     gpu_layers: int = -1
-
-    @property
-    def corpus_name(self) -> str:
-        """What people call the corpus."""
-        return self.corpus.stem if self.corpus else "python-topics"
 
     @property
     def threads_used(self) -> int:
@@ -90,7 +85,8 @@ class JobState(StrEnum):
 class Job:
     """A job as it was at one moment. Times are in seconds; `eta` is for the stage at hand, None if unknown.
 
-    `crashed` tells a failure of the engine or of lqtui from input that could not be used.
+    `crashed` tells a failure of the engine or of lqtui from input that could not be used. `notice` says what
+    is done otherwise than the person would expect.
     """
 
     id: int
@@ -107,6 +103,7 @@ class Job:
     elapsed: float = 0.0
     eta: float | None = None
     message: str = ""
+    notice: str = ""
     crashed: bool = False
     pid: int | None = None
 

@@ -17,11 +17,11 @@ def outcome(result: Result | None) -> str:
     return ", ".join(parts)
 
 
-def measured_lines(result: Result | None, settings: Settings) -> list[str]:
+def measured_lines(result: Result | None, settings: Settings, corpus_name: str) -> list[str]:
     """What a script's header says was measured; nothing where nothing was."""
     if result is None or result.perplexity is None or result.partial:
         return []
-    chunks = f"{settings.corpus_name}, {result.chunks} chunks of {settings.n_ctx}"
+    chunks = f"{corpus_name}, {result.chunks} chunks of {settings.n_ctx}"
     if result.broken:
         return [f"PPL is not a number on {chunks}: this recipe breaks the model"]
     lines = [f"PPL {result.perplexity:.4f} +/- {result.perplexity_se:.5f} on {chunks}"]

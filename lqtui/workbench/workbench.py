@@ -18,7 +18,7 @@ from lqtui.recipe.shape import ModelShape
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths, expanded, is_directory
 from lqtui.store.results import FileIdentity, ResultStore
-from lqtui.workbench.corpora import check_text, corpus_digest, corpus_file
+from lqtui.workbench.corpora import Corpora, Corpus, check_text, corpus_digest
 from lqtui.workbench.editing import RecipeEditing
 from lqtui.workbench.history import RecipeHistory
 from lqtui.workbench.jobs import JobQueue, RunningJob, Work
@@ -60,6 +60,8 @@ class Workbench(RecipeEditing):
         except StoreError as error:
             raise WorkbenchError(str(error)) from None
         self._queue = JobQueue(paths.logs, lambda: self._tell(Change.JOBS))
+        self._corpora = Corpora(paths)
+        self._corpus: Corpus | None = None
         self._book: ResultBook | None = None
         self._identity: FileIdentity | None = None
         self._fingerprinting: Job | None = None
@@ -138,10 +140,15 @@ class Workbench(RecipeEditing):
         """What is known of one plan under the current settings."""
         return self._book.rows.get(plan.digest) if self._book else None
 
+    @property
+    def corpus_name(self) -> str:
+        """What people call the text that the results are of."""
+        return self._corpus.name if self._corpus else self._corpora.name(self.settings.corpus, self.model)
+
     def configure(self, settings: Settings) -> None:
         """Measure under other settings from now on."""
         if settings.corpus != self.settings.corpus:
-            check_text(corpus_file(settings.corpus, self.paths))
+            check_text(self._corpora.at_hand(settings.corpus, self.model).path)
         self.settings = settings
         self._reopen_book()
         self._tell(Change.RESULTS)
@@ -156,7 +163,8 @@ class Workbench(RecipeEditing):
         base = resolve(plan.shape, base_recipe(plan.shape))
         title = "measure base"
         waiting = any(other.active and other.title == title for other in self.jobs)
-        if base.digest != plan.digest and self.result(base) is None and not waiting:
+        unknown = self.result(base) is None or self._fetch_is_due
+        if base.digest != plan.digest and unknown and not waiting:
             self.measure_plans([base], title)
         return job
 
@@ -237,8 +245,9 @@ class Workbench(RecipeEditing):
         return await self._queue.wait(job.id)
 
     def log_tail(self, job_id: int, lines: int = 200) -> str:
-        """The last lines of a job's log."""
-        return log_tail(self._queue.job(job_id).log, lines)
+        """A job's notice, if it has one, and the last lines of its log."""
+        job = self._queue.job(job_id)
+        return "\n".join(filter(None, (job.notice, log_tail(job.log, lines))))
 
     # Export
 
@@ -249,7 +258,8 @@ class Workbench(RecipeEditing):
     def script_for(self, plan: Plan) -> str:
         """The export script of a plan, with what was measured of it in its header."""
         model = self._open_model()
-        return export_script(plan, model.path.name, measured_lines(self.result(plan), self.settings))
+        lines = measured_lines(self.result(plan), self.settings, self.corpus_name)
+        return export_script(plan, model.path.name, lines)
 
     def save_script(self, path: Path) -> None:
         """Write the export script, executable, in place of what was there."""
@@ -302,7 +312,7 @@ class Workbench(RecipeEditing):
 
     def _reopen_book(self) -> None:
         """Show what the store knows under the model and settings of now; a job says what is in the way."""
-        self._book = None
+        self._book = self._corpus = None
         if self.model and self.model.digest:
             with contextlib.suppress(WorkbenchError, StoreError):
                 self._current_book()
@@ -311,13 +321,18 @@ class Workbench(RecipeEditing):
         """The book for the model, settings and corpus as they are now, and the corpus."""
         from lqtui.workbench.measuring import ResultBook
 
-        corpus = corpus_file(self.settings.corpus, self.paths)
-        digest = corpus_digest(corpus)
+        self._corpus = self._corpora.at_hand(self.settings.corpus, self.model)
+        digest = corpus_digest(self._corpus.path)
         if self._book is None or self._book.corpus_digest != digest:
             book = ResultBook(self._store, self._open_model(), self.settings, digest)
             book.load()
             self._book = book
-        return self._book, corpus
+        return self._book, self._corpus.path
+
+    @property
+    def _fetch_is_due(self) -> bool:
+        """Whether the next measurement fetches its text first, and so begins with another book."""
+        return self._corpora.is_to_be_fetched(self.settings.corpus, self.model)
 
     async def _ready_book(self, running: RunningJob) -> tuple[ResultBook, Path]:
         self._refuse_changed_model()
@@ -330,6 +345,8 @@ class Workbench(RecipeEditing):
                 raise WorkbenchError(
                     f"the model has no fingerprint, which results are kept by: {job.message}"
                 )
+        if self._fetch_is_due:
+            await self._corpora.fetch(running)
         return self._current_book()
 
 

@@ -107,7 +107,8 @@ class FakeWorkbench:
         self.models = dict(models or {})
         self.model: OpenModel | None = None
         self.plan: Plan | None = None
-        self.settings = Settings(corpus=Path("wikitext-2.txt"), threads=2)
+        self.settings = Settings(threads=2)
+        self.corpus_name = "wikitext-2"
         self.jobs: tuple[Job, ...] = ()
         self.results: tuple[Result, ...] = ()
         self.modified = False

@@ -14,6 +14,7 @@ from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.help import HelpScreen, help_sections
 from lqtui.tui.screens.main import MainScreen
 from lqtui.tui.screens.path_prompt import PathPrompt
+from lqtui.tui.widgets.header import HeaderLine
 from lqtui.tui.widgets.key_bar import KeyBar
 from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.workbench import JobState
@@ -155,6 +156,20 @@ async def test_a_job_that_ends_is_told_and_one_that_fails_says_why(workbench):
         workbench.advance(2, state=JobState.FAILED, message="[/x] killed")
         await pilot.pause()
         assert toasts(pilot) == ["PPL 18.8351 ± 1.6054", "[/x] killed"]
+
+
+async def test_a_jobs_notice_is_told_once_and_the_header_names_the_text_that_is_measured_on(workbench):
+    async with running(workbench) as pilot:
+        header = pilot.app.main.query_one(HeaderLine)
+        assert "corpus wikitext-2 ·" in header.render().plain
+        await pilot.press("r")
+        workbench.corpus_name = "python-topics"
+        workbench.advance(1, notice="WikiText-2 could not be fetched")
+        workbench.advance(1, stage="perplexity", done=1)
+        workbench.add_result(measured(workbench.plan, 19.5))
+        await pilot.pause()
+        assert toasts(pilot) == ["WikiText-2 could not be fetched"]
+        assert "corpus python-topics ·" in header.render().plain
 
 
 async def test_x_cancels_the_job_that_runs(workbench):

@@ -15,14 +15,14 @@ from lqtui.workbench import OpenModel, Settings
 
 SHAPE = llama_shape()
 MODEL = OpenModel(path=Path("model.gguf"), shape=SHAPE, engine="none")
-SETTINGS = Settings(corpus=Path("wikitext-2.txt"), threads=2)
+SETTINGS = Settings(threads=2)
 PLAN = resolve(SHAPE, preset("first_4_layers_q8", SHAPE))
 
 
 async def test_model_recipe_and_corpus_are_on_one_line() -> None:
     header = HeaderLine()
     async with PaneApp(header).run_test(size=(140, 3)):
-        header.show(MODEL, PLAN, False, SETTINGS)
+        header.show(MODEL, PLAN, False, SETTINGS, "wikitext-2")
         [line] = lines_of(header)
         for part in (
             "lqtui  SmolLM2-135M-Instruct",
@@ -39,7 +39,7 @@ async def test_model_recipe_and_corpus_are_on_one_line() -> None:
 async def test_an_edited_recipe_has_an_asterisk() -> None:
     header = HeaderLine()
     async with PaneApp(header).run_test(size=(140, 3)):
-        header.show(MODEL, PLAN, True, SETTINGS)
+        header.show(MODEL, PLAN, True, SETTINGS, "wikitext-2")
         assert "first_4_layers_q8 *" in lines_of(header)[0]
 
 
@@ -47,7 +47,7 @@ async def test_an_edited_recipe_has_an_asterisk() -> None:
 async def test_the_names_stay_at_every_width(width: int) -> None:
     header = HeaderLine()
     async with PaneApp(header).run_test(size=(width, 3)):
-        header.show(MODEL, PLAN, True, SETTINGS)
+        header.show(MODEL, PLAN, True, SETTINGS, "wikitext-2")
         [line] = lines_of(header)
         assert "SmolLM2" in line
         assert "first_4_layers_q8 *" in line
@@ -57,5 +57,5 @@ async def test_the_names_stay_at_every_width(width: int) -> None:
 async def test_without_a_model_the_line_says_how_to_open_one() -> None:
     header = HeaderLine()
     async with PaneApp(header).run_test(size=(80, 3)):
-        header.show(None, None, False, SETTINGS)
+        header.show(None, None, False, SETTINGS, "wikitext-2")
         assert "press o to open" in lines_of(header)[0]

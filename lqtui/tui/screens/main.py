@@ -75,6 +75,7 @@ class MainScreen(MainActions):
         self._snapshot: Snapshot | None = None
         self._unsubscribe: Callable[[], None] | None = None
         self._states: dict[int, JobState] = {}
+        self._noticed: set[int] = set()
         self._chart_timer: Timer | None = None
         self._pane = "layers"
         self._mode = ""
@@ -146,7 +147,8 @@ class MainScreen(MainActions):
 
     def _show_header(self) -> None:
         bench = self.workbench
-        self.query_one(HeaderLine).show(bench.model, bench.plan, bench.modified, bench.settings)
+        header = self.query_one(HeaderLine)
+        header.show(bench.model, bench.plan, bench.modified, bench.settings, bench.corpus_name)
 
     def _show_recipe(self) -> None:
         plan = self.workbench.plan
@@ -185,6 +187,9 @@ class MainScreen(MainActions):
             if self._states.get(job.id) is not job.state:
                 self._states[job.id] = job.state
                 self._tell_of(job)
+            if job.notice and job.id not in self._noticed:
+                self._noticed.add(job.id)
+                self.notify(job.notice, title=job.title, severity="warning", timeout=12, markup=False)
         active = sum(job.state in (JobState.QUEUED, JobState.RUNNING) for job in jobs)
         self.query_one("#tab-jobs", Tab).label = f"jobs ({active})" if active else "jobs"
 

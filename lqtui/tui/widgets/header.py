@@ -35,14 +35,22 @@ class HeaderLine(Widget):
         super().__init__(id=id, classes=classes)
         self._model: OpenModel | None = None
         self._plan: Plan | None = None
-        self._settings: Settings | None = None
         self._modified = False
+        self._corpus = ""
 
-    def show(self, model: OpenModel | None, plan: Plan | None, modified: bool, settings: Settings) -> None:
-        """Show a model (None: none is open), its recipe, and what it will be measured on."""
-        shown = (self._model, self._plan, self._modified, self._settings)
-        self._model, self._plan, self._modified, self._settings = model, plan, modified, settings
-        if shown != (model, plan, modified, settings):
+    def show(
+        self,
+        model: OpenModel | None,
+        plan: Plan | None,
+        modified: bool,
+        settings: Settings,
+        corpus_name: str,
+    ) -> None:
+        """Show a model (None: none is open), its recipe, and what its results are measured on."""
+        corpus = f"corpus {corpus_name}{_SEPARATOR}{settings.chunks}×{settings.n_ctx}"
+        shown = (self._model, self._plan, self._modified, self._corpus)
+        self._model, self._plan, self._modified, self._corpus = model, plan, modified, corpus
+        if shown != (model, plan, modified, corpus):
             self.refresh()
 
     def render(self) -> Content:
@@ -51,7 +59,7 @@ class HeaderLine(Widget):
         brand = Content.styled("lqtui", "bold $primary")
         if self._model is None:
             return Content.assemble(brand, "  ", ("no model open: press o to open a GGUF file", "dim"))
-        facts, corpus = self._facts(), self._corpus()
+        facts, corpus = self._facts(), self._corpus
         recipe = self._recipe(width // 2)
         for kept, last in ((4, corpus), (3, corpus), (2, corpus), (2, ""), (1, "")):
             left = Content.assemble(brand, "  ", *_joined(facts[:kept]))
@@ -79,12 +87,6 @@ class HeaderLine(Widget):
         name = shortened(self._plan.recipe.name, width - 2)
         mark = (" *", "bold $warning") if self._modified else ("", "")
         return Content.assemble((name, "bold"), mark)
-
-    def _corpus(self) -> str:
-        settings = self._settings
-        if settings is None:
-            return ""
-        return f"corpus {settings.corpus_name}{_SEPARATOR}{settings.chunks}×{settings.n_ctx}"
 
 
 def _joined(facts: list[str]) -> list[Content | tuple[str, str]]:
