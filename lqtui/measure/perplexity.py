@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import Executor
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-_ROWS_AT_ONCE = 32
-"""Rows of logits worked on together: their exponentials stay in the processor's cache."""
-
+from lqtui.measure.softmax import Softmax, softmax_of
 
 _LARGEST_EXPONENT = 709.0
 """exp of this is still a double."""
@@ -24,26 +23,31 @@ class Perplexity(NamedTuple):
     tokens: int
 
 
-def token_nll(logits: NDArray[np.float32], tokens: NDArray[np.int32]) -> NDArray[np.float64]:
+def token_nll(
+    logits: NDArray[np.float32], tokens: NDArray[np.int32], workers: Executor | None = None
+) -> NDArray[np.float64]:
     """Negative log-likelihood, in nats, of each token under the logits that predict it.
 
     Args:
         logits: Shape (n, n_vocab): row i predicts token i.
         tokens: Shape (n,).
+        workers: Threads to share the rows out to; their number changes no bit of the result.
 
     Returns:
         Shape (n,): log of the sum of exponentials less the token's logit, summed in double precision. Not a
         number where a model is broken and its logits are infinite or not numbers.
     """
-    nll = np.empty(len(tokens), np.float64)
+    return nll_under(softmax_of(logits, workers), logits, tokens)
+
+
+def nll_under(
+    softmax: Softmax, logits: NDArray[np.float32], tokens: NDArray[np.int32]
+) -> NDArray[np.float64]:
+    """`token_nll` where the softmax of the logits is known."""
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        for start in range(0, len(tokens), _ROWS_AT_ONCE):
-            rows = logits[start : start + _ROWS_AT_ONCE]
-            highest = rows.max(axis=1)
-            sums = np.exp(rows - highest[:, None]).sum(axis=1, dtype=np.float64)
-            chosen = rows[np.arange(len(rows)), tokens[start : start + _ROWS_AT_ONCE]]
-            nll[start : start + _ROWS_AT_ONCE] = np.log(sums) - (chosen.astype(np.float64) - highest)
-    return nll
+        chosen = logits[np.arange(len(tokens)), tokens].astype(np.float64)
+        nll: NDArray[np.float64] = np.log(softmax.sum) - (chosen - softmax.highest)
+        return nll
 
 
 def perplexity(nll: NDArray[np.float64]) -> Perplexity:
