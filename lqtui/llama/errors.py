@@ -3,3 +3,7 @@
 
 class EngineError(Exception):
     """A job that cannot be done; the message is one clear sentence for the person at the keyboard."""
+
+
+class LoadFailed(EngineError):
+    """A model or a context that llama.cpp could not make; with fewer layers on a GPU it may."""

@@ -42,6 +42,12 @@ class GgufInitParams(Structure):
     _fields_ = (("no_alloc", c_bool), ("ctx", POINTER(c_void_p)))
 
 
+class GgmlInitParams(Structure):
+    """`struct ggml_init_params`: memory for tensors' descriptions, and whether their data gets none."""
+
+    _fields_ = (("mem_size", c_size_t), ("mem_buffer", c_void_p), ("no_alloc", c_bool))
+
+
 class TypeTraits(Structure):
     """The head of `struct ggml_type_traits`, up to the function that turns a row into floats."""
 
@@ -86,7 +92,14 @@ _PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "gguf_get_meta_size": (c_size_t, (c_void_p,)),
     "gguf_get_meta_data": (None, (c_void_p, c_void_p)),
     "ggml_get_tensor": (c_void_p, (c_void_p, c_char_p)),
+    "ggml_init": (c_void_p, (GgmlInitParams,)),
     "ggml_free": (None, (c_void_p,)),
+    "ggml_new_tensor_2d": (c_void_p, (c_void_p, c_int, c_int64, c_int64)),
+    "ggml_set_name": (c_void_p, (c_void_p, c_char_p)),
+    "ggml_add": (c_void_p, (c_void_p, c_void_p, c_void_p)),
+    "ggml_view_1d": (c_void_p, (c_void_p, c_void_p, c_int64, c_size_t)),
+    "ggml_nbytes": (c_size_t, (c_void_p,)),
+    "ggml_op_name": (c_char_p, (c_int,)),
     "ggml_blck_size": (c_int64, (c_int,)),
     "ggml_type_size": (c_size_t, (c_int,)),
     "ggml_type_name": (c_char_p, (c_int,)),
@@ -97,6 +110,8 @@ _PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
         (c_int, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_void_p),
     ),
     "ggml_validate_row_data": (c_bool, (c_int, c_void_p, c_size_t)),
+    "ggml_backend_tensor_get": (None, (c_void_p, c_void_p, c_size_t, c_size_t)),
+    "ggml_backend_tensor_set": (None, (c_void_p, c_void_p, c_size_t, c_size_t)),
     "ggml_backend_dev_description": (c_char_p, (c_void_p,)),
 }
 
@@ -179,6 +194,11 @@ def array_length(gguf: c_void_p, key: str) -> int:
     if index < 0 or lib.gguf_get_kv_type(gguf, index) != GGUF_ARRAY:
         return 0
     return int(lib.gguf_get_arr_n(gguf, index))
+
+
+def op_name(number: int) -> str:
+    """The name of a ggml operation, such as MUL_MAT."""
+    return str(ggml().ggml_op_name(number).decode())
 
 
 @lru_cache(maxsize=1)

@@ -22,29 +22,40 @@ from lqtui.llama.gguf import SHARD_HEADER_BYTES, BaseModel
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.shape import ALIGNMENT, TensorInfo
 from lqtui.recipe.types import TensorType
-from lqtui.store.files import atomic_write, require_space
+from lqtui.store.files import PARTIAL_SUFFIX, atomic_write, require_space
 from lqtui.store.pool import PoolEntry
 
 _SLAB_WEIGHTS = 4 << 20
 """Weights that one thread holds as floats at a time: 16 MiB."""
 _FIRST_SHARD = ("first", "all metadata")
+_HOLE_TYPES = (TensorType.IQ1_S, TensorType.Q5_0)
 
 OnTensor = Callable[[int, int], None]
 """Told after each tensor: bytes of base weights done, bytes in all."""
 
 
 def fill_pool(
-    base: BaseModel, types: Mapping[str, TensorType], entry: PoolEntry, threads: int, on_tensor: OnTensor
+    base: BaseModel,
+    types: Mapping[str, TensorType],
+    entry: PoolEntry,
+    threads: int,
+    on_tensor: OnTensor,
+    holes: Path | None = None,
 ) -> list[Path]:
-    """Quantize what the pool lacks of `types`, and return the shards that together are this recipe's model.
+    """Quantize what the pool lacks of `types`, and return the shards that together are a model with them.
 
-    The entry must be locked. Raises EngineError for weights that cannot be quantized, StoreError for a
-    disk without room.
+    A tensor that `types` does not name is a hole: a sparse file of zeros in the folder `holes`, which costs
+    no disk. The entry must be locked. Raises EngineError for weights that cannot be quantized, StoreError for
+    a disk without room.
     """
     shards = [entry.path(*_FIRST_SHARD)]
     lacking: list[tuple[int, TensorInfo, Path]] = []
     tensors = quantizable_tensors(base.shape)
     for number, tensor in enumerate(tensors, start=1):
+        if tensor.name not in types:
+            assert holes is not None
+            shards.append(_hole(base, tensor, number, holes))
+            continue
         path = entry.path(types[tensor.name], tensor.name)
         shards.append(path)
         if not _is_whole(path, SHARD_HEADER_BYTES + _padded(tensor.bytes_as(types[tensor.name]))):
@@ -66,6 +77,17 @@ def fill_pool(
             done += tensor.bytes_as(tensor.type)
             on_tensor(done, total)
     return shards
+
+
+def _hole(base: BaseModel, tensor: TensorInfo, number: int, holes: Path) -> Path:
+    """A shard whose weights are never written: zeros that take no room, in a type that stays as it is."""
+    fitting = (t for t in _HOLE_TYPES if tensor.columns % t.block_size == 0)
+    hole_type = next(fitting, tensor.type)
+    path = holes / f".{number}{PARTIAL_SUFFIX}"  # if this process dies, the next one removes it
+    with path.open("wb") as file:
+        file.write(base.shard_header(tensor.name, hole_type, number))
+        file.truncate(SHARD_HEADER_BYTES + _padded(tensor.bytes_as(hole_type)))
+    return path
 
 
 def write_model(

@@ -11,7 +11,8 @@ from typing import Any, NewType
 import llama_cpp
 
 from lqtui.llama import native
-from lqtui.llama.errors import EngineError
+from lqtui.llama.errors import EngineError, LoadFailed
+from lqtui.llama.graph import Hook
 
 Model = NewType("Model", int)
 """A `llama_model *`."""
@@ -36,8 +37,8 @@ def backend() -> Iterator[None]:
 def loaded_model(shards: Sequence[Path], gpu_layers: int, *, vocab_only: bool = False) -> Iterator[Model]:
     """A model, memory-mapped from one file (all parts of a split model too) or from pool shards in order.
 
-    With `vocab_only` it can tokenize and nothing else. Raises EngineError where llama.cpp cannot load it;
-    its log says why.
+    With `vocab_only` it can tokenize and nothing else. Raises LoadFailed where llama.cpp cannot; its
+    log says why.
     """
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = gpu_layers
@@ -48,7 +49,7 @@ def loaded_model(shards: Sequence[Path], gpu_layers: int, *, vocab_only: bool = 
         paths = (ctypes.c_char_p * len(shards))(*(str(shard).encode() for shard in shards))
         model = llama_cpp.llama_model_load_from_splits(paths, len(shards), params)
     if not model:
-        raise EngineError("llama.cpp cannot load this model; the job's log says why")
+        raise LoadFailed("llama.cpp cannot load this model; the job's log says why")
     try:
         yield Model(model)
     finally:
@@ -56,8 +57,14 @@ def loaded_model(shards: Sequence[Path], gpu_layers: int, *, vocab_only: bool = 
 
 
 @contextlib.contextmanager
-def context(model: Model, n_ctx: int, n_batch: int, threads: int) -> Iterator[Context]:
-    """A context of `n_ctx` tokens that takes `n_batch` of them at once, else with llama.cpp's defaults."""
+def context(
+    model: Model, n_ctx: int, n_batch: int, threads: int, hook: Hook | None = None
+) -> Iterator[Context]:
+    """A context of `n_ctx` tokens that takes `n_batch` of them at once, else with llama.cpp's defaults.
+
+    A hook sees every node of what is computed, the weights where they were loaded: none is copied to another
+    device for the occasion.
+    """
     params = llama_cpp.llama_context_default_params()
     params.n_ctx = n_ctx
     params.n_batch = n_batch
@@ -65,9 +72,13 @@ def context(model: Model, n_ctx: int, n_batch: int, threads: int) -> Iterator[Co
     params.n_threads = threads
     params.n_threads_batch = threads
     params.no_perf = True
+    if hook is not None:
+        callback = llama_cpp.ggml_backend_sched_eval_callback(hook)
+        params.cb_eval = callback
+        params.op_offload = False
     made = llama_cpp.llama_init_from_model(model, params)
     if not made:
-        raise EngineError(
+        raise LoadFailed(
             f"llama.cpp cannot make a context of {n_ctx} tokens; memory may not suffice: see the job's log"
         )
     try:
@@ -92,6 +103,14 @@ def describe() -> tuple[str, bool, list[str]]:
     """What the processor offers llama.cpp, whether it can offload to a GPU, and the devices that it sees."""
     info = llama_cpp.llama_print_system_info().decode()
     return info, bool(llama_cpp.llama_supports_gpu_offload()), native.device_descriptions()
+
+
+def offloads(gpu_layers: int, block_count: int) -> list[int]:
+    """How many layers to try to offload, one after the other, where -1 (all) or some were asked for."""
+    if not gpu_layers or not llama_cpp.llama_supports_gpu_offload():
+        return [0]
+    asked = block_count + 1 if gpu_layers < 0 else gpu_layers
+    return [gpu_layers, asked * 3 // 4, asked // 2, asked // 4, 0]
 
 
 def _allow_many_files() -> None:

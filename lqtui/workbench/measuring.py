@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,9 +31,9 @@ from lqtui.workbench.values import OpenModel, Result, Settings, Speed
 from lqtui.worker.client import run_task
 from lqtui.worker.messages import (
     ChunkScored,
+    CorpusRead,
     Event,
     Measure,
-    PerplexityMeasured,
     Progress,
     RecipeTypes,
     SpeedMeasured,
@@ -288,6 +287,7 @@ async def measure_plans(
         n_gen=settings.n_gen,
         threads=settings.threads_used,
         gpu_layers=settings.gpu_layers,
+        divergence=False,
     )
     hearing = _Hearing(missing, seconds, book, running, changed)
     try:
@@ -303,36 +303,36 @@ class _Hearing:
     """Puts what a child tells of some plans into the book, and keeps what it has told if it stops."""
 
     plans: Sequence[Plan]
-    seconds: Sequence[float]
-    """What earlier jobs have spent on each plan."""
+    seconds: list[float]
+    """What has been spent on each plan, earlier jobs included."""
     book: ResultBook
     running: RunningJob
     changed: Callable[[], None]
-    _index: int = -1
-    _began: float = 0.0
+    _chunks: int = 0
+    _begun: set[int] = field(default_factory=set)
 
     def hear(self, event: Event) -> None:
         match event:
             case Progress():
-                if event.recipe != self._index:
-                    self._index, self._began = event.recipe, time.monotonic()
                 stage = event.recipe * len(_STAGES) + _STAGES.index(event.stage)
                 self.running.progress(event, stage, len(_STAGES) * len(self.plans))
                 return
+            case CorpusRead():
+                self._chunks = event.chunks
             case ChunkScored():
-                nll = np.frombuffer(event.nll, np.float64)
-                self.book.add_chunk(self.plans[event.recipe], event.chunk, nll)
+                self._begun.add(event.recipe)
+                self.seconds[event.recipe] += event.seconds
+                plan = self.plans[event.recipe]
+                self.book.add_chunk(plan, event.chunk, np.frombuffer(event.nll, np.float64))
+                if event.chunk + 1 == self._chunks:
+                    self.book.keep_perplexity(plan, self.seconds[event.recipe])
             case SpeedMeasured():
                 self.book.keep_speed(self.plans[event.recipe], event)
-            case PerplexityMeasured():
-                seconds = self.seconds[event.recipe] + event.seconds
-                self.book.keep_perplexity(self.plans[event.recipe], seconds)
             case _:
                 return
         self.changed()
 
     def keep_partial(self) -> None:
-        if self._index >= 0:
-            seconds = self.seconds[self._index] + time.monotonic() - self._began
-            self.book.keep_partial(self.plans[self._index], seconds)
-            self.changed()
+        for index in self._begun:
+            self.book.keep_partial(self.plans[index], self.seconds[index])
+        self.changed()

@@ -46,7 +46,11 @@ class RecipeTypes(msgspec.Struct, frozen=True):
 
 
 class Measure(msgspec.Struct, frozen=True, tag=True):
-    """Measure recipes, one after the other, from the pool. `gpu_layers` -1 offloads all layers."""
+    """Measure recipes: score them chunk by chunk, all together, then time each by itself.
+
+    With `divergence` they are also compared with the base model. `gpu_layers` -1 offloads all layers.
+    `memory` bounds, in bytes, what is kept to save computing.
+    """
 
     model: Path
     recipes: list[RecipeTypes]
@@ -61,6 +65,8 @@ class Measure(msgspec.Struct, frozen=True, tag=True):
     n_gen: int
     threads: int
     gpu_layers: int = -1
+    divergence: bool = True
+    memory: int = 1 << 30
 
 
 class WriteModel(msgspec.Struct, frozen=True, tag=True):
@@ -98,12 +104,25 @@ class Progress(msgspec.Struct, frozen=True, tag=True):
     recipe: int = 0
 
 
+class CorpusRead(msgspec.Struct, frozen=True, tag=True):
+    """The corpus is cut into chunks: as many as asked for, or fewer where the text is shorter."""
+
+    chunks: int
+
+
 class ChunkScored(msgspec.Struct, frozen=True, tag=True):
-    """One more chunk of a recipe is scored: `nll` holds float64 values, one per scored token."""
+    """One more chunk of a recipe is scored, which took `seconds` beyond what it shares with others.
+
+    `nll` and `kld` hold a float64 for each scored token, `same_top` a byte; the latter two are empty where
+    the recipe is not compared with the base.
+    """
 
     recipe: int
     chunk: int
+    seconds: float
     nll: bytes
+    kld: bytes = b""
+    same_top: bytes = b""
 
 
 class SpeedMeasured(msgspec.Struct, frozen=True, tag=True):
@@ -113,13 +132,6 @@ class SpeedMeasured(msgspec.Struct, frozen=True, tag=True):
     n_prompt: int
     n_gen: int
     tokens_per_second: list[float]
-
-
-class PerplexityMeasured(msgspec.Struct, frozen=True, tag=True):
-    """All chunks of a recipe are scored; `seconds` also counts the job's quantizing and loading before it."""
-
-    recipe: int
-    seconds: float
 
 
 class EngineInfo(msgspec.Struct, frozen=True):
@@ -146,7 +158,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     message: str
 
 
-Event = Progress | ChunkScored | SpeedMeasured | PerplexityMeasured | Finished | Failed
+Event = Progress | CorpusRead | ChunkScored | SpeedMeasured | Finished | Failed
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
 _task_decoder = msgspec.json.Decoder(Task, dec_hook=lambda _, text: Path(text))

@@ -19,10 +19,10 @@ from lqtui.store.paths import Paths
 from lqtui.worker.client import JobFailed, run_task
 from lqtui.worker.messages import (
     ChunkScored,
+    CorpusRead,
     Describe,
     FetchWikitext,
     Fingerprint,
-    PerplexityMeasured,
     Progress,
     ReadHeader,
     RecipeTypes,
@@ -60,7 +60,7 @@ async def test_a_measurement_tells_each_chunk_and_each_speed(
     chunks = run.of(ChunkScored)
     assert [chunk.chunk for chunk in chunks] == [0, 1, 2]
     assert all(len(np.frombuffer(chunk.nll)) == 128 - 1 - 64 for chunk in chunks)
-    assert len(run.of(PerplexityMeasured)) == 1
+    assert [corpus.chunks for corpus in run.of(CorpusRead)] == [3]
     assert [(s.n_prompt, s.n_gen, len(s.tokens_per_second)) for s in run.of(SpeedMeasured)] == [
         (16, 0, 2),
         (0, 4, 2),

@@ -1,0 +1,86 @@
+"""What is kept of a base model between jobs: hidden states before its head, and which restarts are proven.
+
+Everything here can be computed anew, so what is missing, damaged or of another engine is simply not there.
+From the hidden states before the head, exact and 50 to 100 times smaller than the logits, the base's logits
+come back bit by bit for the price of the head alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lqtui.store.errors import StoreError
+from lqtui.store.files import atomic_write
+
+_CAP_BYTES = 512 << 20
+"""All hidden states of one model by one engine; the oldest go first."""
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """The hidden states of a chunk, one piece for each decode, with a digest of them."""
+
+    digest: bytes
+    pieces: list[bytes]
+
+
+class BaseStates:
+    """The hidden states and proofs of one model under one folder, for one way to place it on devices."""
+
+    def __init__(self, folder: Path, placement: str) -> None:
+        name = hashlib.sha256(placement.encode()).hexdigest()[:16]
+        self._folder = folder / name
+
+    def load(self, chunk: NDArray[np.int32]) -> list[NDArray[np.float32]] | None:
+        """The hidden states of a chunk's tokens, shape (n_ctx,); None where they are not kept."""
+        try:
+            kept = msgspec.msgpack.decode(self._path(chunk).read_bytes(), type=_Kept)
+        except (OSError, msgspec.DecodeError):
+            return None
+        if kept.digest != _digest(kept.pieces) or any(len(piece) % 4 for piece in kept.pieces):
+            return None
+        return [np.frombuffer(piece, np.float32) for piece in kept.pieces]
+
+    def save(self, chunk: NDArray[np.int32], states: list[NDArray[np.float32]]) -> None:
+        """Keep a chunk's hidden states; where the disk has no room they are computed again next time."""
+        pieces = [state.tobytes() for state in states]
+        with contextlib.suppress(OSError, StoreError):
+            self._make_room(sum(map(len, pieces)))
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with atomic_write(self._path(chunk)) as temporary:
+                temporary.write_bytes(msgspec.msgpack.encode(_Kept(_digest(pieces), pieces)))
+
+    def load_proofs(self) -> dict[int, bool]:
+        """Which restarts were tried in earlier jobs: the depth, and whether it gave the same logits."""
+        try:
+            return msgspec.json.decode((self._folder / "restarts.json").read_bytes(), type=dict[int, bool])
+        except (OSError, msgspec.DecodeError):
+            return {}
+
+    def save_proofs(self, proofs: dict[int, bool]) -> None:
+        """Keep which restarts were tried."""
+        with contextlib.suppress(OSError, StoreError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with atomic_write(self._folder / "restarts.json") as temporary:
+                temporary.write_bytes(msgspec.json.encode(proofs))
+
+    def _path(self, chunk: NDArray[np.int32]) -> Path:
+        return self._folder / f"{hashlib.sha256(chunk.tobytes()).hexdigest()[:32]}.states"
+
+    def _make_room(self, needed: int) -> None:
+        files = [(path.stat().st_mtime, path.stat().st_size, path) for path in self._folder.glob("*.states")]
+        total = needed + sum(size for _, size, _ in files)
+        for _, size, path in sorted(files):
+            if total <= _CAP_BYTES:
+                return
+            path.unlink(missing_ok=True)
+            total -= size
+
+
+def _digest(pieces: list[bytes]) -> bytes:
+    return hashlib.sha256(b"".join(pieces)).digest()

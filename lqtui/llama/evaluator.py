@@ -1,0 +1,217 @@
+"""One base model, loaded once, that evaluates any recipe of it on a chunk of text.
+
+The types that recipes want of a weight lie in donors: models beside the base that hold quantized weights. For
+each evaluation the base's graph is pointed at the weights of the recipe, and begins behind the blocks whose
+result is known (`lqtui.llama.graph`). Both are proven on this very model before they are relied upon, by
+comparing logits bit by bit; where a proof fails, the recipe's own model is loaded and evaluated whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lqtui.llama import native
+from lqtui.llama.forward import BATCH, Decoder, Piece
+from lqtui.llama.graph import Changes, GraphMismatch, Hook, WeightUse, layout_holds
+from lqtui.llama.runtime import context, loaded_model
+from lqtui.recipe.types import TensorType
+
+Types = Mapping[str, TensorType]
+"""A tensor type for each quantizable tensor's name."""
+States = list[NDArray[np.float32]]
+"""A chunk's hidden states at one depth: one array for each decode that the chunk takes."""
+Weight = tuple[str, int]
+"""A weight's name and the operation that reads it: tied embeddings lie in memory once for each."""
+
+_READING_OPS = ("MUL_MAT", "MUL_MAT_ID", "GET_ROWS")
+"""Operations that can read a weight of any type."""
+_SAMPLE_TOKENS = 32
+
+
+@dataclass(frozen=True)
+class Donor:
+    """A loaded model that lends the weights of `types`."""
+
+    types: Types
+    pointers: Mapping[Weight, int]
+
+
+class Evaluator:
+    """Evaluates recipes of a base model; use as a context manager.
+
+    Args:
+        base: The base model's first file.
+        base_types: The types of its quantizable tensors.
+        donors: For each donor its files and the types that it lends.
+        n_ctx: Tokens of a chunk.
+        threads: For computing.
+        gpu_layers: How many layers to offload, -1 for all.
+        proofs: Which restarts were tried in earlier jobs: the depth, and whether it gave the same logits. New
+            ones are added.
+    """
+
+    def __init__(
+        self,
+        base: Path,
+        base_types: Types,
+        donors: Sequence[tuple[Sequence[Path], Types]],
+        n_ctx: int,
+        threads: int,
+        gpu_layers: int,
+        proofs: dict[int, bool],
+    ) -> None:
+        self._base, self._base_types, self._donor_files = base, base_types, donors
+        self._n_ctx, self._threads, self._gpu_layers = n_ctx, threads, gpu_layers
+        self._proofs = proofs
+        self._donors: list[Donor] = []
+        self._hook = Hook()
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Evaluator:
+        try:
+            self._open()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _open(self) -> None:
+        if not layout_holds():
+            raise GraphMismatch("this build of ggml lays its tensors out in another way")
+        self._decoder = self._stack.enter_context(
+            opened([self._base], self._gpu_layers, self._n_ctx, self._threads, self._hook)
+        )
+        self._sample = self._decoder.sample(min(_SAMPLE_TOKENS, self._n_ctx))
+        rows, self.graph, own = self._hook.record(lambda: self._decoder.decode(self._sample))
+        self._expected = rows.tobytes()
+        self.embedding_length = self._decoder.embedding_length
+        self._own = {node: own[node] for node in self.graph.weights}
+        for files, types in self._donor_files:
+            self._donors.append(self._borrow(files, types))
+
+    @property
+    def depths(self) -> int:
+        """The number of depths at which the model's graph could be restarted; the last is the head."""
+        return len(self.graph.boundaries)
+
+    def level(self, name: str) -> int:
+        """The first level (0 to `depths`) at which a tensor is read; the last one where it never is."""
+        nodes = [node for node, use in self.graph.weights.items() if use.name == name]
+        return self.graph.depth_of(min(nodes)) if nodes else self.depths
+
+    def evaluate(
+        self,
+        chunk: NDArray[np.int32],
+        types: Types,
+        depth: int = 0,
+        states: States | None = None,
+        kept: Mapping[int, States] | None = None,
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int32]]]:
+        """Decode a chunk and yield the logits of its second half, with the tokens that they predict.
+
+        Args:
+            chunk: Shape (n_ctx,).
+            types: The recipe.
+            depth: Where to restart: `states` are the chunk's hidden states there.
+            states: None at depth 0.
+            kept: Lists to which the hidden states at these depths are added.
+
+        Yields:
+            Shapes (n, n_vocab) and (n,) for each decode with scored tokens; valid until the next.
+        """
+        kept = kept or {}
+        weights = self._pointers(types)
+        for number, piece in enumerate(self._decoder.pieces(chunk)):
+            changes = Changes(weights, depth, states[number] if states else None, tuple(kept))
+            rows, captured = self._changed(piece, changes)
+            for at, state in captured.items():
+                kept[at].append(state)
+            if len(piece.targets):
+                yield rows, piece.targets
+
+    def usable(self, depth: int) -> bool:
+        """Whether a restart at a depth gives the very logits of a whole evaluation; tried once a model."""
+        if depth not in self._proofs:
+            self._proofs[depth] = self._prove(depth)
+        return self._proofs[depth]
+
+    def _prove(self, depth: int) -> bool:
+        """Restart on the sample, other tokens having been computed meanwhile."""
+        sample = self._sample
+        other = sample._replace(tokens=sample.tokens[::-1].copy())
+        with contextlib.suppress(GraphMismatch):
+            _, captured = self._changed(sample, Changes(self._own, capture=[depth]))
+            self._changed(other, Changes(self._own))
+            rows, _ = self._changed(sample, Changes(self._own, depth, captured[depth]))
+            return rows.tobytes() == self._expected
+        return False
+
+    def _changed(
+        self, piece: Piece, changes: Changes
+    ) -> tuple[NDArray[np.float32], dict[int, NDArray[np.float32]]]:
+        return self._hook.change(self.graph, changes, lambda: self._decoder.decode(piece))
+
+    def _pointers(self, types: Types) -> dict[int, int]:
+        """Where each node is to read its weight for a recipe."""
+        pointers = dict(self._own)
+        for node, use in self.graph.weights.items():
+            own = self._base_types.get(use.name)
+            wanted = types.get(use.name, own)
+            if wanted is not None and own is not None and wanted is not own:
+                pointers[node] = self._lent(use, wanted)
+        return pointers
+
+    def _lent(self, use: WeightUse, wanted: TensorType) -> int:
+        for donor in self._donors:
+            if donor.types.get(use.name) is wanted:
+                return donor.pointers[use.name, use.op]
+        raise KeyError(f"no donor has {use.name} as {wanted}")
+
+    def _borrow(self, files: Sequence[Path], types: Types) -> Donor:
+        """Load a donor, and compare what its weights give in the base's graph and in its own.
+
+        Weights that it does not lend are the base's in both. Raises GraphMismatch where the logits differ.
+        """
+        hook = Hook()
+        model = self._stack.enter_context(loaded_model(files, self._gpu_layers))
+        with (
+            context(model, self._n_ctx, min(self._n_ctx, BATCH), self._threads, hook) as made,
+            Decoder(model, made) as decoder,
+        ):
+            _, graph, own = hook.record(lambda: decoder.decode(self._sample))
+            lent = {node: own[node] for node, use in graph.weights.items() if use.name in types}
+            if graph != self.graph or any(
+                native.op_name(graph.weights[node].op) not in _READING_OPS for node in lent
+            ):
+                raise GraphMismatch("a weight is read in a way that its type may change")
+            weights = {**self._own, **lent}
+            theirs, _ = hook.change(graph, Changes(weights), lambda: decoder.decode(self._sample))
+            ours, _ = self._changed(self._sample, Changes(weights))
+            if ours.tobytes() != theirs.tobytes():
+                raise GraphMismatch("a lent weight gives other logits than in its own model")
+        return Donor(types, {(graph.weights[n].name, graph.weights[n].op): p for n, p in lent.items()})
+
+
+@contextlib.contextmanager
+def opened(
+    files: Sequence[Path], gpu_layers: int, n_ctx: int, threads: int, hook: Hook | None = None
+) -> Iterator[Decoder]:
+    """A model loaded from its files, ready to decode chunks of `n_ctx` tokens."""
+    with (
+        loaded_model(files, gpu_layers) as model,
+        context(model, n_ctx, min(n_ctx, BATCH), threads, hook) as made,
+        Decoder(model, made) as decoder,
+    ):
+        yield decoder

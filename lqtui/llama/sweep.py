@@ -1,0 +1,297 @@
+"""Score many recipes of one base model in one go, chunk by chunk.
+
+Chunk after chunk, all recipes are evaluated in the order in which they share most (`prefixes`), beginning
+with the base model, whose logits the others are compared with while they are in memory. So every recipe has
+its first numbers early, nothing has to be stored but a few numbers a token, and a stop loses one chunk at
+most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lqtui.llama import native
+from lqtui.llama.base_states import BaseStates
+from lqtui.llama.errors import LoadFailed
+from lqtui.llama.evaluator import Evaluator, States, Types
+from lqtui.llama.gguf import BaseModel
+from lqtui.llama.graph import GraphMismatch
+from lqtui.llama.prefixes import Step, plan_steps
+from lqtui.llama.quantize import fill_pool
+from lqtui.llama.runtime import offloads
+from lqtui.llama.whole import WholeEvaluator
+from lqtui.measure.divergence import BaseRows, token_divergence
+from lqtui.measure.perplexity import token_nll
+from lqtui.recipe.rules import quantizable_tensors
+from lqtui.recipe.types import TensorType
+from lqtui.store.pool import PoolEntry
+
+
+class TokenScores(NamedTuple):
+    """What was measured of each scored token of a chunk, each of shape (n,); nats.
+
+    KLD and same_top are None where no comparison with the base was asked for.
+    """
+
+    nll: NDArray[np.float64]
+    kld: NDArray[np.float64] | None = None
+    same_top: NDArray[np.bool_] | None = None
+
+
+class Candidate(NamedTuple):
+    """A recipe to be scored: the type of every quantizable tensor, and how many chunks are known already."""
+
+    types: Types
+    known: int = 0
+
+
+class SweepListener(NamedTuple):
+    """Whom a sweep tells: that it waits or loads, bytes quantized and blocks evaluated of all, and scores."""
+
+    on_wait: Callable[[], None]
+    on_quantized: Callable[[int, int], None]
+    on_load: Callable[[], None]
+    on_blocks: Callable[[int, int], None]
+    on_scores: Callable[[int, int, TokenScores], None]
+    """Called with the recipe's number, the chunk's, and its scores."""
+    go_on: Callable[[int], bool] = lambda chunk: True
+    """Asked after each chunk."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """How to score: against the base or for themselves, with how many threads, layers offloaded, and bytes.
+
+    `memory` bounds the hidden states that are kept for restarts; with less of it more is computed again.
+    """
+
+    divergence: bool
+    threads: int
+    gpu_layers: int
+    memory: int
+
+    def run(
+        self,
+        base: BaseModel,
+        candidates: Sequence[Candidate],
+        chunks: NDArray[np.int32],
+        entry: PoolEntry,
+        listener: SweepListener,
+    ) -> None:
+        """Score all candidates on all chunks, shape (chunks, n_ctx); the pool's entry must be locked.
+
+        Where the model's graph cannot be changed, each recipe's own model is loaded instead. Where memory of
+        the GPU does not suffice for all layers, fewer are offloaded, in the end none.
+        """
+        own = {tensor.name: tensor.type for tensor in quantizable_tensors(base.shape)}
+        for layers in offloads(self.gpu_layers, base.shape.block_count):
+            states = BaseStates(
+                entry.directory / "base", f"{layers} layers on {native.device_descriptions()}"
+            )
+            proofs = states.load_proofs()
+            try:
+                with contextlib.ExitStack() as opened:
+                    with entry.lock(on_wait=listener.on_wait):
+                        donors = self._donors(base, own, candidates, entry, listener, opened)
+                        listener.on_load()
+                        evaluator = opened.enter_context(
+                            Evaluator(
+                                base.first_part, own, donors, chunks.shape[1], self.threads, layers, proofs
+                            )
+                        )
+                    _Run(self, evaluator, own, candidates, chunks, states, listener).run()
+                    states.save_proofs(proofs)
+                    return
+            except LoadFailed as error:
+                if not layers:
+                    raise
+                print(f"{error}; trying with fewer layers on the GPU", file=sys.stderr)
+            except GraphMismatch as reason:
+                print(f"every recipe is loaded and evaluated whole: {reason}", file=sys.stderr)
+                break
+
+        def files(types: Types) -> list[Path]:
+            if all(types.get(name, own[name]) is own[name] for name in own):
+                return [base.first_part]
+            with entry.lock(on_wait=listener.on_wait):
+                return fill_pool(base, {**own, **types}, entry, self.threads, listener.on_quantized)
+
+        with WholeEvaluator(files, chunks.shape[1], self.threads, layers, self.memory) as whole:
+            _Run(self, whole, own, candidates, chunks, states, listener).run()
+
+    def _donors(
+        self,
+        base: BaseModel,
+        own: Types,
+        candidates: Sequence[Candidate],
+        entry: PoolEntry,
+        listener: SweepListener,
+        opened: contextlib.ExitStack,
+    ) -> list[tuple[Sequence[Path], Types]]:
+        """Quantize what candidates want into as few models as possible; their files and what each lends."""
+        lent = share_out_types(own, [candidate.types for candidate in candidates])
+        sizes = [sum(base.shape.by_name[name].bytes_as(own[name]) for name in types) for types in lent]
+        holes = opened.enter_context(
+            tempfile.TemporaryDirectory(prefix="holes-", dir=entry.directory, ignore_cleanup_errors=True)
+        )
+        donors: list[tuple[Sequence[Path], Types]] = []
+        for number, types in enumerate(lent):
+            folder = Path(holes, str(number))
+            folder.mkdir()
+            on_bytes = partial(_told_of_all, listener.on_quantized, sum(sizes[:number]), sum(sizes))
+            donors.append((fill_pool(base, types, entry, self.threads, on_bytes, folder), types))
+        return donors
+
+
+def share_out_types(own: Types, recipes: Sequence[Types]) -> list[dict[str, TensorType]]:
+    """Every type that recipes want of a tensor, beside its own, put into as few models as types go together.
+
+    A model holds a tensor in one type, so two types of one tensor go into two models.
+    """
+    wanted: dict[TensorType, set[str]] = {}
+    for types in recipes:
+        for name, tensor_type in types.items():
+            if name in own and tensor_type is not own[name]:
+                wanted.setdefault(tensor_type, set()).add(name)
+    models: list[dict[str, TensorType]] = []
+    for tensor_type, names in wanted.items():
+        model = next((model for model in models if not names & model.keys()), None)
+        if model is None:
+            models.append(model := {})
+        model.update(dict.fromkeys(sorted(names), tensor_type))
+    return models
+
+
+def _told_of_all(tell: Callable[[int, int], None], before: int, total: int, done: int, _: int) -> None:
+    tell(before + done, total)
+
+
+@dataclass
+class _Run:
+    """One sweep in progress."""
+
+    sweep: Sweep
+    evaluator: Evaluator | WholeEvaluator
+    own: Types
+    candidates: Sequence[Candidate]
+    chunks: NDArray[np.int32]
+    base_states: BaseStates
+    listener: SweepListener
+
+    def run(self) -> None:
+        plans = [self._steps(number) for number in range(len(self.chunks))]
+        levels = self.evaluator.depths + 1
+        total = sum(levels - step.depth for _, steps in plans for step in steps)
+        done = 0
+        self.listener.on_blocks(0, total)
+        with ThreadPoolExecutor(self.sweep.threads) as workers:
+            for number, (types, steps) in enumerate(plans):
+                for recipes in self._scored(number, types, steps, workers):
+                    done += recipes
+                    self.listener.on_blocks(done, total)
+                if steps and not self.listener.go_on(number):
+                    return
+
+    def _steps(self, chunk: int) -> tuple[list[tuple[Types, list[int]]], list[Step]]:
+        """The different recipes that a chunk is missing, and the steps to evaluate them.
+
+        Each recipe comes with the candidates that it answers; the base model is first where it is wanted.
+        """
+        missing = [i for i, candidate in enumerate(self.candidates) if candidate.known <= chunk]
+        distinct: dict[tuple[tuple[object, ...], ...], tuple[Types, list[int]]] = {}
+        if missing and self.sweep.divergence:
+            distinct[self._path(self.own)] = (self.own, [])
+        for i in missing:
+            types = self.candidates[i].types
+            distinct.setdefault(self._path(types), (types, []))[1].append(i)
+        return list(distinct.values()), plan_steps(list(distinct), self.evaluator.usable)
+
+    def _path(self, types: Types) -> tuple[tuple[object, ...], ...]:
+        levels: list[list[object]] = [[] for _ in range(self.evaluator.depths + 1)]
+        for name in self.own:
+            levels[self._levels[name]].append(types.get(name, self.own[name]))
+        return tuple(map(tuple, levels))
+
+    def __post_init__(self) -> None:
+        self._levels: Mapping[str, int] = {name: self.evaluator.level(name) for name in self.own}
+
+    def _scored(
+        self,
+        number: int,
+        recipes: list[tuple[Types, list[int]]],
+        steps: list[Step],
+        workers: ThreadPoolExecutor,
+    ) -> Iterator[int]:
+        """Evaluate one chunk of all recipes, and yield the blocks that each took."""
+        chunk = self.chunks[number]
+        base: list[BaseRows] | None = None
+        kept: dict[int, States] = {}
+        for step in steps:
+            types, answered = recipes[step.recipe]
+            is_base = self.sweep.divergence and step.recipe == 0
+            kept = {depth: states for depth, states in kept.items() if depth <= step.shared}
+            depth = max((d for d in kept if d <= step.depth), default=0)
+            states = kept.get(depth)
+            if is_base and not step.keep and (states := self.base_states.load(chunk)) is not None:
+                depth = self._head_depth()
+            new: dict[int, States] = {at: [] for at in self._affordable(step.keep, kept)}
+            save_base = is_base and depth == 0 and self._head_depth() > 0
+            if save_base:
+                new.setdefault(self._head_depth(), [])
+            pieces = self.evaluator.evaluate(chunk, types, depth, states if depth else None, new)
+            if is_base:
+                base = [BaseRows.of(rows.copy(), targets, workers) for rows, targets in pieces]
+                scores = _of_base(base)
+            else:
+                scores = _of_recipe(pieces, base, workers)
+            if save_base:
+                self.base_states.save(chunk, new[self._head_depth()])
+            kept |= new
+            for i in answered:
+                self.listener.on_scores(i, number, scores)
+            yield self.evaluator.depths + 1 - step.depth
+
+    def _head_depth(self) -> int:
+        """The depth of the head where a restart there is valid, else 0."""
+        depth = self.evaluator.depths
+        return depth if depth and self.evaluator.usable(depth) else 0
+
+    def _affordable(self, wanted: Sequence[int], kept: Mapping[int, States]) -> list[int]:
+        """Of the depths to keep, the deepest that the memory suffices for: they save most."""
+        size = 4 * self.evaluator.embedding_length * self.chunks.shape[1]
+        room = self.sweep.memory // size - len(kept)
+        return sorted(wanted)[max(0, len(wanted) - max(0, room)) :]
+
+
+def _of_base(base: Sequence[BaseRows]) -> TokenScores:
+    nll = np.concatenate([rows.nll for rows in base])
+    broken = ~np.isfinite(nll)
+    return TokenScores(nll, np.where(broken, np.nan, 0.0), ~broken)
+
+
+def _of_recipe(
+    pieces: Iterator[tuple[NDArray[np.float32], NDArray[np.int32]]],
+    base: Sequence[BaseRows] | None,
+    workers: ThreadPoolExecutor,
+) -> TokenScores:
+    if base is None:
+        return TokenScores(np.concatenate([token_nll(rows, targets, workers) for rows, targets in pieces]))
+    compared = [
+        token_divergence(rows, beside, workers) for (rows, _), beside in zip(pieces, base, strict=True)
+    ]
+    return TokenScores(
+        np.concatenate([tokens.nll for tokens in compared]),
+        np.concatenate([tokens.kld for tokens in compared]),
+        np.concatenate([tokens.same_top for tokens in compared]),
+    )

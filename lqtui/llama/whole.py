@@ -1,0 +1,101 @@
+"""Evaluate recipes whole, each in its own loaded model: the slow way, right for every model.
+
+It stands in where the fast way (`evaluator`) cannot be proven on a model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lqtui.llama.evaluator import States, Types, opened
+from lqtui.llama.forward import Decoder
+
+
+class WholeEvaluator:
+    """Has the one depth 0 and no restarts; use as a context manager.
+
+    Args:
+        files: Finds the files of a recipe's model; they are quantized by then.
+        n_ctx: Tokens of a chunk.
+        threads: For computing.
+        gpu_layers: How many layers to offload, -1 for all.
+        memory: Bytes of models that may stay loaded, beside the one at work.
+    """
+
+    depths = 0
+
+    def __init__(
+        self,
+        files: Callable[[Types], Sequence[Path]],
+        n_ctx: int,
+        threads: int,
+        gpu_layers: int,
+        memory: int,
+    ) -> None:
+        self._files = files
+        self._n_ctx, self._threads, self._gpu_layers = n_ctx, threads, gpu_layers
+        self._memory = memory
+        self._loaded: dict[tuple[Path, ...], tuple[contextlib.ExitStack, Decoder, int]] = {}
+
+    def __enter__(self) -> WholeEvaluator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        while self._loaded:
+            self._unload_oldest()
+
+    @property
+    def embedding_length(self) -> int:
+        """Values of a token's hidden state, of which none is ever kept."""
+        return 1
+
+    def level(self, name: str) -> int:
+        """Every tensor is read at level 0."""
+        return 0
+
+    def usable(self, depth: int) -> bool:
+        """No restart is."""
+        return False
+
+    def evaluate(
+        self,
+        chunk: NDArray[np.int32],
+        types: Types,
+        depth: int = 0,
+        states: States | None = None,
+        kept: Mapping[int, States] | None = None,
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int32]]]:
+        """Decode a chunk and yield the logits of its second half, with the tokens that they predict.
+
+        As `Evaluator.evaluate` does, which also tells the shapes.
+        """
+        decoder = self._decoder(types)
+        for piece in decoder.pieces(chunk):
+            rows = decoder.decode(piece)
+            if len(piece.targets):
+                yield rows, piece.targets
+
+    def _decoder(self, types: Types) -> Decoder:
+        files = tuple(self._files(types))
+        if files not in self._loaded:
+            size = sum(file.stat().st_size for file in files)
+            while self._loaded and size + sum(held for *_, held in self._loaded.values()) > self._memory:
+                self._unload_oldest()
+            with contextlib.ExitStack() as stack:
+                made = opened(files, self._gpu_layers, self._n_ctx, self._threads)
+                decoder = stack.enter_context(made)
+                self._loaded[files] = (stack.pop_all(), decoder, size)
+        self._loaded[files] = self._loaded.pop(files)  # the last one used is the last one to go
+        return self._loaded[files][1]
+
+    def _unload_oldest(self) -> None:
+        stack, _, _ = self._loaded.pop(next(iter(self._loaded)))
+        stack.close()

@@ -1,0 +1,1 @@
+"""The child process, run as `python -m lqtui.worker.child`: does one task with llama.cpp, and ends."""

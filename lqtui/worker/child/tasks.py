@@ -1,0 +1,97 @@
+"""What the child can do: one function for each task."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from lqtui.llama.gguf import BaseModel
+from lqtui.llama.native import engine_name
+from lqtui.store.files import atomic_write
+from lqtui.store.paths import make_directory
+from lqtui.store.pool import Pool
+from lqtui.worker.messages import (
+    Describe,
+    EngineInfo,
+    Event,
+    FetchWikitext,
+    Fingerprint,
+    Finished,
+    Measure,
+    Progress,
+    ReadHeader,
+    Task,
+    WriteModel,
+)
+
+_READ_SIZE = 8 << 20
+
+Send = Callable[[Event], None]
+
+
+def run(task: Task, send: Send) -> Finished:
+    """Do a task, telling `send` of its progress, and return what it finishes with."""
+    build = engine_name()
+    match task:
+        case ReadHeader():
+            with BaseModel(task.model) as base:
+                return Finished(build, shape=base.shape)
+        case Fingerprint():
+            return Finished(build, digest=_fingerprint(task, send))
+        case Measure():
+            from lqtui.worker.child.measuring import measure
+
+            measure(task, send)
+            return Finished(build)
+        case WriteModel():
+            return Finished(build, bytes=_write_model(task, send))
+        case FetchWikitext():
+            return Finished(build, bytes=_fetch_wikitext(task, send))
+        case Describe():
+            return Finished(build, engine=_describe())
+
+
+def _fingerprint(task: Fingerprint, send: Send) -> str:
+    with BaseModel(task.model) as base:
+        parts, total = base.part_paths, base.shape.file_bytes
+    digest, done = hashlib.sha256(), 0
+    for path in parts:
+        with path.open("rb") as file:
+            while piece := file.read(_READ_SIZE):
+                digest.update(piece)
+                done += len(piece)
+                send(Progress("fingerprint", done >> 20, total >> 20, "MiB"))
+    return digest.hexdigest()
+
+
+def _write_model(task: WriteModel, send: Send) -> int:
+    from lqtui.llama.quantize import write_model
+
+    entry = Pool(task.pool).entry(task.model_digest, engine_name()) if task.model_digest else None
+    with BaseModel(task.model) as base:
+        return write_model(
+            base,
+            task.types,
+            task.file_type,
+            task.out,
+            entry,
+            task.threads,
+            lambda done, total: send(Progress("writing", done >> 20, total >> 20, "MiB")),
+        )
+
+
+def _fetch_wikitext(task: FetchWikitext, send: Send) -> int:
+    from lqtui.hub.wikitext import wikitext_2_test
+
+    send(Progress("fetching", 0, 1, "WikiText-2"))
+    text = wikitext_2_test(lambda done, total: send(Progress("fetching", done >> 10, total >> 10, "KiB")))
+    make_directory(task.out.parent)
+    with atomic_write(task.out) as temporary:
+        return temporary.write_bytes(text)
+
+
+def _describe() -> EngineInfo:
+    from lqtui.llama import runtime
+
+    with runtime.backend():
+        return EngineInfo(*runtime.describe())
