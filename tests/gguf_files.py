@@ -70,6 +70,57 @@ def write_tiny_llama(
     return min(path.parent.glob(f"{path.stem}-00001-of-*.gguf")) if tensors_per_part else path
 
 
+def write_tiny_gemma3n(path: Path, blocks: int = 22, width: int = 64, seed: int = 3) -> Path:
+    """A random Gemma 3n model: blocks that read the tokens again, that slide, and that share keys and values.
+
+    From block 20 on they attend to what earlier blocks have put into the cache; every fifth block sees all of
+    the context and has its own RoPE base; each block takes an embedding of the token beside its hidden state.
+    """
+    vocab, heads, kv_heads, ffn, per_layer, inputs, rank = 258, 4, 2, 96, 256, 4, 64
+    writer = gguf.GGUFWriter(path, "gemma3n")
+    _add_byte_vocabulary(writer)
+    _add_hyperparameters(writer, blocks, width, ffn, heads, kv_heads)
+    writer.add_sliding_window(32)
+    random, head = np.random.default_rng(seed), width // heads
+    shapes: dict[str, tuple[int, ...]] = {
+        "token_embd": (vocab, width),
+        "per_layer_token_embd": (vocab, per_layer * blocks),
+        "per_layer_model_proj": (per_layer * blocks, width),
+        "per_layer_proj_norm": (per_layer,),
+        "altup_proj": (inputs - 1, width, width),
+        "altup_unembd_proj": (inputs - 1, width, width),
+        "output_norm": (width,),
+    }
+    roles: dict[str, tuple[int, ...]] = {
+        **dict.fromkeys(("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"), (width,)),
+        **dict.fromkeys(("post_norm", "laurel_post_norm", "altup_correct_scale"), (width,)),
+        "altup_router_norm": (width,),
+        "attn_q": (width, width),
+        **dict.fromkeys(("attn_k", "attn_v"), (kv_heads * head, width)),
+        "attn_output": (width, width),
+        **dict.fromkeys(("attn_q_norm", "attn_k_norm"), (head,)),
+        **dict.fromkeys(("ffn_gate", "ffn_up"), (ffn, width)),
+        "ffn_down": (width, ffn),
+        "inp_gate": (per_layer, width),
+        "proj": (width, per_layer),
+        "altup_correct_coef": (inputs, inputs),
+        "altup_predict_coef": (inputs * inputs, inputs),
+        "altup_router": (inputs, width),
+        "laurel_l": (rank, width),
+        "laurel_r": (width, rank),
+    }
+    shapes |= {f"blk.{block}.{role}": shape for block in range(blocks) for role, shape in roles.items()}
+    for name, shape in shapes.items():
+        if len(shape) == 1:
+            writer.add_tensor(f"{name}.weight", np.ones(shape, np.float32))
+        else:
+            dtype = np.float32 if "altup" in name else np.float16
+            weights = random.standard_normal(shape) * 0.6 / np.sqrt(shape[-1])
+            writer.add_tensor(f"{name}.weight", weights.astype(dtype))
+    _write(writer)
+    return path
+
+
 def llama_tensors(
     blocks: int,
     width: int,

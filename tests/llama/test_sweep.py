@@ -1,0 +1,312 @@
+"""Sweeps: whatever is shared or restarted, the numbers are those of each recipe's own model, bit by bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gguf_files import tiny_text, write_tiny_gemma3n, write_tiny_llama
+from numpy.typing import NDArray
+
+from lqtui.llama import evaluator, runtime, sweep
+from lqtui.llama.corpus import corpus_chunks
+from lqtui.llama.errors import LoadFailed
+from lqtui.llama.gguf import BaseModel
+from lqtui.llama.graph import GraphMismatch, Hook
+from lqtui.llama.sweep import Candidate, Sweep, SweepListener, TokenScores, share_out_types
+from lqtui.recipe.rules import quantizable_tensors
+from lqtui.recipe.types import TensorType
+from lqtui.store.pool import Pool, PoolEntry
+
+TYPES = (TensorType.Q8_0, TensorType.Q4_0, TensorType.Q5_1)
+Scores = dict[tuple[int, int], TokenScores]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        "llama": write_tiny_llama(folder / "llama.gguf"),
+        "untied": write_tiny_llama(folder / "untied.gguf", tied=False),
+        "experts": write_tiny_llama(folder / "experts.gguf", experts=4),
+        "split": write_tiny_llama(folder / "split.gguf", tensors_per_part=10),
+        "gemma3n": write_tiny_gemma3n(folder / "gemma3n.gguf"),
+    }
+
+
+@pytest.fixture(scope="module")
+def demo_model() -> Path:
+    return Path(__file__).parents[2] / "assets" / "lqtui-demo.gguf"
+
+
+@pytest.fixture(autouse=True)
+def engine() -> Iterator[None]:
+    with runtime.backend():
+        yield
+
+
+@pytest.fixture
+def entry(tmp_path: Path) -> PoolEntry:
+    return Pool(tmp_path / "pool").entry("0" * 64, "engine")
+
+
+def random_recipes(own: Mapping[str, TensorType], count: int, seed: int) -> list[Mapping[str, TensorType]]:
+    """Recipes with long common beginnings, as sweeps have them, the base model among them."""
+    random, names = np.random.default_rng(seed), list(own)
+    recipes: list[dict[str, TensorType]] = [dict(own)]
+    while len(recipes) < count:
+        recipe = dict(recipes[random.integers(len(recipes))])
+        for name in random.choice(names, random.integers(1, 4)):
+            recipe[name] = TYPES[random.integers(len(TYPES))]
+        recipes.append(recipe)
+    return recipes
+
+
+def own_types(base: BaseModel) -> dict[str, TensorType]:
+    return {tensor.name: tensor.type for tensor in quantizable_tensors(base.shape)}
+
+
+def chunks_of(base: BaseModel, n_ctx: int, count: int, folder: Path) -> NDArray[np.int32]:
+    text = folder / "text.txt"
+    text.write_text(tiny_text())
+    with runtime.loaded_model([base.first_part], 0, vocab_only=True) as vocabulary:
+        return corpus_chunks(vocabulary, text, n_ctx, count)
+
+
+def run(
+    base: BaseModel,
+    recipes: Sequence[Mapping[str, TensorType]],
+    chunks: NDArray[np.int32],
+    entry: PoolEntry,
+    *,
+    known: Sequence[int] = (),
+    divergence: bool = True,
+    memory: int = 1 << 30,
+    gpu_layers: int = 0,
+    on_blocks: Callable[[int, int], None] = lambda done, total: None,
+    go_on: Callable[[int], bool] = lambda chunk: True,
+) -> Scores:
+    scores: Scores = {}
+    candidates = [Candidate(types, known[i] if known else 0) for i, types in enumerate(recipes)]
+
+    def on_scores(recipe: int, chunk: int, told: TokenScores) -> None:
+        assert (recipe, chunk) not in scores
+        scores[recipe, chunk] = told
+
+    listener = SweepListener(
+        on_wait=lambda: None,
+        on_quantized=lambda done, total: None,
+        on_load=lambda: None,
+        on_blocks=on_blocks,
+        on_scores=on_scores,
+        go_on=go_on,
+    )
+    Sweep(divergence, 1, gpu_layers, memory).run(base, candidates, chunks, entry, listener)
+    return scores
+
+
+def same(a: Scores, b: Scores) -> bool:
+    return a.keys() == b.keys() and all(
+        np.array_equal(x, y, equal_nan=x.dtype != np.bool_)
+        for key in a
+        for x, y in zip(a[key], b[key], strict=True)
+        if x is not None and y is not None
+    )
+
+
+@pytest.fixture
+def whole(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scores]:
+    """A sweep that loads each recipe's own model and evaluates it whole."""
+
+    def run_whole(*arguments: object, **options: object) -> Scores:
+        with monkeypatch.context() as patch:
+            patch.setattr(evaluator, "layout_holds", lambda: False)
+            return run(*arguments, **options)  # type: ignore[arg-type]
+
+    return run_whole
+
+
+@pytest.mark.parametrize("name", ["llama", "untied", "experts", "split", "gemma3n"])
+def test_scores_are_those_of_each_recipes_own_model_to_the_last_bit(
+    name: str, models: dict[str, Path], entry: PoolEntry, whole: Callable[..., Scores], tmp_path: Path
+) -> None:
+    with BaseModel(models[name]) as base:
+        recipes = random_recipes(own_types(base), 9, seed=len(name))
+        chunks = chunks_of(base, 128, 2, tmp_path)
+        fast = run(base, recipes, chunks, entry)
+        assert same(fast, whole(base, recipes, chunks, entry))
+    assert len(fast) == 2 * len(recipes)
+    assert all(np.isfinite(told.nll).all() for told in fast.values())
+
+
+def test_a_chunk_of_several_decodes_is_scored_as_a_whole_one(
+    models: dict[str, Path], entry: PoolEntry, whole: Callable[..., Scores], tmp_path: Path
+) -> None:
+    with BaseModel(models["llama"]) as base:
+        recipes = random_recipes(own_types(base), 5, seed=7)
+        chunks = chunks_of(base, 1300, 2, tmp_path)
+        assert same(run(base, recipes, chunks, entry), whole(base, recipes, chunks, entry))
+
+
+def test_the_trained_demo_is_scored_as_its_recipes_own_models(
+    demo_model: Path, entry: PoolEntry, whole: Callable[..., Scores], tmp_path: Path
+) -> None:
+    with BaseModel(demo_model) as base:
+        recipes = random_recipes(own_types(base), 6, seed=8)
+        chunks = chunks_of(base, 256, 1, tmp_path)
+        fast = run(base, recipes, chunks, entry)
+        assert same(fast, whole(base, recipes, chunks, entry))
+        kld = [float(fast[i, 0].kld.mean()) for i in range(len(recipes))]  # type: ignore[union-attr]
+    assert kld[0] == 0 and min(kld[1:]) > 0
+
+
+def test_what_recipes_share_is_computed_once(demo_model: Path, entry: PoolEntry, tmp_path: Path) -> None:
+    with BaseModel(demo_model) as base:
+        own = own_types(base)
+        last = [own | {f"blk.23.{role}.weight": kind} for role in ("ffn_up", "ffn_down") for kind in TYPES]
+        blocks: list[tuple[int, int]] = []
+        run(base, last, chunks_of(base, 128, 2, tmp_path), entry, on_blocks=lambda *told: blocks.append(told))
+    # The base whole, 25 levels with its head, then the last block and the head for each recipe.
+    assert blocks[-1] == (2 * (25 + 2 * len(last)), 2 * (25 + 2 * len(last)))
+
+
+def test_where_blocks_share_keys_and_values_only_the_restarts_that_hold_are_used(
+    models: dict[str, Path],
+) -> None:
+    with BaseModel(models["gemma3n"]) as base:
+        own = own_types(base)
+        with evaluator.Evaluator(base.first_part, own, [], 128, 1, 0, {}) as opened:
+            usable = [depth for depth in range(1, opened.depths + 1) if opened.usable(depth)]
+    assert usable == [*range(1, 19), 22]  # blocks 20 and 21 attend to what 18 and 19 put into the cache
+
+
+def test_a_restart_proven_wrong_is_never_taken(
+    models: dict[str, Path], entry: PoolEntry, whole: Callable[..., Scores], tmp_path: Path
+) -> None:
+    with BaseModel(models["gemma3n"]) as base:
+        own = own_types(base)
+        recipes = [own | {f"blk.{block}.ffn_up.weight": TensorType.Q4_0} for block in (18, 19, 20, 21)]
+        chunks = chunks_of(base, 128, 1, tmp_path)
+        assert same(run(base, recipes, chunks, entry), whole(base, recipes, chunks, entry))
+
+
+@pytest.mark.parametrize("memory", [0, 40_000])
+def test_with_little_memory_more_is_computed_and_the_numbers_stay(
+    memory: int, models: dict[str, Path], entry: PoolEntry, tmp_path: Path
+) -> None:
+    with BaseModel(models["llama"]) as base:
+        recipes = random_recipes(own_types(base), 8, seed=9)
+        chunks = chunks_of(base, 128, 2, tmp_path)
+        assert same(run(base, recipes, chunks, entry, memory=memory), run(base, recipes, chunks, entry))
+
+
+def test_chunks_that_are_known_are_not_scored_again(
+    models: dict[str, Path], entry: PoolEntry, tmp_path: Path
+) -> None:
+    with BaseModel(models["llama"]) as base:
+        recipes = random_recipes(own_types(base), 4, seed=10)
+        chunks = chunks_of(base, 128, 3, tmp_path)
+        everything = run(base, recipes, chunks, entry)
+        rest = run(base, recipes, chunks, entry, known=[3, 2, 0, 3])
+    assert sorted(rest) == [(1, 2), (2, 0), (2, 1), (2, 2)]
+    assert same(rest, {key: everything[key] for key in rest})
+
+
+def test_the_base_is_evaluated_once_and_then_comes_from_its_hidden_states(
+    models: dict[str, Path], entry: PoolEntry, tmp_path: Path
+) -> None:
+    with BaseModel(models["untied"]) as base:
+        own = own_types(base)
+        recipe = own | dict.fromkeys(own, TensorType.Q8_0)
+        chunks = chunks_of(base, 128, 2, tmp_path)
+        first = run(base, [recipe], chunks, entry)
+        kept = sorted((entry.directory / "base").rglob("*.states"))
+        assert len(kept) == 2
+        assert same(run(base, [recipe], chunks, entry), first)
+        kept[0].write_bytes(kept[0].read_bytes()[:-9] + b"unlikely!")  # damaged: not trusted
+        kept[1].write_bytes(b"")
+        assert same(run(base, [recipe], chunks, entry), first)
+
+
+def test_a_sweep_stops_after_a_chunk_when_told_so(
+    models: dict[str, Path], entry: PoolEntry, tmp_path: Path
+) -> None:
+    with BaseModel(models["llama"]) as base:
+        recipes = random_recipes(own_types(base), 3, seed=11)
+        chunks = chunks_of(base, 128, 4, tmp_path)
+        scores = run(base, recipes, chunks, entry, go_on=lambda chunk: chunk < 1)
+    assert sorted(scores) == [(recipe, chunk) for recipe in range(3) for chunk in range(2)]
+
+
+def test_without_divergence_the_base_is_not_evaluated(
+    models: dict[str, Path], entry: PoolEntry, tmp_path: Path
+) -> None:
+    with BaseModel(models["llama"]) as base:
+        recipe = own_types(base) | {"blk.0.attn_q.weight": TensorType.Q4_0}
+        blocks: list[tuple[int, int]] = []
+        chunks = chunks_of(base, 128, 1, tmp_path)
+        scores = run(
+            base, [recipe], chunks, entry, divergence=False, on_blocks=lambda *told: blocks.append(told)
+        )
+    assert blocks[-1] == (5, 5)
+    assert scores[0, 0].kld is None
+
+
+def test_a_model_that_gives_no_numbers_has_scores_that_say_so(entry: PoolEntry, tmp_path: Path) -> None:
+    path = write_tiny_llama(tmp_path / "broken.gguf", dtype=np.float32)
+    raw = bytearray(path.read_bytes())
+    with BaseModel(path) as base:
+        at = bytes(raw).index(base.data("blk.2.ffn_down.weight").tobytes())
+        raw[at : at + 8192] = np.full(2048, 3e38, np.float32).tobytes()  # finite, and its products are not
+        path.write_bytes(raw)
+    with BaseModel(path) as base:
+        recipe = own_types(base) | {"blk.0.attn_q.weight": TensorType.Q8_0}
+        scores = run(base, [recipe], chunks_of(base, 128, 1, tmp_path), entry)
+    assert np.isnan(scores[0, 0].nll).any() and np.isnan(scores[0, 0].kld).any()  # type: ignore[arg-type]
+
+
+def test_a_gpu_without_room_for_all_layers_gets_fewer_and_in_the_end_none(
+    models: dict[str, Path],
+    entry: PoolEntry,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    asked: list[int] = []
+    load = runtime.loaded_model
+
+    def small_gpu(files: Sequence[Path], gpu_layers: int, *, vocab_only: bool = False) -> object:
+        asked.append(gpu_layers)
+        if gpu_layers:
+            raise LoadFailed("no room on the GPU")
+        return load(files, 0, vocab_only=vocab_only)
+
+    with BaseModel(models["llama"]) as base:
+        recipes = random_recipes(own_types(base), 2, seed=12)
+        chunks = chunks_of(base, 128, 1, tmp_path)
+        expected = run(base, recipes, chunks, entry)
+        monkeypatch.setattr(sweep, "offloads", lambda layers, blocks: [-1, 3, 2, 1, 0])
+        monkeypatch.setattr(evaluator, "loaded_model", small_gpu)
+        assert same(run(base, recipes, chunks, entry, gpu_layers=-1), expected)
+    assert asked[:4] == [-1, 3, 2, 1] and set(asked[4:]) == {0}
+    assert "fewer layers" in capfd.readouterr().err
+
+
+def test_types_go_into_as_few_donors_as_they_can_share(models: dict[str, Path]) -> None:
+    own = dict.fromkeys("abcd", TensorType.F16)
+    q8, q4, q6 = TensorType.Q8_0, TensorType.Q4_0, TensorType.Q6_K
+    donors = share_out_types(own, [own, own | {"a": q8, "b": q4}, own | {"a": q4, "c": q6}, own | {"b": q4}])
+    assert donors == [{"a": q8, "c": q6}, {"a": q4, "b": q4}]
+
+
+def test_a_decode_of_other_nodes_than_recorded_is_noticed(models: dict[str, Path], tmp_path: Path) -> None:
+    hook = Hook()
+    with evaluator.opened([models["llama"]], 0, 128, 1, hook) as decoder:
+        sample = decoder.sample(32)
+        _, graph, weights = hook.record(lambda: decoder.decode(sample))
+        fewer = replace(graph, names=graph.names[:-1], ops=graph.ops[:-1])
+        with pytest.raises(GraphMismatch):
+            hook.change(fewer, evaluator.Changes(weights), lambda: decoder.decode(sample))
