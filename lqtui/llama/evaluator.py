@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -72,6 +73,7 @@ class Evaluator:
         self._proofs = proofs
         self._donors: list[Donor] = []
         self._hook = Hook()
+        self._heads: tuple[Decoder, Hook] | None = None
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Evaluator:
@@ -97,6 +99,7 @@ class Evaluator:
         rows, self.graph, own = self._hook.record(lambda: self._decoder.decode(self._sample))
         self._expected = rows.tobytes()
         self.embedding_length = self._decoder.embedding_length
+        self.vocab_size = self._decoder.vocab_size
         self._own = {node: own[node] for node in self.graph.weights}
         for files, types in self._donor_files:
             self._donors.append(self._borrow(files, types))
@@ -139,6 +142,27 @@ class Evaluator:
             for at, state in captured.items():
                 kept[at].append(state)
             if len(piece.targets):
+                yield rows, piece.targets
+
+    def heads(
+        self, chunk: NDArray[np.int32], states: States
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int32]]]:
+        """The base model's logits once more, from its hidden states before the head.
+
+        It may run while an evaluation of the same chunk is at work: it has a context of its own.
+        """
+        if self._heads is None:
+            hook = Hook()
+            made = self._stack.enter_context(
+                context(self._decoder.model, self._n_ctx, min(self._n_ctx, BATCH), self._threads, hook)
+            )
+            self._heads = self._stack.enter_context(Decoder(self._decoder.model, made)), hook
+        decoder, hook = self._heads
+        for state, piece in zip(states, decoder.pieces(chunk), strict=True):
+            if len(piece.targets):
+                alone = piece._replace(start=0)  # the head asks for no position
+                changes = Changes(self._own, self.depths, state)
+                rows, _ = hook.change(self.graph, changes, partial(decoder.decode, alone))
                 yield rows, piece.targets
 
     def usable(self, depth: int) -> bool:

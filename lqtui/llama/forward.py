@@ -43,6 +43,7 @@ class Decoder:
         self._bos = llama_cpp.llama_vocab_bos(vocab) if llama_cpp.llama_vocab_get_add_bos(vocab) else None
         self._trained = int(llama_cpp.llama_model_n_ctx_train(model))
         self.embedding_length = int(llama_cpp.llama_model_n_embd(model))
+        self.model = model
         self._made = made
 
     def __enter__(self) -> Decoder:

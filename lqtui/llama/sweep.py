@@ -30,23 +30,12 @@ from lqtui.llama.graph import GraphMismatch
 from lqtui.llama.prefixes import Step, plan_steps
 from lqtui.llama.quantize import fill_pool
 from lqtui.llama.runtime import offloads
+from lqtui.llama.scoring import BaseChunk, Rows, TokenScores, base_chunk, recipe_scores
 from lqtui.llama.whole import WholeEvaluator
-from lqtui.measure.divergence import BaseRows, token_divergence
-from lqtui.measure.perplexity import token_nll
 from lqtui.recipe.rules import quantizable_tensors
+from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 from lqtui.store.pool import PoolEntry
-
-
-class TokenScores(NamedTuple):
-    """What was measured of each scored token of a chunk, each of shape (n,); nats.
-
-    KLD and same_top are None where no comparison with the base was asked for.
-    """
-
-    nll: NDArray[np.float64]
-    kld: NDArray[np.float64] | None = None
-    same_top: NDArray[np.bool_] | None = None
 
 
 class Candidate(NamedTuple):
@@ -73,7 +62,8 @@ class SweepListener(NamedTuple):
 class Sweep:
     """How to score: against the base or for themselves, with how many threads, layers offloaded, and bytes.
 
-    `memory` bounds the hidden states that are kept for restarts; with less of it more is computed again.
+    `memory` is for what is held beside the base model: half of it for quantized weights, a quarter each for
+    hidden states and the base's logits. With less of it more is computed again, and the numbers stay.
     """
 
     divergence: bool
@@ -89,12 +79,26 @@ class Sweep:
         entry: PoolEntry,
         listener: SweepListener,
     ) -> None:
-        """Score all candidates on all chunks, shape (chunks, n_ctx); the pool's entry must be locked.
+        """Score all candidates on all chunks, shape (chunks, n_ctx).
 
-        Where the model's graph cannot be changed, each recipe's own model is loaded instead. Where memory of
-        the GPU does not suffice for all layers, fewer are offloaded, in the end none.
+        The pool's entry is held while its files are written or opened. Where the model's graph cannot be
+        changed, each recipe's own model is loaded instead. Where memory of the GPU does not suffice for all
+        layers, fewer are offloaded, in the end none.
         """
         own = {tensor.name: tensor.type for tensor in quantizable_tensors(base.shape)}
+        for group in grouped(base.shape, own, candidates, self.memory // 2):
+            heard = listener._replace(on_scores=partial(_scored_of_all, listener.on_scores, group))
+            self._run_group(base, own, [candidates[i] for i in group], chunks, entry, heard)
+
+    def _run_group(
+        self,
+        base: BaseModel,
+        own: Types,
+        candidates: Sequence[Candidate],
+        chunks: NDArray[np.int32],
+        entry: PoolEntry,
+        listener: SweepListener,
+    ) -> None:
         for layers in offloads(self.gpu_layers, base.shape.block_count):
             states = BaseStates(
                 entry.directory / "base", f"{layers} layers on {native.device_descriptions()}"
@@ -154,6 +158,24 @@ class Sweep:
         return donors
 
 
+def grouped(shape: ModelShape, own: Types, candidates: Sequence[Candidate], room: int) -> list[list[int]]:
+    """Candidates, by number, in groups whose quantized weights fit in `room` bytes, at least one in each."""
+    groups: list[list[int]] = []
+    held: set[tuple[str, TensorType]] = set()
+    size = 0
+    for number, candidate in enumerate(candidates):
+        wanted = {(name, kind) for name, kind in candidate.types.items() if kind is not own.get(name, kind)}
+        more = sum(shape.by_name[name].bytes_as(kind) for name, kind in wanted - held)
+        if not groups or size + more > room:
+            groups.append([])
+            held, size = set(), 0
+            more = sum(shape.by_name[name].bytes_as(kind) for name, kind in wanted)
+        groups[-1].append(number)
+        held |= wanted
+        size += more
+    return groups
+
+
 def share_out_types(own: Types, recipes: Sequence[Types]) -> list[dict[str, TensorType]]:
     """Every type that recipes want of a tensor, beside its own, put into as few models as types go together.
 
@@ -171,6 +193,16 @@ def share_out_types(own: Types, recipes: Sequence[Types]) -> list[dict[str, Tens
             models.append(model := {})
         model.update(dict.fromkeys(sorted(names), tensor_type))
     return models
+
+
+def _scored_of_all(
+    tell: Callable[[int, int, TokenScores], None],
+    group: Sequence[int],
+    i: int,
+    chunk: int,
+    scores: TokenScores,
+) -> None:
+    tell(group[i], chunk, scores)
 
 
 def _told_of_all(tell: Callable[[int, int], None], before: int, total: int, done: int, _: int) -> None:
@@ -235,32 +267,45 @@ class _Run:
     ) -> Iterator[int]:
         """Evaluate one chunk of all recipes, and yield the blocks that each took."""
         chunk = self.chunks[number]
-        base: list[BaseRows] | None = None
+        base: BaseChunk | None = None
         kept: dict[int, States] = {}
         for step in steps:
             types, answered = recipes[step.recipe]
-            is_base = self.sweep.divergence and step.recipe == 0
             kept = {depth: states for depth, states in kept.items() if depth <= step.shared}
-            depth = max((d for d in kept if d <= step.depth), default=0)
-            states = kept.get(depth)
-            if is_base and not step.keep and (states := self.base_states.load(chunk)) is not None:
-                depth = self._head_depth()
-            new: dict[int, States] = {at: [] for at in self._affordable(step.keep, kept)}
-            save_base = is_base and depth == 0 and self._head_depth() > 0
-            if save_base:
-                new.setdefault(self._head_depth(), [])
-            pieces = self.evaluator.evaluate(chunk, types, depth, states if depth else None, new)
-            if is_base:
-                base = [BaseRows.of(rows.copy(), targets, workers) for rows, targets in pieces]
-                scores = _of_base(base)
+            if self.sweep.divergence and step.recipe == 0:
+                base = self._base(chunk, step, kept, workers)
+                scores = base.scores
             else:
-                scores = _of_recipe(pieces, base, workers)
-            if save_base:
-                self.base_states.save(chunk, new[self._head_depth()])
-            kept |= new
+                new: dict[int, States] = {at: [] for at in self._affordable(step.keep, kept)}
+                depth = max((d for d in kept if d <= step.depth), default=0)
+                logits = self.evaluator.evaluate(chunk, types, depth, kept.get(depth), new)
+                scores = recipe_scores(logits, base, workers)
+                kept |= new
             for i in answered:
                 self.listener.on_scores(i, number, scores)
             yield self.evaluator.depths + 1 - step.depth
+
+    def _base(
+        self, chunk: NDArray[np.int32], step: Step, kept: dict[int, States], workers: ThreadPoolExecutor
+    ) -> BaseChunk:
+        """Score the base model, from its hidden states before the head where these are known and suffice."""
+        head = self._head_depth()
+        states = self.base_states.load(chunk) if head and not step.keep else None
+        new: dict[int, States] = {at: [] for at in self._affordable(step.keep, kept)}
+        if head and states is None:
+            new.setdefault(head, [])
+        logits = self.evaluator.evaluate(chunk, self.own, head if states else 0, states, new)
+        before_head = states or new.get(head, [])
+
+        def again() -> Rows:
+            return self.evaluator.heads(chunk, before_head)
+
+        size = 4 * self.evaluator.vocab_size * (len(chunk) - len(chunk) // 2)
+        base = base_chunk(logits, workers, again if head and size > self.sweep.memory // 4 else None)
+        if head and states is None:
+            self.base_states.save(chunk, new[head])
+        kept |= new
+        return base
 
     def _head_depth(self) -> int:
         """The depth of the head where a restart there is valid, else 0."""
@@ -270,28 +315,5 @@ class _Run:
     def _affordable(self, wanted: Sequence[int], kept: Mapping[int, States]) -> list[int]:
         """Of the depths to keep, the deepest that the memory suffices for: they save most."""
         size = 4 * self.evaluator.embedding_length * self.chunks.shape[1]
-        room = self.sweep.memory // size - len(kept)
+        room = self.sweep.memory // 4 // size - len(kept)
         return sorted(wanted)[max(0, len(wanted) - max(0, room)) :]
-
-
-def _of_base(base: Sequence[BaseRows]) -> TokenScores:
-    nll = np.concatenate([rows.nll for rows in base])
-    broken = ~np.isfinite(nll)
-    return TokenScores(nll, np.where(broken, np.nan, 0.0), ~broken)
-
-
-def _of_recipe(
-    pieces: Iterator[tuple[NDArray[np.float32], NDArray[np.int32]]],
-    base: Sequence[BaseRows] | None,
-    workers: ThreadPoolExecutor,
-) -> TokenScores:
-    if base is None:
-        return TokenScores(np.concatenate([token_nll(rows, targets, workers) for rows, targets in pieces]))
-    compared = [
-        token_divergence(rows, beside, workers) for (rows, _), beside in zip(pieces, base, strict=True)
-    ]
-    return TokenScores(
-        np.concatenate([tokens.nll for tokens in compared]),
-        np.concatenate([tokens.kld for tokens in compared]),
-        np.concatenate([tokens.same_top for tokens in compared]),
-    )

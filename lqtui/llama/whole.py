@@ -52,10 +52,8 @@ class WholeEvaluator:
         while self._loaded:
             self._unload_oldest()
 
-    @property
-    def embedding_length(self) -> int:
-        """Values of a token's hidden state, of which none is ever kept."""
-        return 1
+    embedding_length = vocab_size = 1
+    """Of no account: no hidden state is ever kept, and the base's logits are always held."""
 
     def level(self, name: str) -> int:
         """Every tensor is read at level 0."""
@@ -82,6 +80,12 @@ class WholeEvaluator:
             rows = decoder.decode(piece)
             if len(piece.targets):
                 yield rows, piece.targets
+
+    def heads(
+        self, chunk: NDArray[np.int32], states: States
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int32]]]:
+        """There are no hidden states to begin from."""
+        raise NotImplementedError
 
     def _decoder(self, types: Types) -> Decoder:
         files = tuple(self._files(types))

@@ -16,7 +16,8 @@ from lqtui.llama.corpus import corpus_chunks
 from lqtui.llama.errors import LoadFailed
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.graph import GraphMismatch, Hook
-from lqtui.llama.sweep import Candidate, Sweep, SweepListener, TokenScores, share_out_types
+from lqtui.llama.scoring import TokenScores
+from lqtui.llama.sweep import Candidate, Sweep, SweepListener, grouped, share_out_types
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.types import TensorType
 from lqtui.store.pool import Pool, PoolEntry
@@ -300,6 +301,16 @@ def test_types_go_into_as_few_donors_as_they_can_share(models: dict[str, Path]) 
     q8, q4, q6 = TensorType.Q8_0, TensorType.Q4_0, TensorType.Q6_K
     donors = share_out_types(own, [own, own | {"a": q8, "b": q4}, own | {"a": q4, "c": q6}, own | {"b": q4}])
     assert donors == [{"a": q8, "c": q6}, {"a": q4, "b": q4}]
+
+
+def test_recipes_go_together_as_far_as_their_weights_fit(models: dict[str, Path]) -> None:
+    with BaseModel(models["llama"]) as base:
+        own = own_types(base)
+        names = ["blk.0.ffn_up.weight", "blk.1.ffn_up.weight", "blk.2.ffn_up.weight"]
+        candidates = [Candidate(own | {name: TensorType.Q8_0}) for name in names]
+        one = base.shape.by_name[names[0]].bytes_as(TensorType.Q8_0)
+        groups = [grouped(base.shape, own, candidates, room) for room in (0, one, 2 * one, 3 * one)]
+    assert groups == [[[0], [1], [2]], [[0], [1], [2]], [[0, 1], [2]], [[0, 1, 2]]]
 
 
 def test_a_decode_of_other_nodes_than_recorded_is_noticed(models: dict[str, Path], tmp_path: Path) -> None:
