@@ -28,6 +28,8 @@ class Snapshot:
     gpus: tuple[Gpu, ...]
     gpu_note: str
     """A sentence where no GPU can be shown, else empty."""
+    gpu_absent: bool = False
+    """Whether it is certain that no NVIDIA GPU can be used here."""
 
     @property
     def ram_free(self) -> int:
@@ -57,6 +59,7 @@ class Meters:
             cpu_percent=self._read_cpu(),
             gpus=gpus.gpus,
             gpu_note=gpus.note,
+            gpu_absent=gpus.absent,
         )
 
     def close(self) -> None:

@@ -40,6 +40,8 @@ class Gpus:
     gpus: tuple[Gpu, ...] = ()
     note: str = ""
     """A sentence where no GPU can be shown, else empty."""
+    absent: bool = False
+    """Whether it is certain that no NVIDIA GPU can be used here."""
 
 
 class Nvml:
@@ -101,7 +103,7 @@ class Nvml:
             _ask(pynvml, pynvml.nvmlShutdown)
 
     def _fail(self, error: Exception, pynvml: Any) -> None:
-        self._failed = Gpus(note=_sentence(error, pynvml))
+        self._failed = Gpus(note=_sentence(error, pynvml), absent=_means_no_gpu(error, pynvml))
         self._failed_at = self._clock()
 
 
@@ -113,7 +115,7 @@ def _load_pynvml() -> Any:
 
 def _read_gpus(pynvml: Any) -> Gpus:
     found = tuple(_read_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
-    return Gpus(found) if found else Gpus(note="No NVIDIA GPU.")
+    return Gpus(found) if found else Gpus(note="No NVIDIA GPU.", absent=True)
 
 
 def _read_gpu(pynvml: Any, index: int) -> Gpu:
@@ -138,6 +140,12 @@ def _ask(pynvml: Any, query: Callable[..., T], *arguments: object) -> T | None:
         return query(*arguments)
     except pynvml.NVMLError:
         return None
+
+
+def _means_no_gpu(error: Exception, pynvml: Any) -> bool:
+    return pynvml is not None and isinstance(
+        error, (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded)
+    )
 
 
 def _sentence(error: Exception, pynvml: Any) -> str:

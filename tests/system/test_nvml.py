@@ -115,27 +115,35 @@ def test_one_lost_gpu_does_not_hide_the_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "note"),
+    ("error", "absent", "note"),
     [
-        (pynvml.NVMLError_LibraryNotFound, "No NVIDIA GPU (there is no NVIDIA driver here)."),
-        (pynvml.NVMLError_DriverNotLoaded, "No NVIDIA GPU (the NVIDIA driver is installed but not loaded)."),
+        (pynvml.NVMLError_LibraryNotFound, True, "No NVIDIA GPU (there is no NVIDIA driver here)."),
+        (
+            pynvml.NVMLError_DriverNotLoaded,
+            True,
+            "No NVIDIA GPU (the NVIDIA driver is installed but not loaded).",
+        ),
         (
             pynvml.NVMLError_NoPermission,
+            False,
             "NVIDIA GPUs are not shown, because you lack the permission to ask their driver.",
         ),
-        (pynvml.NVMLError_LibRmVersionMismatch, "NVIDIA GPUs are not shown: "),
-        (OSError, "NVIDIA GPUs are not shown: OSError."),
+        (pynvml.NVMLError_LibRmVersionMismatch, False, "NVIDIA GPUs are not shown: "),
+        (OSError, False, "NVIDIA GPUs are not shown: OSError."),
     ],
 )
-def test_a_library_that_does_not_start_is_a_sentence(error: type[Exception], note: str) -> None:
+def test_a_library_that_does_not_start_is_a_sentence_and_may_mean_that_there_is_no_gpu(
+    error: type[Exception], absent: bool, note: str
+) -> None:
     found = read(Driver(H100, init=error))
     assert found.gpus == ()
+    assert found.absent == absent
     assert found.note.startswith(note)
     assert found.note.endswith(".")
 
 
 def test_a_driver_without_boards_is_a_sentence() -> None:
-    assert read(Driver()) == Gpus(note="No NVIDIA GPU.")
+    assert read(Driver()) == Gpus(note="No NVIDIA GPU.", absent=True)
 
 
 def test_a_missing_or_broken_package_is_a_sentence() -> None:
