@@ -52,7 +52,7 @@ def write_tiny_llama(
     With `tensors_per_part` it is split; the path of the first part is returned.
     """
     writer = gguf.GGUFWriter(path, "llama", split_max_tensors=tensors_per_part)
-    tokens = _add_byte_vocabulary(writer)
+    tokens = add_byte_vocabulary(writer)
     _add_hyperparameters(writer, blocks, width, ffn, heads, kv_heads)
     if experts:
         writer.add_expert_count(experts)
@@ -66,7 +66,7 @@ def write_tiny_llama(
             else:
                 scale = 0.6 / np.sqrt(shape[-1])
                 writer.add_tensor(name, (random.standard_normal(shape) * scale).astype(dtype))
-    _write(writer)
+    write_file(writer)
     return min(path.parent.glob(f"{path.stem}-00001-of-*.gguf")) if tensors_per_part else path
 
 
@@ -78,7 +78,7 @@ def write_tiny_gemma3n(path: Path, blocks: int = 22, width: int = 64, seed: int 
     """
     vocab, heads, kv_heads, ffn, per_layer, inputs, rank = 258, 4, 2, 96, 256, 4, 64
     writer = gguf.GGUFWriter(path, "gemma3n")
-    _add_byte_vocabulary(writer)
+    add_byte_vocabulary(writer)
     _add_hyperparameters(writer, blocks, width, ffn, heads, kv_heads)
     writer.add_sliding_window(32)
     random, head = np.random.default_rng(seed), width // heads
@@ -117,7 +117,7 @@ def write_tiny_gemma3n(path: Path, blocks: int = 22, width: int = 64, seed: int 
             dtype = np.float32 if "altup" in name else np.float16
             weights = random.standard_normal(shape) * 0.6 / np.sqrt(shape[-1])
             writer.add_tensor(f"{name}.weight", weights.astype(dtype))
-    _write(writer)
+    write_file(writer)
     return path
 
 
@@ -202,13 +202,13 @@ def tiny_text(words: int = 6000, seed: int = 2) -> str:
     return " ".join(_WORDS[i] for i in random.integers(len(_WORDS), size=words)) + "\n"
 
 
-def _add_byte_vocabulary(writer: gguf.GGUFWriter) -> int:
+def add_byte_vocabulary(writer: gguf.GGUFWriter, unused: int = 0) -> int:
     """A GPT-2 vocabulary of the 256 bytes, no merges but one, and an end token; returns its size."""
-    tokens = [*_byte_characters(), "Ġt", "<|endoftext|>"]
+    tokens = [*_byte_characters(), "Ġt", "<|endoftext|>", *(f"<unused{i}>" for i in range(unused))]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(tokens)
-    writer.add_token_types([gguf.TokenType.NORMAL] * 257 + [gguf.TokenType.CONTROL])
+    writer.add_token_types([gguf.TokenType.NORMAL] * 257 + [gguf.TokenType.CONTROL] * (1 + unused))
     writer.add_token_merges(["Ġ t"])
     writer.add_eos_token_id(257)
     writer.add_bos_token_id(257)
@@ -240,7 +240,8 @@ def _add_hyperparameters(
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
 
 
-def _write(writer: gguf.GGUFWriter) -> None:
+def write_file(writer: gguf.GGUFWriter) -> None:
+    """Write what a writer was given, and close it."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

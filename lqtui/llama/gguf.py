@@ -223,8 +223,6 @@ class BaseModel:
             heads=_integer(gguf, f"{architecture}.attention.head_count"),
             kv_heads=_integer(gguf, f"{architecture}.attention.head_count_kv")
             or _integer(gguf, f"{architecture}.attention.head_count"),
-            key_length=_integer(gguf, f"{architecture}.attention.key_length"),
-            value_length=_integer(gguf, f"{architecture}.attention.value_length"),
             experts=_integer(gguf, f"{architecture}.expert_count"),
             vocab_size=native.array_length(gguf, "tokenizer.ggml.tokens"),
         )

@@ -94,9 +94,13 @@ _PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "ggml_get_tensor": (c_void_p, (c_void_p, c_char_p)),
     "ggml_init": (c_void_p, (GgmlInitParams,)),
     "ggml_free": (None, (c_void_p,)),
+    "ggml_tensor_overhead": (c_size_t, ()),
+    "ggml_new_tensor": (c_void_p, (c_void_p, c_int, c_int, POINTER(c_int64))),
     "ggml_new_tensor_2d": (c_void_p, (c_void_p, c_int, c_int64, c_int64)),
     "ggml_set_name": (c_void_p, (c_void_p, c_char_p)),
     "ggml_add": (c_void_p, (c_void_p, c_void_p, c_void_p)),
+    "ggml_mul_mat": (c_void_p, (c_void_p, c_void_p, c_void_p)),
+    "ggml_mul_mat_id": (c_void_p, (c_void_p, c_void_p, c_void_p, c_void_p)),
     "ggml_view_1d": (c_void_p, (c_void_p, c_void_p, c_int64, c_size_t)),
     "ggml_nbytes": (c_size_t, (c_void_p,)),
     "ggml_op_name": (c_char_p, (c_int,)),
@@ -112,7 +116,18 @@ _PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "ggml_validate_row_data": (c_bool, (c_int, c_void_p, c_size_t)),
     "ggml_backend_tensor_get": (None, (c_void_p, c_void_p, c_size_t, c_size_t)),
     "ggml_backend_tensor_set": (None, (c_void_p, c_void_p, c_size_t, c_size_t)),
+    "ggml_backend_buft_name": (c_char_p, (c_void_p,)),
+    "ggml_backend_buft_alloc_buffer": (c_void_p, (c_void_p, c_size_t)),
+    "ggml_backend_buft_get_alloc_size": (c_size_t, (c_void_p, c_void_p)),
+    "ggml_backend_buffer_free": (None, (c_void_p,)),
+    "ggml_backend_dev_name": (c_char_p, (c_void_p,)),
     "ggml_backend_dev_description": (c_char_p, (c_void_p,)),
+    "ggml_backend_dev_type": (c_int, (c_void_p,)),
+    "ggml_backend_dev_buffer_type": (c_void_p, (c_void_p,)),
+    "ggml_backend_dev_host_buffer_type": (c_void_p, (c_void_p,)),
+    "ggml_backend_dev_supports_op": (c_bool, (c_void_p, c_void_p)),
+    "ggml_backend_dev_backend_reg": (c_void_p, (c_void_p,)),
+    "ggml_backend_reg_get_proc_address": (c_void_p, (c_void_p, c_char_p)),
 }
 
 _SCALARS: dict[int, type[ctypes._SimpleCData[Any]]] = {
@@ -149,14 +164,18 @@ def ggml() -> ctypes.CDLL:
     return library
 
 
-def device_descriptions() -> list[str]:
-    """The processors and GPUs that this build of llama.cpp can use, by their own descriptions."""
+def devices() -> list[int]:
+    """The processors and GPUs that this build of llama.cpp can use: pointers to ggml's devices."""
     registry = _library("ggml")
     registry.ggml_backend_dev_get.restype = c_void_p
     registry.ggml_backend_dev_get.argtypes = (c_size_t,)
     registry.ggml_backend_dev_count.restype = c_size_t
-    devices = [registry.ggml_backend_dev_get(i) for i in range(registry.ggml_backend_dev_count())]
-    return [ggml().ggml_backend_dev_description(d).decode("utf-8", "replace") for d in devices]
+    return [registry.ggml_backend_dev_get(i) for i in range(registry.ggml_backend_dev_count())]
+
+
+def device_descriptions() -> list[str]:
+    """The processors and GPUs that this build of llama.cpp can use, by their own descriptions."""
+    return [ggml().ggml_backend_dev_description(d).decode("utf-8", "replace") for d in devices()]
 
 
 def _library(name: str) -> ctypes.CDLL:

@@ -65,7 +65,7 @@ class ModelShape(msgspec.Struct, frozen=True, dict=True, eq=False):
     `meta_bytes` is the size of the header that llama-quantize would write (it does not depend on the
     types); `file_bytes` is the size of the model as it is, all its parts together. Heads, experts and
     lengths are the values of the architecture's keys (per block where they differ: the first), 0 where
-    it has none; `key_length` and `value_length` are the widths of one head in the KV cache.
+    it has none.
     """
 
     name: str
@@ -79,8 +79,6 @@ class ModelShape(msgspec.Struct, frozen=True, dict=True, eq=False):
     embedding_length: int = 0
     heads: int = 0
     kv_heads: int = 0
-    key_length: int = 0
-    value_length: int = 0
     experts: int = 0
     vocab_size: int = 0
 

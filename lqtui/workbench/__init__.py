@@ -3,6 +3,7 @@
 from lqtui.workbench.values import (
     AlreadyQuantizedError,
     Change,
+    Fit,
     Job,
     JobState,
     OpenModel,
@@ -16,6 +17,7 @@ from lqtui.workbench.workbench import Workbench
 __all__ = [
     "AlreadyQuantizedError",
     "Change",
+    "Fit",
     "Job",
     "JobState",
     "OpenModel",

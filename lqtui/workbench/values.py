@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from lqtui.recipe.memory import MemoryEstimate
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 
@@ -29,6 +30,7 @@ class Change(Enum):
     RECIPE = auto()
     JOBS = auto()
     RESULTS = auto()
+    FIT = auto()
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Settings:
 
     `corpus` None is WikiText-2 or the text that comes with Python, as `Corpora` says. Chunks of `n_ctx`
     tokens are scored for perplexity; speed is `repetitions` runs each of a prompt of `n_prompt` tokens and of
-    `n_gen` generated ones. `fit_ctx` is the context length for which memory is estimated.
+    `n_gen` generated ones. `fit_ctx`, `type_k` and `type_v` are the context length and the types of its KV
+    cache for which the memory is told.
     """
 
     corpus: Path | None = None
@@ -60,6 +63,8 @@ class Settings:
     chunks: int = 5
     threads: int = 0
     fit_ctx: int = 4096
+    type_k: TensorType = TensorType.F16
+    type_v: TensorType = TensorType.F16
     repetitions: int = 5
     n_prompt: int = 512
     n_gen: int = 128
@@ -69,6 +74,20 @@ class Settings:
     def threads_used(self) -> int:
         """The number of threads: the chosen one, else one per physical core."""
         return self.threads or physical_cores()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The memory that a recipe needs with a context of `n_ctx` tokens.
+
+    Where `memory` is None, `problem` says why; where that is empty too, llama.cpp is still being asked.
+    """
+
+    n_ctx: int
+    type_k: TensorType
+    type_v: TensorType
+    memory: MemoryEstimate | None = None
+    problem: str = ""
 
 
 class JobState(StrEnum):

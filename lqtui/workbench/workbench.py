@@ -19,7 +19,7 @@ from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths, expanded, is_directory
 from lqtui.store.results import FileIdentity, ResultStore
 from lqtui.workbench.corpora import Corpora, Corpus, check_text, corpus_digest
-from lqtui.workbench.editing import RecipeEditing
+from lqtui.workbench.fitting import MemoryFitting
 from lqtui.workbench.history import RecipeHistory
 from lqtui.workbench.jobs import JobQueue, RunningJob, Work
 from lqtui.workbench.model_file import model_identity, protect_model, read_header
@@ -45,16 +45,14 @@ _LET_PAINT = 0.02
 _READERS = ThreadPoolExecutor(1, "header")
 
 
-class Workbench(RecipeEditing):
+class Workbench(MemoryFitting):
     """Drives everything on one model; must be used inside one event loop.
 
     Methods raise WorkbenchError with a sentence for the person; nothing has changed then.
     """
 
     def __init__(self, paths: Paths, settings: Settings | None = None) -> None:
-        super().__init__()
-        self.paths = paths
-        self.settings = settings or Settings()
+        super().__init__(paths, settings or Settings())
         try:
             self._store = ResultStore(paths.results_db)
         except StoreError as error:
@@ -102,6 +100,7 @@ class Workbench(RecipeEditing):
             self._queue.cancel(job.id)
         self.model = OpenModel(path, shape, engine, digest)
         self._history, self._identity, self._fingerprinting = history, identity, None
+        self._contexts.forget()
         if fingerprint and digest is None:
             self._fingerprint()
         self._tell(Change.MODEL)
@@ -113,6 +112,7 @@ class Workbench(RecipeEditing):
 
     async def close(self) -> None:
         """Stop all jobs and close the store."""
+        await self._contexts.close()
         await self._queue.close()
         self._store.close()
 

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from lqtui.recipe.memory import ContextMemory
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 
@@ -87,11 +88,21 @@ class FetchWikitext(msgspec.Struct, frozen=True, tag=True):
     out: Path
 
 
+class AskMemory(msgspec.Struct, frozen=True, tag=True):
+    """Ask what a model's context takes, weights aside. Finishes with a ContextMemory."""
+
+    model: Path
+    n_ctx: int
+    type_k: TensorType
+    type_v: TensorType
+    gpu_layers: int = -1
+
+
 class Describe(msgspec.Struct, frozen=True, tag=True):
     """Tell what engine this is. Finishes with an EngineInfo."""
 
 
-Task = ReadHeader | Fingerprint | Measure | WriteModel | FetchWikitext | Describe
+Task = ReadHeader | Fingerprint | Measure | WriteModel | FetchWikitext | AskMemory | Describe
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
@@ -150,6 +161,7 @@ class Finished(msgspec.Struct, frozen=True, tag=True):
     digest: str | None = None
     bytes: int | None = None
     engine: EngineInfo | None = None
+    memory: ContextMemory | None = None
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import FileType
-from lqtui.recipe.memory import estimate_memory
 from lqtui.recipe.recipe import Plan, Recipe, base_recipe, resolve, with_type, with_types
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.shape import ModelShape
@@ -123,14 +122,3 @@ def test_the_digest_tells_weights_apart_and_nothing_else(tiny_shape: ModelShape)
     assert resolve(tiny_shape, Recipe("b", FileType.Q5_0, told)).digest == uniform.digest
     told["blk.0.attn_q.weight"] = TensorType.Q8_0
     assert resolve(tiny_shape, Recipe("b", FileType.Q5_0, told)).digest != uniform.digest
-
-
-def test_memory_grows_with_the_context_by_the_kv_cache_alone(zoo_shapes: dict[str, ModelShape]) -> None:
-    shape = zoo_shapes["70B"]
-    plan = resolve(shape, Recipe("u", FileType.Q4_0))
-    short, long = estimate_memory(plan, 512), estimate_memory(plan, 4096)
-    assert short.weights == long.weights == plan.data_bytes
-    assert short.compute == long.compute > 0
-    # 80 blocks, 1 head of 32 for keys and 32 for values, F16.
-    assert long.kv_cache == 4096 * 80 * 1 * (32 + 32) * 2 == 8 * short.kv_cache
-    assert long.total - short.total == long.kv_cache - short.kv_cache

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from lqtui.recipe.memory import Buffer, ContextMemory, Part, estimate_memory
 from lqtui.recipe.presets import PRESET_NAMES, preset
 from lqtui.recipe.recipe import Plan, Recipe, base_recipe, resolve, with_type
 from lqtui.recipe.shape import ModelShape, TensorInfo, tensor_order
 from lqtui.recipe.types import TensorType
-from lqtui.workbench import Change, Job, JobState, OpenModel, Result, Settings, Speed, WorkbenchError
+from lqtui.workbench import Change, Fit, Job, JobState, OpenModel, Result, Settings, Speed, WorkbenchError
 
 
 def llama_shape(
@@ -63,8 +64,6 @@ def llama_shape(
         embedding_length=width,
         heads=heads,
         kv_heads=kv_heads,
-        key_length=width // heads,
-        value_length=width // heads,
         vocab_size=vocab,
     )
 
@@ -98,6 +97,29 @@ def moe_shape(blocks: int = 16) -> ModelShape:
     )
 
 
+def context_of(
+    shape: ModelShape, n_ctx: int, type_k: TensorType = TensorType.F16, *, gpus: int = 0
+) -> ContextMemory:
+    """What llama.cpp might say of a llama-like model: on the processor, or shared out among GPUs."""
+    n_blocks = shape.block_count
+    layers = [f"CUDA{i * gpus // (n_blocks + 1)}" if gpus else "CPU" for i in range(n_blocks + 1)]
+    head = shape.embedding_length // shape.heads
+    cache = 2 * n_blocks * n_ctx * type_k.row_bytes(shape.kv_heads * head)
+    device = layers[0]
+    buffers = (
+        Buffer("CPU", "CPU", Part.OUTPUT, 4 * shape.vocab_size),
+        Buffer(device, device, Part.KV_CACHE, cache),
+        Buffer(device, device, Part.COMPUTE, 512 * 4 * shape.vocab_size),
+    )
+    return ContextMemory(n_ctx, tuple(layers), buffers)
+
+
+def fit_of(plan: Plan, n_ctx: int, type_k: TensorType = TensorType.F16, *, gpus: int = 0) -> Fit:
+    """The memory that a plan needs where llama.cpp says so."""
+    context = context_of(plan.shape, n_ctx, type_k, gpus=gpus)
+    return Fit(n_ctx, type_k, type_k, estimate_memory(plan, context))
+
+
 class FakeWorkbench:
     """Edits recipes as the real workbench does; jobs and results are set by the test."""
 
@@ -115,6 +137,7 @@ class FakeWorkbench:
         self.closed = False
         self.open_delay = 0.0
         self.refuse: str | None = None
+        self.context_problem: str | None = ""
         self.calls: list[str] = []
         self._undo: list[tuple[str, Recipe]] = []
         self._redo: list[tuple[str, Recipe]] = []
@@ -206,6 +229,23 @@ class FakeWorkbench:
         self.modified = True
         self.tell(Change.RECIPE)
         return label
+
+    @property
+    def fit(self) -> Fit | None:
+        """The memory that the current recipe needs, or `context_problem`; that is None while it is asked."""
+        chosen = self.settings
+        if self.plan is None:
+            return None
+        asked = Fit(min(chosen.fit_ctx, 8192), chosen.type_k, chosen.type_v)
+        if self.context_problem is None:
+            return asked
+        if self.context_problem:
+            return replace(asked, problem=self.context_problem)
+        return replace(fit_of(self.plan, asked.n_ctx, asked.type_k), type_v=asked.type_v)
+
+    def fit_to(self, n_ctx: int, type_k: TensorType, type_v: TensorType) -> None:
+        self.settings = replace(self.settings, fit_ctx=n_ctx, type_k=type_k, type_v=type_v)
+        self.tell(Change.FIT)
 
     def configure(self, settings: Settings) -> None:
         self.settings = settings

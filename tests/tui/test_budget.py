@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from fakes import llama_shape
+from fakes import fit_of, llama_shape
 from panes import PaneApp, lines_of, text_of
 
-from lqtui.recipe.memory import estimate_memory
 from lqtui.recipe.presets import preset
 from lqtui.recipe.recipe import Plan, resolve
+from lqtui.recipe.types import TensorType
 from lqtui.system.meters import Gpu, Snapshot
 from lqtui.tui.widgets.budget import BudgetPane
 from lqtui.tui.widgets.quantities import size
+from lqtui.workbench import Fit
 
 GIB = 1 << 30
 SHAPE = llama_shape()
@@ -20,19 +21,25 @@ def plan(name: str) -> Plan:
     return resolve(SHAPE, preset(name, SHAPE))
 
 
-def snapshot(*gpus: Gpu, ram_total: int = 24 * GIB, note: str = "") -> Snapshot:
+def snapshot(*gpus: Gpu, ram_total: int = 24 * GIB, absent: bool = False) -> Snapshot:
     """A machine with 9 GiB of RAM in use."""
-    return Snapshot(9 * GIB, ram_total, 0, 0, 34.0, gpus, note)
+    return Snapshot(9 * GIB, ram_total, 0, 0, 34.0, gpus, "" if gpus else "No GPU is shown.", absent)
 
 
-NO_GPU = snapshot(note="No NVIDIA GPU (there is no NVIDIA driver here).")
+NO_GPU = snapshot(absent=True)
+
+
+def show(pane: BudgetPane, name: str, n_ctx: int = 4096, *, gpus: int = 0) -> Plan:
+    """Show a preset, and the memory that it needs with its blocks on so many GPUs."""
+    recipe = plan(name)
+    pane.show_plan(recipe, SHAPE.file_bytes, fit_of(recipe, n_ctx, gpus=gpus))
+    return recipe
 
 
 async def test_the_size_is_told_against_the_base_model() -> None:
     pane = BudgetPane()
     async with PaneApp(pane).run_test(size=(80, 10)):
-        recipe = plan("uniform_q4_0")
-        pane.show_plan(recipe, SHAPE.file_bytes, 4096)
+        recipe = show(pane, "uniform_q4_0")
         line = lines_of(pane)[0]
         assert size(recipe.file_bytes) in line
         assert f"{recipe.file_bytes / SHAPE.file_bytes:.0%}" in line
@@ -40,63 +47,119 @@ async def test_the_size_is_told_against_the_base_model() -> None:
         assert "━" in line
 
 
-async def test_without_an_nvidia_gpu_the_fit_is_held_against_ram_and_the_pane_says_why() -> None:
+async def test_what_llama_cpp_keeps_in_ram_is_held_against_the_ram() -> None:
     pane = BudgetPane()
     async with PaneApp(pane).run_test(size=(80, 10)):
-        pane.show_plan(plan("uniform_q4_0"), SHAPE.file_bytes, 4096)
+        show(pane, "uniform_q4_0")
         pane.show_meters(NO_GPU)
         fit, meters = lines_of(pane)[1:3]
-        assert "at ctx 4096 of 15.0 GiB RAM free" in fit
+        assert "of 15.0 GiB RAM free at ctx 4096" in fit
         assert "✓ fits" in fit
         assert "9.0/24.0 GiB" in meters
         assert "no NVIDIA GPU" in meters
 
 
-async def test_the_memory_needed_is_marked_as_an_estimate() -> None:
+async def test_a_gpu_that_may_be_there_is_not_said_to_be_missing() -> None:
+    pane = BudgetPane()
+    async with PaneApp(pane).run_test(size=(80, 10)):
+        pane.show_meters(snapshot(absent=False))
+        assert "GPU unknown" in lines_of(pane)[2]
+
+
+async def test_the_memory_needed_is_marked_as_a_prediction() -> None:
+    pane = BudgetPane()
+    async with PaneApp(pane).run_test(size=(80, 10)):
+        recipe = show(pane, "uniform_q4_0", 8192)
+        pane.show_meters(NO_GPU)
+        memory = fit_of(recipe, 8192).memory
+        assert memory is not None
+        assert f"needs ≈{size(memory.needed)}" in lines_of(pane)[1]
+
+
+async def test_other_kv_types_than_f16_are_named() -> None:
     pane = BudgetPane()
     async with PaneApp(pane).run_test(size=(80, 10)):
         recipe = plan("uniform_q4_0")
-        pane.show_plan(recipe, SHAPE.file_bytes, 8192)
+        pane.show_plan(recipe, SHAPE.file_bytes, fit_of(recipe, 4096, TensorType.Q8_0))
         pane.show_meters(NO_GPU)
-        assert f"≈{size(estimate_memory(recipe, 8192).total)}" in lines_of(pane)[1]
+        assert "at ctx 4096 Q8_0" in lines_of(pane)[1]
 
 
-async def test_with_gpus_the_fit_is_held_against_their_free_memory_together() -> None:
+async def test_no_number_is_shown_before_llama_cpp_has_answered() -> None:
+    pane = BudgetPane()
+    async with PaneApp(pane).run_test(size=(80, 10)):
+        asked = Fit(4096, TensorType.F16, TensorType.F16)
+        pane.show_plan(plan("uniform_q4_0"), SHAPE.file_bytes, asked)
+        pane.show_meters(NO_GPU)
+        assert "asking llama.cpp for ctx 4096" in lines_of(pane)[1]
+        assert "fits" not in lines_of(pane)[1]
+
+
+async def test_memory_that_llama_cpp_cannot_tell_is_unknown_with_the_reason() -> None:
+    pane = BudgetPane()
+    async with PaneApp(pane).run_test(size=(80, 10)):
+        unknown = Fit(4096, TensorType.F16, TensorType.F16, problem="llama.cpp cannot load this model")
+        pane.show_plan(plan("uniform_q4_0"), SHAPE.file_bytes, unknown)
+        pane.show_meters(NO_GPU)
+        assert "unknown: llama.cpp cannot load this model" in lines_of(pane)[1]
+        assert "fits" not in lines_of(pane)[1]
+
+
+async def test_with_gpus_their_share_and_the_rest_are_held_against_what_each_has_free() -> None:
     pane = BudgetPane()
     gpus = (Gpu(0, "A", 7 * GIB, 8 * GIB, 10), Gpu(1, "B", 2 * GIB, 8 * GIB, 0))
-    async with PaneApp(pane).run_test(size=(100, 10)):
-        pane.show_plan(plan("uniform_q4_0"), SHAPE.file_bytes, 4096)
+    async with PaneApp(pane).run_test(size=(120, 10)):
+        show(pane, "uniform_q4_0", gpus=2)
         pane.show_meters(snapshot(*gpus))
-        assert "7.0 GiB VRAM free" in lines_of(pane)[1]
+        assert "of 7.0 GiB VRAM" in lines_of(pane)[1]
+        assert "of 15.0 GiB RAM" in lines_of(pane)[1]
+        assert "✓ fits" in lines_of(pane)[1]
         for part in ("GPU0", "7.0/8.0 GiB", "GPU1", "2.0/8.0 GiB", "RAM"):
             assert part in lines_of(pane)[2]
+
+
+async def test_a_gpu_that_llama_cpp_does_not_use_plays_no_part() -> None:
+    pane = BudgetPane()
+    async with PaneApp(pane).run_test(size=(120, 10)):
+        show(pane, "uniform_q4_0")
+        pane.show_meters(snapshot(Gpu(0, "A", 8 * GIB, 8 * GIB, 99)))
+        assert "VRAM" not in lines_of(pane)[1]
+        assert "✓ fits" in lines_of(pane)[1]
 
 
 async def test_what_does_not_fit_says_so_in_words() -> None:
     pane = BudgetPane()
     async with PaneApp(pane).run_test(size=(80, 10)):
-        pane.show_plan(plan("baseline_fp16"), SHAPE.file_bytes, 4096)
+        show(pane, "baseline_fp16")
         pane.show_meters(snapshot(ram_total=9 * GIB + (100 << 20)))
+        assert "✗ does not fit" in lines_of(pane)[1]
+
+
+async def test_a_full_gpu_is_no_fit_however_much_ram_is_free() -> None:
+    pane = BudgetPane()
+    async with PaneApp(pane).run_test(size=(120, 10)):
+        show(pane, "baseline_fp16", gpus=1)
+        pane.show_meters(snapshot(Gpu(0, "A", 8 * GIB - (100 << 20), 8 * GIB, 0)))
         assert "✗ does not fit" in lines_of(pane)[1]
 
 
 async def test_a_gpu_that_tells_nothing_breaks_nothing() -> None:
     pane = BudgetPane()
     async with PaneApp(pane).run_test(size=(80, 10)):
-        pane.show_plan(plan("uniform_q4_0"), SHAPE.file_bytes, 4096)
+        show(pane, "uniform_q4_0")
         pane.show_meters(snapshot(Gpu(0, "A", None, None, None)))
         assert "GPU0 not told" in " ".join(lines_of(pane)[2].split())
         assert "GiB RAM free" in lines_of(pane)[1]
 
 
 async def test_no_line_is_wider_than_the_pane() -> None:
-    pane = BudgetPane()
     gpus = tuple(Gpu(i, "A", GIB, 80 * GIB, 0) for i in range(8))
     for width in (30, 44, 60, 200):
-        pane = BudgetPane()
-        async with PaneApp(pane).run_test(size=(width, 10)):
-            pane.show_plan(plan("uniform_q4_0"), SHAPE.file_bytes, 131072)
-            pane.show_meters(snapshot(*gpus))
-            assert len(lines_of(pane)) == 3
-            assert all(len(line) <= width - 4 for line in lines_of(pane))
-            assert "fit" in text_of(pane) or width < 40
+        for used in (0, 2):
+            pane = BudgetPane()
+            async with PaneApp(pane).run_test(size=(width, 10)):
+                show(pane, "uniform_q4_0", 131072, gpus=used)
+                pane.show_meters(snapshot(*gpus))
+                assert len(lines_of(pane)) == 3
+                assert all(len(line) <= width - 4 for line in lines_of(pane))
+                assert "fit" in text_of(pane) or width < 40

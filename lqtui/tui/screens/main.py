@@ -14,12 +14,11 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static, Tab, Tabs
 
-from lqtui.recipe.memory import estimate_memory
 from lqtui.system.meters import Snapshot
 from lqtui.tui.keys import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
 from lqtui.tui.meters_thread import MetersThread
 from lqtui.tui.screens.main_actions import MainActions
-from lqtui.tui.widgets.budget import BudgetPane
+from lqtui.tui.widgets.budget import BudgetPane, fits
 from lqtui.tui.widgets.cell_sentence import sentence
 from lqtui.tui.widgets.header import HeaderLine
 from lqtui.tui.widgets.jobs import JobsPane
@@ -138,6 +137,7 @@ class MainScreen(MainActions):
             Change.RECIPE: self._show_recipe,
             Change.JOBS: self._show_jobs,
             Change.RESULTS: self._show_results,
+            Change.FIT: self._show_budget,
         }[event.change]
         show()
 
@@ -167,7 +167,7 @@ class MainScreen(MainActions):
         bench = self.workbench
         if bench.plan is None:
             return
-        self.query_one(BudgetPane).show_plan(bench.plan, bench.plan.shape.file_bytes, bench.settings.fit_ctx)
+        self.query_one(BudgetPane).show_plan(bench.plan, bench.plan.shape.file_bytes, bench.fit)
         self._summarize()
 
     def _show_chart(self) -> None:
@@ -228,11 +228,9 @@ class MainScreen(MainActions):
         brief = f"{plan.shape.block_count} blocks" if plan else ""
         if plan is not None and self._mode == "tabs":
             brief = f"{size(plan.file_bytes)} · {plan.bits_per_weight:.2f} bpw"
-            if self._snapshot is not None:
-                needed = estimate_memory(plan, self.workbench.settings.fit_ctx).total
-                vram = [gpu.vram_free for gpu in self._snapshot.gpus if gpu.vram_free is not None]
-                free = sum(vram) if vram else self._snapshot.ram_free
-                brief += " · fits" if needed <= free else " · does not fit"
+            fit = self.workbench.fit
+            if self._snapshot is not None and fit is not None and fit.memory is not None:
+                brief += " · fits" if fits(fit.memory, self._snapshot) else " · does not fit"
         self.query_one("#layers").border_subtitle = brief
 
     # -- panes and sizes ----------------------------------------------------------------------------

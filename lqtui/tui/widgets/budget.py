@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from textual.content import Content
 from textual.widget import Widget
 
-from lqtui.recipe.memory import estimate_memory
+from lqtui.recipe.memory import MemoryEstimate, kv_types_name
+from lqtui.recipe.types import TensorType
 from lqtui.tui.widgets.quantities import bar, share, size
 
 if TYPE_CHECKING:
     from lqtui.recipe.recipe import Plan
     from lqtui.system.meters import Gpu, Snapshot
+    from lqtui.workbench import Fit
 
 _LABEL = 6
 _BAR = 24
@@ -23,7 +26,7 @@ _NEARLY_FULL = 0.9
 class BudgetPane(Widget):
     """Three lines: the file's size against the base model's, the memory that it needs, and the meters.
 
-    The memory is an estimate and says so; without an NVIDIA GPU it is held against the RAM.
+    The memory is a prediction and says so; what llama.cpp keeps in RAM is held against the RAM.
     """
 
     BORDER_TITLE = "budget"
@@ -43,13 +46,13 @@ class BudgetPane(Widget):
         super().__init__(id=id, classes=classes)
         self._plan: Plan | None = None
         self._base_bytes = 0
-        self._fit_ctx = 0
+        self._fit: Fit | None = None
         self._meters: Snapshot | None = None
 
-    def show_plan(self, plan: Plan, base_bytes: int, fit_ctx: int) -> None:
-        """Show a recipe's size against the base model's bytes, and its fit at `fit_ctx` tokens."""
-        if (plan, base_bytes, fit_ctx) != (self._plan, self._base_bytes, self._fit_ctx):
-            self._plan, self._base_bytes, self._fit_ctx = plan, base_bytes, fit_ctx
+    def show_plan(self, plan: Plan, base_bytes: int, fit: Fit | None) -> None:
+        """Show a recipe's size against the base model's bytes, and the memory that it needs."""
+        if (plan, base_bytes, fit) != (self._plan, self._base_bytes, self._fit):
+            self._plan, self._base_bytes, self._fit = plan, base_bytes, fit
             self.refresh()
 
     def show_meters(self, snapshot: Snapshot) -> None:
@@ -83,32 +86,27 @@ class BudgetPane(Widget):
         )
 
     def _fit_line(self, width: int) -> Content:
-        meters = self._meters
-        if self._plan is None:
+        fit = self._fit
+        if self._plan is None or fit is None:
             return Content("")
-        n_ctx = min(self._fit_ctx, self._plan.shape.context_length or self._fit_ctx)
-        needed = estimate_memory(self._plan, n_ctx).total
-        needs = Content.styled(f"≈{size(needed)}", "bold")
-        context = Content.styled(f" at ctx {n_ctx}", "dim")
-        if meters is None:
-            return _labelled("fit", Content.assemble("needs ", needs, context))
-        vram = _free_vram(meters)
-        free, memory = (meters.ram_free, "RAM") if vram is None else (vram, "VRAM")
+        cache = kv_types_name(fit.type_k, fit.type_v)
+        context = f"ctx {fit.n_ctx}" + (f" {cache}" if cache != TensorType.F16 else "")
+        if fit.memory is None:
+            answer = f"unknown: {fit.problem}" if fit.problem else f"asking llama.cpp for {context} …"
+            return _labelled("fit", Content.styled(answer, "$text-warning" if fit.problem else "dim"))
+        if self._meters is None:
+            needs = Content.assemble("needs ", (_about(fit.memory.needed), "bold"))
+            return _labelled("fit", needs.append(Content.styled(f" at {context}", "dim")))
         verdict = (
             Content.styled("✓ fits", "$text-success")
-            if needed <= free
+            if fits(fit.memory, self._meters)
             else Content.styled("✗ does not fit", "bold $text-error")
         )
-        for said in (
-            Content.assemble("needs ", needs, context, f" of {size(free)} {memory} free"),
-            Content.assemble(needs, context, f" of {size(free)} {memory}"),
-            Content.assemble(needs, f" of {size(free)} {memory}"),
-            Content.assemble(needs, f"/{size(free)}"),
-        ):
+        for said in _needs(fit.memory, self._meters, context):
             line = _labelled("fit", Content.assemble(said, "  ", verdict))
             if line.cell_length <= width:
                 return line
-        return _labelled("fit", Content.assemble(needs, "  ", verdict))
+        return _labelled("fit", verdict)
 
     def _meter_line(self, width: int) -> Content:
         meters = self._meters
@@ -117,7 +115,7 @@ class BudgetPane(Widget):
         rows = [_gpu_row(gpu) for gpu in meters.gpus]
         rows.append(("RAM", meters.ram_used, meters.ram_total))
         if len(rows) == 1:
-            note = "no NVIDIA GPU" if _lacks_gpu(meters) else "GPU unknown"
+            note = "no NVIDIA GPU" if meters.gpu_absent else "GPU unknown"
             tail = Content.assemble((f"  CPU {meters.cpu_percent:.0f}%", ""), (f"  {note}", "dim"))
             return _meter(*rows[0], width - tail.cell_length, _LABEL).append(tail)
         shown = rows
@@ -130,14 +128,46 @@ class BudgetPane(Widget):
         return Content("  ").join(parts).append(more)
 
 
+def fits(memory: MemoryEstimate, meters: Snapshot) -> bool:
+    """Whether a machine has the memory free: in RAM, and on its GPUs where their meters can be read."""
+    vram = _free_vram(meters)
+    if vram is None:
+        return memory.needed <= meters.ram_free
+    return memory.in_ram <= meters.ram_free and memory.on_gpus <= vram
+
+
+def _needs(memory: MemoryEstimate, meters: Snapshot, context: str) -> Iterator[Content]:
+    """What is needed of what is free, the longest way to say it first."""
+    vram = _free_vram(meters)
+    shares = [("RAM", memory.needed, meters.ram_free)]
+    if vram is not None:
+        shares = [("VRAM", memory.on_gpus, vram), ("RAM", memory.in_ram, meters.ram_free)]
+
+    def each(told: Callable[[str, str], str]) -> Content:
+        return Content(", ").join(
+            Content.assemble((_about(needed), "bold"), told(size(free), name))
+            for name, needed, free in shares
+            if needed
+        )
+
+    at = Content.styled(f" at {context}", "dim")
+    brief = each(lambda free, name: f" of {free} {name}")
+    yield Content.assemble("needs ", each(lambda free, name: f" of {free} {name} free"), at)
+    yield Content.assemble(brief, at)
+    yield Content.assemble(each(lambda free, _: f" of {free}"), at)
+    yield brief
+    yield each(lambda free, _: f"/{free}")
+    yield each(lambda _, __: "")
+
+
+def _about(needed: int) -> str:
+    return f"≈{size(needed)}"
+
+
 def _free_vram(meters: Snapshot) -> int | None:
     """Free bytes of all GPUs together: llama.cpp spreads the blocks over them. None without a GPU."""
     known = [gpu.vram_free for gpu in meters.gpus if gpu.vram_free is not None]
     return sum(known) if known else None
-
-
-def _lacks_gpu(meters: Snapshot) -> bool:
-    return not meters.gpu_note or meters.gpu_note.startswith("No NVIDIA GPU")
 
 
 def _gpu_row(gpu: Gpu) -> tuple[str, int | None, int | None]:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.native import engine_name
+from lqtui.recipe.memory import ContextMemory
 from lqtui.store.files import atomic_write
 from lqtui.store.paths import make_directory
 from lqtui.store.pool import Pool
 from lqtui.worker.messages import (
+    AskMemory,
     Describe,
     EngineInfo,
     Event,
@@ -47,6 +49,8 @@ def run(task: Task, send: Send) -> Finished:
             return Finished(build, bytes=_write_model(task, send))
         case FetchWikitext():
             return Finished(build, bytes=_fetch_wikitext(task, send))
+        case AskMemory():
+            return Finished(build, memory=_ask_memory(task))
         case Describe():
             return Finished(build, engine=_describe())
 
@@ -88,6 +92,13 @@ def _fetch_wikitext(task: FetchWikitext, send: Send) -> int:
     make_directory(task.out.parent)
     with atomic_write(task.out) as temporary:
         return temporary.write_bytes(text)
+
+
+def _ask_memory(task: AskMemory) -> ContextMemory:
+    from lqtui.llama import memory, runtime
+
+    with runtime.backend():
+        return memory.context_memory(task.model, task.n_ctx, task.type_k, task.type_v, task.gpu_layers)
 
 
 def _describe() -> EngineInfo:
