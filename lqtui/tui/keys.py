@@ -48,6 +48,8 @@ _NAMES = {
     "space": "space",
     "enter": "enter",
     "tab": "tab",
+    "plus": "+",
+    "minus": "-",
 }
 
 
@@ -63,7 +65,15 @@ def shown_key(key: str) -> str:
     return _NAMES.get(key) or (key if len(key) == 1 else format_key(key))
 
 
-MOVE, SELECT, TYPES, RECIPE, RUN, VIEW = "Move", "Select", "Set types", "Recipe", "Measure", "View and quit"
+MOVE, SELECT, TYPES, RECIPE, RUN, MEMORY, VIEW = (
+    "Move",
+    "Select",
+    "Set types",
+    "Recipe",
+    "Measure",
+    "Memory",
+    "View and quit",
+)
 
 GRID_COMMANDS: tuple[Command, ...] = (
     Command("grid.up", "up,k", "move(-1, 0)", "Up", "Move up a row.", MOVE),
@@ -201,6 +211,20 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
         "Choose corpus",
         "Choose the text that perplexity is measured on.",
         RUN,
+    ),
+    Command(
+        "fit.memory",
+        "M",
+        "memory",
+        "Memory",
+        "See what the memory is needed for; choose the context and its KV cache's types.",
+        MEMORY,
+    ),
+    Command(
+        "fit.longer", "plus", "fit_context(1)", "Longer context", "Tell memory for twice the context.", MEMORY
+    ),
+    Command(
+        "fit.shorter", "minus", "fit_context(-1)", "Shorter context", "Tell it for half the context.", MEMORY
     ),
     Command("pane.next", "tab", "next_pane(1)", "Next pane", "Go to the next pane.", VIEW),
     Command("pane.previous", "shift+tab", "next_pane(-1)", "Previous pane", "Go to the pane before.", VIEW),

@@ -16,6 +16,7 @@ from lqtui.recipe.types import TensorType
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.help import HelpScreen
 from lqtui.tui.screens.log import LogScreen
+from lqtui.tui.screens.memory import MemoryScreen, next_context
 from lqtui.tui.screens.open_model import OpenModelScreen
 from lqtui.tui.screens.path_prompt import PathPrompt
 from lqtui.tui.screens.presets import PresetScreen
@@ -263,6 +264,20 @@ class MainActions(Screen[None]):
         default = str(self.workbench.settings.corpus or f"{Path.cwd()}/")
         prompt = PathPrompt("corpus: a text file to measure perplexity on", default, must_exist=True)
         self.app.push_screen(prompt, choose)
+
+    # -- memory -------------------------------------------------------------------------------------
+
+    def action_memory(self) -> None:
+        """Show what memory is needed for."""
+        if self._has_model():
+            self.app.push_screen(MemoryScreen(self.workbench))
+
+    def action_fit_context(self, step: int) -> None:
+        """Tell memory for a longer or a shorter context."""
+        fit = self.workbench.fit
+        if self._has_model() and self.workbench.model and fit:
+            longest = self.workbench.model.shape.context_length
+            self.workbench.fit_to(next_context(fit.n_ctx, step, longest), fit.type_k, fit.type_v)
 
     # -- help and leaving ---------------------------------------------------------------------------
 
