@@ -55,6 +55,17 @@ Corpus = Annotated[
 Chunks = Annotated[int, typer.Option(min=1, max=1_000_000, help="Chunks of the text to score.")]
 Ctx = Annotated[int, typer.Option(min=8, max=1 << 24, help="Tokens in a chunk.")]
 GpuLayers = Annotated[int, typer.Option(min=-1, max=100_000, help="Layers to offload to a GPU; -1 is all.")]
+_FIT_CTX_HELP = "Context length that the memory is told for; at most the model's own."
+FitCtx = Annotated[int, typer.Option("--fit-ctx", min=1, max=1 << 24, help=_FIT_CTX_HELP)]
+PlanCtx = Annotated[int, typer.Option("--ctx", "--fit-ctx", min=1, max=1 << 24, help=_FIT_CTX_HELP)]
+KvType = Annotated[
+    str,
+    typer.Option(
+        "--kv-type",
+        metavar="TYPE",
+        help="Type of the KV cache that the memory is told for (F16, Q8_0, Q4_0 …); K/V for two of them.",
+    ),
+]
 
 
 @app.command(_OPEN, hidden=True)
@@ -65,6 +76,8 @@ def open_app(
     ctx: Ctx = 512,
     threads: Threads = 0,
     gpu_layers: GpuLayers = -1,
+    fit_ctx: FitCtx = 4096,
+    kv_type: KvType = "F16",
     requantize: Requantize = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
@@ -76,7 +89,7 @@ def open_app(
 
         print(f"lqtui {__version__}")
         return
-    settings = runs.settings(corpus, chunks, ctx, threads, gpu_layers)
+    settings = runs.settings(corpus, chunks, ctx, threads, gpu_layers, fit_ctx=fit_ctx, kv_type=kv_type)
     runs.open_app(model, settings, requantize, known_commands=_command_names())
 
 
@@ -86,13 +99,17 @@ def plan(
     preset: Preset = None,
     recipe: RecipeFile = None,
     as_published: AsPublished = False,
+    ctx: PlanCtx = 4096,
+    kv_type: KvType = "F16",
+    gpu_layers: GpuLayers = -1,
     requantize: Requantize = False,
     json: Json = False,
 ) -> None:
-    """Show what a recipe makes of a model, to the byte, without running it."""
+    """Show what a recipe makes of a model: its size to the byte, and the memory to run it."""
     from lqtui.cli import runs
 
-    runs.plan(model, runs.one_recipe(preset, recipe, as_published), requantize, json)
+    settings = runs.settings(gpu_layers=gpu_layers, fit_ctx=ctx, kv_type=kv_type)
+    runs.plan(model, runs.one_recipe(preset, recipe, as_published), settings, requantize, json)
 
 
 @app.command()

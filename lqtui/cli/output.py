@@ -10,9 +10,10 @@ from typing import NoReturn
 
 import msgspec
 
+from lqtui.recipe.memory import Part, kv_types_name
 from lqtui.recipe.recipe import Plan
 from lqtui.recipe.rules import quantizable_tensors
-from lqtui.workbench import Job, JobState, Result
+from lqtui.workbench import Fit, Job, JobState, Result
 
 MIB = 1 << 20
 _BAR = 24
@@ -47,7 +48,7 @@ def print_table(rows: Sequence[Sequence[str]], left: int = 1) -> None:
         print(printable("  ".join(cells)).rstrip())
 
 
-def plan_document(plan: Plan) -> dict[str, object]:
+def plan_document(plan: Plan, fit: Fit) -> dict[str, object]:
     """A plan as `lqtui plan --json` prints it."""
     return {
         "name": plan.recipe.name,
@@ -66,14 +67,31 @@ def plan_document(plan: Plan) -> dict[str, object]:
             }
             for planned in plan.tensors
         ],
+        "memory": _memory_document(fit),
     }
 
 
-def print_plan(plan: Plan) -> None:
-    """A plan for people: the sum, then a row for each block with the types of its tensors."""
+def _memory_document(fit: Fit) -> dict[str, object]:
+    """The memory that a plan needs: `allocated_bytes` is what llama.cpp's own log adds up to."""
+    memory = fit.memory
+    return {
+        "n_ctx": fit.n_ctx,
+        "type_k": fit.type_k.value,
+        "type_v": fit.type_v.value,
+        "problem": fit.problem or None,
+        "needed_bytes": memory and memory.needed,
+        "allocated_bytes": memory and memory.allocated,
+        "file_cache_bytes": memory and memory.file_cache,
+        "buffers": list(memory.buffers) if memory else [],
+    }
+
+
+def print_plan(plan: Plan, fit: Fit) -> None:
+    """A plan for people: the sum, the memory, then a row for each block with the types of its tensors."""
     print(printable(f"{plan.recipe.name} on {plan.shape.name}: {plan.recipe.description or plan.file_type}"))
     whole = f"{plan.file_bytes:,} bytes ({plan.file_bytes / MIB:.1f} MiB)"
     print(f"{whole}, {plan.bits_per_weight:.2f} bits per weight")
+    print(printable(_memory_line(fit)))
     free = quantizable_tensors(plan.shape)
     roles = list(dict.fromkeys(t.role for t in free if t.block is not None))
     rows = [["", *roles, "MiB"]]
@@ -93,6 +111,20 @@ def print_plan(plan: Plan) -> None:
         print(
             "\n* llama.cpp falls back to this type: the tensor's rows do not divide into the blocks asked for"
         )
+
+
+def _memory_line(fit: Fit) -> str:
+    """What the memory is needed for, part by part; weights that lie in two buffers count once."""
+    context = f"a context of {fit.n_ctx} ({kv_types_name(fit.type_k, fit.type_v)} KV cache)"
+    memory = fit.memory
+    if memory is None:
+        return f"memory at {context}: unknown: {fit.problem}"
+    sums = {part: memory.of(part=part) for part in Part}
+    sums[Part.WEIGHTS] -= memory.file_cache
+    parts = ", ".join(f"{part} {n_bytes / MIB:.1f}" for part, n_bytes in sums.items() if n_bytes)
+    where = f", {memory.on_gpus / MIB:.1f} of it on the GPU" if memory.on_gpus else ""
+    cache = f"; {memory.file_cache / MIB:.1f} more of file cache" if memory.file_cache else ""
+    return f"memory at {context}: about {memory.needed / MIB:.1f} MiB{where} ({parts}{cache})"
 
 
 def _shown(plan: Plan, name: str) -> str:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from lqtui.cli import output
 from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.memory import parse_kv_types
 from lqtui.recipe.presets import PRESET_NAMES, preset
 from lqtui.recipe.recipe import Plan, resolve
 from lqtui.store.errors import StoreError
@@ -22,6 +23,7 @@ from lqtui.store.pool import Pool
 from lqtui.workbench import (
     AlreadyQuantizedError,
     Change,
+    Fit,
     Job,
     JobState,
     Result,
@@ -90,8 +92,14 @@ def settings(
     threads: int = 0,
     gpu_layers: int = -1,
     repetitions: int = 5,
+    fit_ctx: int = 4096,
+    kv_type: str = "F16",
 ) -> Settings:
     """Settings from a command's options."""
+    try:
+        type_k, type_v = parse_kv_types(kv_type)
+    except RecipeError as error:
+        output.fail(str(error))
     return Settings(
         corpus=expanded(corpus) if corpus else None,
         n_ctx=n_ctx,
@@ -99,6 +107,9 @@ def settings(
         threads=threads,
         gpu_layers=gpu_layers,
         repetitions=repetitions,
+        fit_ctx=fit_ctx,
+        type_k=type_k,
+        type_v=type_v,
     )
 
 
@@ -133,18 +144,19 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def plan(model: Path, wanted: WantedRecipe, requantize: bool, json: bool) -> None:
+def plan(model: Path, wanted: WantedRecipe, chosen: Settings, requantize: bool, json: bool) -> None:
     """Show what a recipe makes of a model."""
 
-    async def run(bench: Workbench) -> Plan:
+    async def run(bench: Workbench) -> tuple[Plan, Fit]:
         await bench.open(model, requantize=requantize, fingerprint=False)
-        return wanted.plan(bench)
+        planned = wanted.plan(bench)
+        return planned, await bench.known_fit(planned)
 
-    planned = _on_bench(Settings(), run)
+    planned, fit = _on_bench(chosen, run)
     if json:
-        output.print_json(output.plan_document(planned))
+        output.print_json(output.plan_document(planned, fit))
     else:
-        output.print_plan(planned)
+        output.print_plan(planned, fit)
 
 
 def measure(

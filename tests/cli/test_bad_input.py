@@ -146,6 +146,7 @@ def test_a_bad_corpus_is_one_sentence(
     [
         (["plan", "M"], "give one recipe"),
         (["plan", "M", "--preset", "fnn_q8"], "did you mean ffn_q8?"),
+        (["plan", "M", "--preset", "ffn_q8", "--kv-type", "q3_K"], "unknown KV type 'q3_K'"),
         (["measure", "M"], "give recipes"),
         (["measure", "M", "--recipe", "x", "--as-published"], "--as-published goes with"),
         (["cache", "--keep", "1GiB"], "go with --prune"),

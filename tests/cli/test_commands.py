@@ -24,6 +24,29 @@ def test_plan_tells_every_tensor_to_the_byte(tiny_model: Path) -> None:
     assert types["blk.0.attn_q.weight"] == "Q8_0" and types["blk.0.ffn_up.weight"] == "Q4_0"
 
 
+def test_plan_tells_the_memory_at_a_context(tiny_model: Path) -> None:
+    found = document(lqtui("plan", tiny_model, "--preset", "uniform_q4_0", "--ctx", "1024", "--json"))
+    memory = found["memory"]
+    assert (memory["n_ctx"], memory["type_k"], memory["type_v"], memory["problem"]) == (
+        1024,
+        "F16",
+        "F16",
+        None,
+    )
+    caches = [b for b in memory["buffers"] if b["part"] == "KV cache"]
+    assert [b["bytes"] for b in caches] == [2 * 4 * 32 * 2 * 1024]
+    assert memory["allocated_bytes"] == sum(b["bytes"] for b in memory["buffers"])
+    assert memory["needed_bytes"] == memory["allocated_bytes"] - memory["file_cache_bytes"]
+    said = lqtui("plan", tiny_model, "--preset", "uniform_q4_0", "--ctx", "1024").stdout
+    assert "memory at a context of 1024 (F16 KV cache): about " in said
+
+
+def test_plan_says_why_memory_is_unknown(zoo: dict[str, Path]) -> None:
+    done = lqtui("plan", zoo["70B"], "--preset", "uniform_q4_0")
+    assert done.returncode == 0
+    assert "unknown: llama.cpp cannot load this model" in done.stdout
+
+
 def test_measure_answers_each_recipe_under_its_own_name(tiny_model: Path, quick: list[str]) -> None:
     done = lqtui("measure", tiny_model, "--all-presets", *quick, "--json")
     found = document(done)
