@@ -9,6 +9,8 @@ comparing logits bit by bit; where a proof fails, the recipe's own model is load
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +36,7 @@ Weight = tuple[str, int]
 _READING_OPS = ("MUL_MAT", "MUL_MAT_ID", "GET_ROWS")
 """Operations that can read a weight of any type."""
 _SAMPLE_TOKENS = 32
+_TIMED_TOKENS = 128
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Evaluator:
         base_types: The types of its quantizable tensors.
         donors: For each donor its files and the types that it lends.
         n_ctx: Tokens of a chunk.
-        threads: For computing.
+        threads: For computing; of several numbers the fastest is taken.
         gpu_layers: How many layers to offload, -1 for all.
         proofs: Which restarts were tried in earlier jobs: the depth, and whether it gave the same logits. New
             ones are added.
@@ -64,12 +67,13 @@ class Evaluator:
         base_types: Types,
         donors: Sequence[tuple[Sequence[Path], Types]],
         n_ctx: int,
-        threads: int,
+        threads: Sequence[int],
         gpu_layers: int,
         proofs: dict[int, bool],
     ) -> None:
         self._base, self._base_types, self._donor_files = base, base_types, donors
-        self._n_ctx, self._threads, self._gpu_layers = n_ctx, threads, gpu_layers
+        self._n_ctx, self._thread_counts, self._gpu_layers = n_ctx, threads, gpu_layers
+        self._threads = threads[0]
         self._proofs = proofs
         self._donors: list[Donor] = []
         self._hook = Hook()
@@ -95,6 +99,9 @@ class Evaluator:
         self._decoder = self._stack.enter_context(
             opened([self._base], self._gpu_layers, self._n_ctx, self._threads, self._hook)
         )
+        if len(self._thread_counts) > 1:
+            self._threads = self._fastest()
+            self._decoder.use_threads(self._threads)
         self._sample = self._decoder.sample(min(_SAMPLE_TOKENS, self._n_ctx))
         rows, self.graph, own = self._hook.record(lambda: self._decoder.decode(self._sample))
         self._expected = rows.tobytes()
@@ -103,6 +110,17 @@ class Evaluator:
         self._own = {node: own[node] for node in self.graph.weights}
         for files, types in self._donor_files:
             self._donors.append(self._borrow(files, types))
+
+    def _fastest(self) -> int:
+        """The number of threads with which a piece of text is decoded soonest, tried twice each."""
+        piece = self._decoder.sample(min(_TIMED_TOKENS, self._n_ctx))
+        seconds = dict.fromkeys(self._thread_counts, math.inf)
+        for threads in [*self._thread_counts, *self._thread_counts]:
+            self._decoder.use_threads(threads)
+            started = time.perf_counter()
+            self._decoder.decode(piece)
+            seconds[threads] = min(seconds[threads], time.perf_counter() - started)
+        return min(seconds, key=seconds.__getitem__)
 
     @property
     def depths(self) -> int:

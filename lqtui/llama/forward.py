@@ -34,6 +34,14 @@ class Piece(NamedTuple):
     targets: NDArray[np.int32]
 
 
+def check_context(n_ctx: int, trained: int) -> None:
+    """Refuse a context longer than the one that a model was trained for, where that is known (not 0)."""
+    if trained and n_ctx > trained:
+        raise EngineError(
+            f"a context of {n_ctx} tokens is longer than the model's own of {trained}; choose a smaller --ctx"
+        )
+
+
 class Decoder:
     """Decodes chunks in one context; use as a context manager, and one decode at a time."""
 
@@ -53,14 +61,14 @@ class Decoder:
     def __exit__(self, *exception: object) -> None:
         llama_cpp.llama_batch_free(self._batch)
 
+    def use_threads(self, threads: int) -> None:
+        """Decode with so many threads from now on."""
+        llama_cpp.llama_set_n_threads(self._made, threads, threads)
+
     def pieces(self, chunk: NDArray[np.int32]) -> list[Piece]:
         """A chunk of shape (n_ctx,) as the decodes that it takes; EngineError where it is too long."""
         n_ctx = len(chunk)
-        if self._trained and n_ctx > self._trained:
-            raise EngineError(
-                f"a context of {n_ctx} tokens is longer than the model's own of {self._trained}; "
-                f"choose a smaller --ctx"
-            )
+        check_context(n_ctx, self._trained)
         fed = chunk.copy()
         if self._bos is not None:
             fed[0] = self._bos

@@ -25,6 +25,7 @@ from lqtui.llama import native
 from lqtui.llama.base_states import BaseStates
 from lqtui.llama.errors import LoadFailed
 from lqtui.llama.evaluator import Evaluator, States, Types
+from lqtui.llama.forward import check_context
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.graph import GraphMismatch
 from lqtui.llama.prefixes import Step, plan_steps
@@ -62,6 +63,7 @@ class SweepListener(NamedTuple):
 class Sweep:
     """How to score: against the base or for themselves, with how many threads, layers offloaded, and bytes.
 
+    Where other numbers of threads are given, the one that decodes fastest is found by trying.
     `memory` is for what is held beside the base model: half of it for quantized weights, a quarter each for
     hidden states and the base's logits. With less of it more is computed again, and the numbers stay.
     """
@@ -70,6 +72,7 @@ class Sweep:
     threads: int
     gpu_layers: int
     memory: int
+    other_threads: Sequence[int] = ()
 
     def run(
         self,
@@ -85,6 +88,7 @@ class Sweep:
         changed, each recipe's own model is loaded instead. Where memory of the GPU does not suffice for all
         layers, fewer are offloaded, in the end none.
         """
+        check_context(chunks.shape[1], base.shape.context_length)
         own = {tensor.name: tensor.type for tensor in quantizable_tensors(base.shape)}
         for group in grouped(base.shape, own, candidates, self.memory // 2):
             heard = listener._replace(on_scores=partial(_scored_of_all, listener.on_scores, group))
@@ -106,16 +110,22 @@ class Sweep:
             proofs = states.load_proofs()
             try:
                 with contextlib.ExitStack() as opened:
+                    opened.callback(states.save_proofs, proofs)
                     with entry.lock(on_wait=listener.on_wait):
                         donors = self._donors(base, own, candidates, entry, listener, opened)
                         listener.on_load()
                         evaluator = opened.enter_context(
                             Evaluator(
-                                base.first_part, own, donors, chunks.shape[1], self.threads, layers, proofs
+                                base.first_part,
+                                own,
+                                donors,
+                                chunks.shape[1],
+                                [self.threads, *self.other_threads],
+                                layers,
+                                proofs,
                             )
                         )
                     _Run(self, evaluator, own, candidates, chunks, states, listener).run()
-                    states.save_proofs(proofs)
                     return
             except LoadFailed as error:
                 if not layers:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lqtui.llama import evaluator, runtime, sweep
 from lqtui.llama.corpus import corpus_chunks
-from lqtui.llama.errors import LoadFailed
+from lqtui.llama.errors import EngineError, LoadFailed
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.graph import GraphMismatch, Hook
 from lqtui.llama.scoring import TokenScores
@@ -87,6 +87,7 @@ def run(
     divergence: bool = True,
     memory: int = 1 << 30,
     gpu_layers: int = 0,
+    other_threads: Sequence[int] = (),
     on_blocks: Callable[[int, int], None] = lambda done, total: None,
     go_on: Callable[[int], bool] = lambda chunk: True,
 ) -> Scores:
@@ -105,7 +106,7 @@ def run(
         on_scores=on_scores,
         go_on=go_on,
     )
-    Sweep(divergence, 1, gpu_layers, memory).run(base, candidates, chunks, entry, listener)
+    Sweep(divergence, 1, gpu_layers, memory, other_threads).run(base, candidates, chunks, entry, listener)
     return scores
 
 
@@ -179,7 +180,7 @@ def test_where_blocks_share_keys_and_values_only_the_restarts_that_hold_are_used
 ) -> None:
     with BaseModel(models["gemma3n"]) as base:
         own = own_types(base)
-        with evaluator.Evaluator(base.first_part, own, [], 128, 1, 0, {}) as opened:
+        with evaluator.Evaluator(base.first_part, own, [], 128, [1], 0, {}) as opened:
             usable = [depth for depth in range(1, opened.depths + 1) if opened.usable(depth)]
     assert usable == [*range(1, 19), 22]  # blocks 20 and 21 attend to what 18 and 19 put into the cache
 
@@ -294,6 +295,27 @@ def test_a_gpu_without_room_for_all_layers_gets_fewer_and_in_the_end_none(
         assert same(run(base, recipes, chunks, entry, gpu_layers=-1), expected)
     assert asked[:4] == [-1, 3, 2, 1] and set(asked[4:]) == {0}
     assert "fewer layers" in capfd.readouterr().err
+
+
+def test_the_number_of_threads_is_found_by_trying_and_changes_no_number(
+    models: dict[str, Path], entry: PoolEntry, tmp_path: Path
+) -> None:
+    with BaseModel(models["llama"]) as base:
+        recipes = random_recipes(own_types(base), 3, seed=13)
+        chunks = chunks_of(base, 128, 2, tmp_path)
+        assert same(
+            run(base, recipes, chunks, entry, other_threads=(2, 3)), run(base, recipes, chunks, entry)
+        )
+
+
+def test_a_context_longer_than_the_models_own_is_refused_before_anything_is_quantized(
+    models: dict[str, Path], entry: PoolEntry
+) -> None:
+    with BaseModel(models["llama"]) as base:
+        recipe = own_types(base) | {"blk.0.attn_q.weight": TensorType.Q4_0}
+        with pytest.raises(EngineError, match="longer than the model's own of 2048"):
+            run(base, [recipe], np.zeros((1, 2049), np.int32), entry)
+    assert not entry.directory.exists()
 
 
 def test_types_go_into_as_few_donors_as_they_can_share(models: dict[str, Path]) -> None:
