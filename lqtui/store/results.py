@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import msgspec
 
@@ -22,8 +21,8 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-class MeasurementKey(msgspec.Struct, frozen=True):
-    """The question that a perplexity answers."""
+class ScoresKey(msgspec.Struct, frozen=True):
+    """What was scored, by what: a recipe of a model on a corpus."""
 
     model_digest: str
     """SHA-256 of the base model's file."""
@@ -33,26 +32,24 @@ class MeasurementKey(msgspec.Struct, frozen=True):
     """SHA-256 of the evaluation text."""
     n_ctx: int
     """Tokens per chunk."""
-    chunks: int
     engine: str
     """The llama.cpp build and its backend."""
 
 
-class Measurement(msgspec.Struct, frozen=True, eq=False):
-    """The quality of one recipe on one corpus."""
+class ChunkScores(NamedTuple):
+    """What was measured of the n scored tokens of one chunk.
 
-    key: MeasurementKey
-    perplexity: float
-    perplexity_se: float
-    """Standard error, in units of perplexity."""
-    token_nll: NDArray[np.float64]
-    """Negative log-likelihood of each scored token in nats, shape chunks x scored tokens per chunk."""
+    KLD and same_top are None where the recipe was not compared with the base model.
+    """
+
+    nll: NDArray[np.float64]
+    """Negative log-likelihood of each token in nats, shape (n,)."""
+    kld: NDArray[np.float32] | None
+    """KL divergence from the base in nats, shape (n,). Single precision rounds it by less than it is off."""
+    same_top: NDArray[np.bool_] | None
+    """Whether recipe and base found the same token the likeliest, shape (n,)."""
     seconds: float
-    file_bytes: int
-    """Size of the recipe's GGUF."""
-    bits_per_weight: float
-    created: str = msgspec.field(default_factory=utc_now)
-    """In UTC, ISO 8601."""
+    """The time it took."""
 
 
 class ThroughputKey(msgspec.Struct, frozen=True):
@@ -171,7 +168,38 @@ _FORMAT_1 = (
     """,
 )
 
-MIGRATIONS = (_FORMAT_1,)
+_FORMAT_2 = (
+    # A row for each chunk, so that each can be kept as soon as it is scored.
+    """
+    CREATE TABLE chunks (
+        model_digest TEXT NOT NULL,
+        tensors_digest TEXT NOT NULL,
+        corpus_digest TEXT NOT NULL,
+        n_ctx INTEGER NOT NULL,
+        engine TEXT NOT NULL,
+        chunk INTEGER NOT NULL,
+        seconds REAL NOT NULL,
+        created TEXT NOT NULL,
+        nll BLOB NOT NULL, -- little-endian float64, one for each scored token
+        kld BLOB, -- little-endian float32; NULL where the recipe was not compared with the base model
+        same_top BLOB, -- a bit for each token, the first one's the highest of the first byte
+        PRIMARY KEY (model_digest, tensors_digest, corpus_digest, n_ctx, engine, chunk)
+    )
+    """,
+    """
+    INSERT OR IGNORE INTO chunks
+    WITH RECURSIVE numbers(i) AS (
+        SELECT 0 UNION ALL SELECT i + 1 FROM numbers WHERE i + 1 < (SELECT max(chunks) FROM measurements)
+    )
+    SELECT model_digest, tensors_digest, corpus_digest, n_ctx, engine, i, seconds / chunks, created,
+        substr(token_nll, i * scored * 8 + 1, scored * 8), NULL, NULL
+    FROM measurements JOIN numbers ON i < chunks
+    ORDER BY chunks DESC
+    """,
+    "DROP TABLE measurements",
+)
+
+MIGRATIONS = (_FORMAT_1, _FORMAT_2)
 """For each format version from 1 on, the statements that lead to it; released ones are never edited."""
 
 
@@ -194,58 +222,38 @@ class ResultStore:
         """Close the file."""
         self._database.close()
 
-    def get_measurement(self, key: MeasurementKey) -> Measurement | None:
-        """Return the answer to `key`, or None where it was never measured."""
-        rows = self._database.rows(
-            "SELECT * FROM measurements WHERE model_digest = ? AND tensors_digest = ? AND corpus_digest = ? "
-            "AND n_ctx = ? AND chunks = ? AND engine = ?",
-            *msgspec.structs.astuple(key),
-        )
-        return self._measurement(rows[0]) if rows else None
-
-    def get_longest_measurement(self, key: MeasurementKey) -> Measurement | None:
-        """Return the answer to `key` over the most chunks there are, whatever number `key` names, or None."""
-        rows = self._database.rows(
-            "SELECT * FROM measurements WHERE model_digest = ? AND tensors_digest = ? AND corpus_digest = ? "
-            "AND n_ctx = ? AND engine = ? ORDER BY chunks DESC LIMIT 1",
-            key.model_digest,
-            key.tensors_digest,
-            key.corpus_digest,
-            key.n_ctx,
-            key.engine,
-        )
-        return self._measurement(rows[0]) if rows else None
-
-    def put_measurement(self, measurement: Measurement) -> None:
-        """Save an answer, in place of an earlier one to the same question.
-
-        Raises:
-            ValueError: `token_nll` is not of shape chunks x scored.
-        """
+    def put_chunk(self, key: ScoresKey, number: int, scores: ChunkScores) -> None:
+        """Save the scores of one chunk, in place of earlier ones; without a KLD an earlier one stays."""
         import numpy as np
 
-        key, nll = measurement.key, np.ascontiguousarray(measurement.token_nll, dtype="<f8")
-        if nll.ndim != 2 or nll.shape[0] != key.chunks:
-            raise ValueError(f"token_nll has shape {nll.shape}, but {key.chunks} chunks were measured")
+        kld = None if scores.kld is None else scores.kld.astype("<f4").tobytes()
+        same_top = None if scores.same_top is None else np.packbits(scores.same_top).tobytes()
         self._database.write(
-            "INSERT OR REPLACE INTO measurements VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "seconds = excluded.seconds, created = excluded.created, nll = excluded.nll, "
+            "kld = ifnull(excluded.kld, kld), same_top = ifnull(excluded.same_top, same_top)",
             *msgspec.structs.astuple(key),
-            measurement.perplexity,
-            measurement.perplexity_se,
-            measurement.seconds,
-            measurement.file_bytes,
-            measurement.bits_per_weight,
-            measurement.created,
-            nll.shape[1],
-            nll.tobytes(),
+            number,
+            scores.seconds,
+            utc_now(),
+            scores.nll.astype("<f8").tobytes(),
+            kld,
+            same_top,
         )
 
-    def measurements_for(self, model_digest: str) -> list[Measurement]:
-        """Return everything measured of a model, the oldest first."""
+    def get_chunks(self, key: ScoresKey, most: int) -> list[ChunkScores]:
+        """Return the scores of the first chunks, `most` of them at most, as far as none is missing."""
         rows = self._database.rows(
-            "SELECT * FROM measurements WHERE model_digest = ? ORDER BY created, rowid", model_digest
+            "SELECT chunk, nll, kld, same_top, seconds FROM chunks WHERE model_digest = ? "
+            "AND tensors_digest = ? AND corpus_digest = ? AND n_ctx = ? AND engine = ? AND chunk < ? "
+            "ORDER BY chunk",
+            *msgspec.structs.astuple(key),
+            most,
         )
-        return [self._measurement(row) for row in rows]
+        chunks = [self._chunk(*row[1:]) for i, row in enumerate(rows) if row[0] == i]
+        if len({chunk.nll.size for chunk in chunks}) > 1:
+            raise self._database.damaged("chunks of different lengths")
+        return chunks
 
     def get_throughput(self, key: ThroughputKey) -> Throughput | None:
         """Return the speed asked for by `key`, or None where it was never measured."""
@@ -304,22 +312,20 @@ class ResultStore:
             sha256,
         )
 
-    def _measurement(self, row: tuple[Any, ...]) -> Measurement:
+    def _chunk(self, nll: bytes, kld: bytes | None, same_top: bytes | None, seconds: float) -> ChunkScores:
         import numpy as np
 
-        key = MeasurementKey(*row[:6])
-        perplexity, perplexity_se, seconds, file_bytes, bits_per_weight, created, scored, blob = row[6:]
-        if len(blob) != key.chunks * scored * 8:
-            raise self._database.damaged(f"{len(blob)} bytes for {key.chunks} x {scored} tokens")
-        return Measurement(
-            key=key,
-            perplexity=_number(perplexity),
-            perplexity_se=_number(perplexity_se),
-            token_nll=np.frombuffer(blob, dtype="<f8").astype(np.float64).reshape(key.chunks, scored),
-            seconds=seconds,
-            file_bytes=file_bytes,
-            bits_per_weight=bits_per_weight,
-            created=created,
+        n = len(nll) // 8
+        expected = ((nll, 8 * n), (kld, 4 * n), (same_top, -(-n // 8)))
+        if any(blob is not None and len(blob) != size for blob, size in expected):
+            raise self._database.damaged(f"the scores of {n} tokens have another size")
+        return ChunkScores(
+            np.frombuffer(nll, "<f8").astype(np.float64),
+            None if kld is None else np.frombuffer(kld, "<f4").astype(np.float32),
+            None
+            if same_top is None
+            else np.unpackbits(np.frombuffer(same_top, np.uint8), count=n).astype(np.bool_),
+            seconds,
         )
 
     def _throughput(self, row: tuple[Any, ...]) -> Throughput:
@@ -329,8 +335,3 @@ class ResultStore:
         except msgspec.DecodeError as error:
             raise self._database.damaged(str(error)) from error
         return Throughput(key=ThroughputKey(*row[:7]), mean=mean, sd=sd, samples=values, created=created)
-
-
-def _number(value: float | None) -> float:
-    """Return a stored number; SQLite keeps not-a-number as NULL."""
-    return math.nan if value is None else value

@@ -53,7 +53,8 @@ class Settings:
     """How recipes are measured.
 
     `corpus` None is WikiText-2 or the text that comes with Python, as `Corpora` says. Chunks of `n_ctx`
-    tokens are scored for perplexity; speed is `repetitions` runs each of a prompt of `n_prompt` tokens and of
+    tokens are scored, with `divergence` also beside the base model, and `memory` bounds, in bytes, what is
+    kept meanwhile to save computing. Speed is `repetitions` runs each of a prompt of `n_prompt` tokens and of
     `n_gen` generated ones. `fit_ctx`, `type_k` and `type_v` are the context length and the types of its KV
     cache for which the memory is told.
     """
@@ -69,6 +70,8 @@ class Settings:
     n_prompt: int = 512
     n_gen: int = 128
     gpu_layers: int = -1
+    divergence: bool = True
+    memory: int = 1 << 30
 
     @property
     def threads_used(self) -> int:
@@ -156,11 +159,14 @@ class Speed:
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured of one recipe on the current corpus; None where it was not.
+    """What was measured of one recipe on the current corpus, over `chunks` chunks; None where it was not.
 
-    `digest` is the Plan's. `delta_percent` is the perplexity's change against the base model in percent,
-    paired token by token, with its standard error. `partial` says that chunks are still to come. Numbers of a
+    `digest` is the Plan's. Differences are against the base model, paired token by token, and are told only
+    where the base has all of these chunks too. `partial` says that chunks are still to come. Numbers of a
     broken model are not numbers (NaN).
+
+    Standard errors take tokens for independent, as those that llama-perplexity prints do. What can be said of
+    one recipe beside another, with errors that do not, is told by `Workbench.compare`.
     """
 
     name: str
@@ -170,8 +176,25 @@ class Result:
     types: Mapping[str, TensorType]
     perplexity: float | None = None
     perplexity_se: float | None = None
+    delta_nll: float | None = None
+    """Mean difference of NLL, in nats: ln(PPL / PPL_base)."""
+    delta_nll_se: float | None = None
     delta_percent: float | None = None
+    """The same as a change of perplexity in percent."""
     delta_percent_se: float | None = None
+    kld: float | None = None
+    """Mean KL divergence from the base, in nats, as the percentiles and the maximum over tokens are."""
+    kld_se: float | None = None
+    kld_median: float | None = None
+    kld_p99: float | None = None
+    kld_p999: float | None = None
+    kld_max: float | None = None
+    top1_agreement: float | None = None
+    """The share of tokens, 0 to 1, where recipe and base find the same one the likeliest."""
+    top1_agreement_se: float | None = None
+    rms_dp: float | None = None
+    """Root mean square of the change of the probability of the token that came, 0 to 1."""
+    rms_dp_se: float | None = None
     chunks: int = 0
     seconds: float | None = None
     prompt: Speed | None = None

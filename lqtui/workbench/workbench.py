@@ -37,8 +37,10 @@ from lqtui.workbench.wording import measured_lines, outcome
 from lqtui.worker.client import log_tail, run_task
 from lqtui.worker.messages import Fingerprint, Progress, WriteModel
 
-if TYPE_CHECKING:  # NumPy comes with it, which takes a tenth of a second to load
-    from lqtui.workbench.measuring import ResultBook
+if TYPE_CHECKING:  # NumPy comes with them, which takes a tenth of a second to load
+    from lqtui.measure.paired import Comparison
+    from lqtui.measure.sequential import Look
+    from lqtui.workbench.result_book import ResultBook
 
 _LET_PAINT = 0.02
 """Seconds in which a screen can show a model before the results that are known of it are read."""
@@ -140,6 +142,18 @@ class Workbench(MemoryFitting):
         """What is known of one plan under the current settings."""
         return self._book.rows.get(plan.digest) if self._book else None
 
+    def compare(self, result: Result, other: Result, confidence: float = 0.95) -> Comparison | None:
+        """One result beside another on the chunks that both have, None where there are none.
+
+        Its verdict is right with the confidence asked for only if the number of chunks was settled before.
+        Where one looks again and again, while chunks are being measured, use `look`.
+        """
+        return self._book.compare(result.digest, other.digest, confidence) if self._book else None
+
+    def look(self, result: Result, other: Result, confidence: float = 0.95) -> Look | None:
+        """As `compare`, with a verdict that is right however often one looks, and then stands."""
+        return self._book.look(result.digest, other.digest, confidence) if self._book else None
+
     @property
     def corpus_name(self) -> str:
         """What people call the text that the results are of."""
@@ -154,27 +168,17 @@ class Workbench(MemoryFitting):
         self._tell(Change.RESULTS)
 
     def measure(self) -> Job:
-        """Measure the current recipe in the background: perplexity, then speed.
-
-        The base model follows where it is not measured yet, because changes are told against it.
-        """
+        """Measure the current recipe in the background, and the base model that it is compared with."""
         plan = self._current_plan()
-        job = self.measure_plans([plan], f"measure {plan.recipe.name}")
         base = resolve(plan.shape, base_recipe(plan.shape))
-        title = "measure base"
-        waiting = any(other.active and other.title == title for other in self.jobs)
-        unknown = self.result(base) is None or self._fetch_is_due
-        if base.digest != plan.digest and unknown and not waiting:
-            self.measure_plans([base], title)
-        return job
+        plans = [plan] if plan.digest == base.digest else [plan, base]
+        return self.measure_plans(plans, f"measure {plan.recipe.name}")
 
-    def measure_presets(self) -> list[Job]:
-        """Measure the published strategies in the background, one job each."""
+    def measure_presets(self) -> Job:
+        """Measure the published strategies in the background."""
         shape = self._open_model().shape
-        return [
-            self.measure_plans([resolve(shape, preset(name, shape))], f"measure {name}")
-            for name in PRESET_NAMES
-        ]
+        plans = [resolve(shape, preset(name, shape)) for name in PRESET_NAMES]
+        return self.measure_plans(plans, f"measure {len(plans)} presets")
 
     def measure_plans(
         self, plans: Sequence[Plan], title: str, *, fresh: bool = False, speed: bool = True
@@ -202,7 +206,9 @@ class Workbench(MemoryFitting):
                 for plan in plans:
                     self._book.recall(plan)
                 self._tell(Change.RESULTS)
-            return outcome(book.rows.get(plans[-1].digest))
+            found = [book.rows[plan.digest] for plan in plans]
+            beside_base = [row for row in found if row.digest != book.base.digest]
+            return outcome(beside_base if len(beside_base) == 1 else found)
 
         return self._add_job("measure", title, work)
 
@@ -319,7 +325,7 @@ class Workbench(MemoryFitting):
 
     def _current_book(self) -> tuple[ResultBook, Path]:
         """The book for the model, settings and corpus as they are now, and the corpus."""
-        from lqtui.workbench.measuring import ResultBook
+        from lqtui.workbench.result_book import ResultBook
 
         self._corpus = self._corpora.at_hand(self.settings.corpus, self.model)
         digest = corpus_digest(self._corpus.path)

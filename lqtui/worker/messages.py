@@ -106,13 +106,13 @@ Task = ReadHeader | Fingerprint | Measure | WriteModel | FetchWikitext | AskMemo
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
-    """How far the job is: `done` of `total` in `unit`, in a stage of the recipe with this index."""
+    """How far the job is: `done` of `total` in `unit`, in a stage of one recipe, or of all (None)."""
 
     stage: str
     done: int
     total: int
     unit: str
-    recipe: int = 0
+    recipe: int | None = None
 
 
 class CorpusRead(msgspec.Struct, frozen=True, tag=True):
@@ -124,8 +124,8 @@ class CorpusRead(msgspec.Struct, frozen=True, tag=True):
 class ChunkScored(msgspec.Struct, frozen=True, tag=True):
     """One more chunk of a recipe is scored, which took `seconds` beyond what it shares with others.
 
-    `nll` and `kld` hold a float64 for each scored token, `same_top` a byte; the latter two are empty where
-    the recipe is not compared with the base.
+    For each scored token `nll` holds a float64, `kld` a float32 and `same_top` a byte; the latter two are
+    empty where the recipe is not compared with the base.
     """
 
     recipe: int

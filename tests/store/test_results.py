@@ -1,6 +1,5 @@
 """A result once measured is found again, by any process, and a database that cannot be used says so."""
 
-import math
 import multiprocessing
 import os
 import sqlite3
@@ -19,21 +18,20 @@ from lqtui.store import database
 from lqtui.store.errors import InUseError, StoreError
 from lqtui.store.results import (
     MIGRATIONS,
+    ChunkScores,
     FileIdentity,
-    Measurement,
-    MeasurementKey,
     RecipeName,
     ResultStore,
+    ScoresKey,
     Throughput,
     ThroughputKey,
 )
 
-KEY = MeasurementKey(
+KEY = ScoresKey(
     model_digest="a1" * 32,
     tensors_digest="b2" * 32,
     corpus_digest="c3" * 32,
     n_ctx=512,
-    chunks=5,
     engine="llama.cpp b9999 CPU",
 )
 SPEED = ThroughputKey(
@@ -47,12 +45,16 @@ SPEED = ThroughputKey(
 )
 
 
-def measured(
-    key: MeasurementKey = KEY, perplexity: float = 18.8351, created: str = "2026-01-01T00:00:00+00:00"
-) -> Measurement:
-    """Return an answer to `key`."""
-    nll = np.linspace(0.1, 9.9, key.chunks * 255).reshape(key.chunks, 255)
-    return Measurement(key, perplexity, 1.60542, nll, 3.9, 270_888_512, 16.01, created)
+def scores(first: float = 0.1, seconds: float = 3.9) -> ChunkScores:
+    """Scores of 255 tokens."""
+    nll = np.linspace(first, 9.9, 255)
+    return ChunkScores(nll, nll.astype(np.float32) / 8, nll > 5, seconds)
+
+
+def same(a: ChunkScores, b: ChunkScores) -> bool:
+    return repr(a) == repr(b) and all(
+        x is y or x.tobytes() == y.tobytes() for x, y in zip(a[:3], b[:3], strict=True)
+    )
 
 
 @pytest.fixture
@@ -64,36 +66,38 @@ def path(tmp_path: Path) -> Path:
 # What was put is what is got
 
 
-def test_a_measurement_is_found_again_by_the_next_run(path: Path) -> None:
+def test_chunks_are_found_again_by_the_next_run_in_their_order(path: Path) -> None:
     with ResultStore(path) as store:
-        assert store.get_measurement(KEY) is None
-        store.put_measurement(measured())
+        assert store.get_chunks(KEY, 9) == []
+        store.put_chunk(KEY, 1, scores(0.2))
+        store.put_chunk(KEY, 0, scores(0.1))
     with ResultStore(path) as store:
-        found = store.get_measurement(KEY)
-    assert found is not None
-    assert (found.key, found.perplexity, found.perplexity_se) == (KEY, 18.8351, 1.60542)
-    assert (found.seconds, found.file_bytes, found.bits_per_weight) == (3.9, 270_888_512, 16.01)
-    assert found.created == "2026-01-01T00:00:00+00:00"
-    assert found.token_nll.shape == (5, 255)
+        found = store.get_chunks(KEY, 9)
+        assert len(store.get_chunks(KEY, 1)) == 1
+    assert len(found) == 2 and same(found[0], scores(0.1)) and same(found[1], scores(0.2))
+
+
+def test_chunks_behind_one_that_is_missing_are_not_told(path: Path) -> None:
+    with ResultStore(path) as store:
+        for number in (0, 1, 3):
+            store.put_chunk(KEY, number, scores())
+        assert len(store.get_chunks(KEY, 9)) == 2
 
 
 @given(
-    nll=npst.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(0, 9))),
-    perplexity=st.floats(),
+    nll=npst.arrays(np.float64, st.integers(0, 20)),
+    compared=st.booleans(),
+    data=st.data(),
 )
 def test_numbers_come_back_to_the_last_bit(
-    tmp_path_factory: pytest.TempPathFactory, nll: np.ndarray, perplexity: float
+    tmp_path_factory: pytest.TempPathFactory, nll: np.ndarray, compared: bool, data: st.DataObject
 ) -> None:
-    key = msgspec.structs.replace(KEY, chunks=nll.shape[0])
+    kld = data.draw(npst.arrays(np.float32, nll.size)) if compared else None
+    same_top = data.draw(npst.arrays(np.bool_, nll.size)) if compared else None
     with ResultStore(tmp_path_factory.mktemp("store") / "r.sqlite3") as store:
-        store.put_measurement(Measurement(key, perplexity, math.nan, nll, 1.0, 1, 1.0))
-        found = store.get_measurement(key)
-    assert found is not None
-    assert found.token_nll.dtype == np.float64
-    assert found.token_nll.tobytes() == nll.tobytes()
-    assert found.token_nll.shape == nll.shape
-    assert found.perplexity == perplexity or (math.isnan(found.perplexity) and math.isnan(perplexity))
-    assert math.isnan(found.perplexity_se)
+        store.put_chunk(KEY, 0, ChunkScores(nll, kld, same_top, 1.5))
+        (found,) = store.get_chunks(KEY, 1)
+    assert same(found, ChunkScores(nll, kld, same_top, 1.5))
 
 
 @pytest.mark.parametrize(
@@ -103,38 +107,23 @@ def test_numbers_come_back_to_the_last_bit(
         {"tensors_digest": "ff"},
         {"corpus_digest": "ff"},
         {"n_ctx": 1024},
-        {"chunks": 6},
         {"engine": "llama.cpp b9999 CUDA"},
     ],
 )
 def test_another_question_is_another_answer(path: Path, other: dict[str, object]) -> None:
     with ResultStore(path) as store:
-        store.put_measurement(measured())
-        assert store.get_measurement(msgspec.structs.replace(KEY, **other)) is None
+        store.put_chunk(KEY, 0, scores())
+        assert store.get_chunks(msgspec.structs.replace(KEY, **other), 1) == []
 
 
-def test_measuring_again_replaces_the_answer(path: Path) -> None:
+def test_measuring_again_replaces_the_answer_but_without_a_kld_not_the_kld(path: Path) -> None:
     with ResultStore(path) as store:
-        store.put_measurement(measured(perplexity=1.0))
-        store.put_measurement(measured(perplexity=2.0))
-        assert [found.perplexity for found in store.measurements_for(KEY.model_digest)] == [2.0]
-
-
-def test_a_models_measurements_are_listed_oldest_first(path: Path) -> None:
-    late = measured(msgspec.structs.replace(KEY, tensors_digest="late"), created="2026-02-02T00:00:00+00:00")
-    other_model = measured(msgspec.structs.replace(KEY, model_digest="other"))
-    with ResultStore(path) as store:
-        for measurement in (late, other_model, measured()):
-            store.put_measurement(measurement)
-        listed = store.measurements_for(KEY.model_digest)
-    assert [found.key.tensors_digest for found in listed] == [KEY.tensors_digest, "late"]
-
-
-@pytest.mark.parametrize("shape", [(4, 255), (1275,), (5, 255, 1)])
-def test_token_nll_of_another_shape_is_refused(path: Path, shape: tuple[int, ...]) -> None:
-    wrong = msgspec.structs.replace(measured(), token_nll=np.zeros(shape))
-    with ResultStore(path) as store, pytest.raises(ValueError, match="5 chunks were measured"):
-        store.put_measurement(wrong)
+        store.put_chunk(KEY, 0, scores(0.1))
+        store.put_chunk(KEY, 0, scores(0.2))
+        assert same(store.get_chunks(KEY, 1)[0], scores(0.2))
+        store.put_chunk(KEY, 0, scores(0.3)._replace(kld=None, same_top=None))
+        kept = scores(0.3)._replace(kld=scores(0.2).kld, same_top=scores(0.2).same_top)
+        assert same(store.get_chunks(KEY, 1)[0], kept)
 
 
 def test_a_speed_is_found_by_its_threads_and_lengths(path: Path) -> None:
@@ -208,7 +197,7 @@ def _measure_at_once(folder: Path, worker: int, start: Barrier) -> None:
     for number in range(10):
         start.wait(20)
         with ResultStore(folder / f"{number}.sqlite3") as store:
-            store.put_measurement(measured(msgspec.structs.replace(KEY, tensors_digest=f"worker {worker}")))
+            store.put_chunk(KEY, worker, scores())
 
 
 def test_processes_that_open_a_new_database_and_write_at_once_lose_nothing(tmp_path: Path) -> None:
@@ -224,8 +213,7 @@ def test_processes_that_open_a_new_database_and_write_at_once_lose_nothing(tmp_p
     assert [process.exitcode for process in processes] == [0, 0, 0]
     for path in tmp_path.glob("*.sqlite3"):
         with ResultStore(path) as store:
-            found = store.measurements_for(KEY.model_digest)
-        assert {one.key.tensors_digest for one in found} == {"worker 0", "worker 1", "worker 2"}
+            assert len(store.get_chunks(KEY, 9)) == 3
 
 
 def test_threads_share_one_store(path: Path) -> None:
@@ -233,22 +221,21 @@ def test_threads_share_one_store(path: Path) -> None:
 
         def write(worker: int) -> None:
             for number in range(20):
-                key = msgspec.structs.replace(KEY, tensors_digest=f"{worker}-{number}")
-                store.put_measurement(measured(key))
+                store.put_chunk(KEY, 20 * worker + number, scores())
 
         threads = [threading.Thread(target=write, args=(worker,)) for worker in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(60)
-        assert len(store.measurements_for(KEY.model_digest)) == 80
+        assert len(store.get_chunks(KEY, 99)) == 80
 
 
 def test_a_reader_sees_what_another_has_just_written(path: Path) -> None:
     with ResultStore(path) as writer, ResultStore(path) as reader:
-        assert reader.get_measurement(KEY) is None
-        writer.put_measurement(measured())
-        assert reader.get_measurement(KEY) is not None
+        assert reader.get_chunks(KEY, 1) == []
+        writer.put_chunk(KEY, 0, scores())
+        assert reader.get_chunks(KEY, 1)
 
 
 def test_a_database_that_another_program_holds_is_a_sentence(
@@ -261,10 +248,10 @@ def test_a_database_that_another_program_holds_is_a_sentence(
         with pytest.raises(
             InUseError, match=r"Another program has held the results database .*results\.sqlite3"
         ):
-            store.put_measurement(measured())
+            store.put_chunk(KEY, 0, scores())
         holder.execute("ROLLBACK")
         holder.close()
-        store.put_measurement(measured())
+        store.put_chunk(KEY, 0, scores())
 
 
 # Databases that cannot be used
@@ -281,7 +268,7 @@ def test_a_file_that_is_no_database_is_named_and_kept(path: Path) -> None:
 def test_a_damaged_database_is_named_and_kept(path: Path) -> None:
     with ResultStore(path) as store:
         for number in range(50):
-            store.put_measurement(measured(msgspec.structs.replace(KEY, tensors_digest=str(number))))
+            store.put_chunk(KEY, number, scores())
     content = bytearray(path.read_bytes())
     content[4096:] = b"\xa5" * (len(content) - 4096)
     path.write_bytes(content)
@@ -289,22 +276,22 @@ def test_a_damaged_database_is_named_and_kept(path: Path) -> None:
         pytest.raises(StoreError, match=r"is damaged .*lqtui does not delete it"),
         ResultStore(path) as store,
     ):
-        store.measurements_for(KEY.model_digest)
+        store.get_chunks(KEY, 99)
     assert path.exists()
 
 
 def test_a_row_that_lqtui_did_not_write_is_damage(path: Path) -> None:
     with ResultStore(path) as store:
-        store.put_measurement(measured())
+        store.put_chunk(KEY, 0, scores())
         store.put_throughput(Throughput(SPEED, 1.0, 0.0, (1.0,)))
     connection = sqlite3.connect(path)
-    connection.execute("UPDATE measurements SET token_nll = x'00'")
+    connection.execute("UPDATE chunks SET same_top = x'00'")
     connection.execute("UPDATE throughputs SET samples = '{'")
     connection.commit()
     connection.close()
     with ResultStore(path) as store:
-        with pytest.raises(StoreError, match=r"is damaged \(1 bytes for 5 x 255 tokens\)"):
-            store.get_measurement(KEY)
+        with pytest.raises(StoreError, match=r"is damaged \(the scores of 255 tokens"):
+            store.get_chunks(KEY, 1)
         with pytest.raises(StoreError, match="is damaged"):
             store.get_throughput(SPEED)
 
@@ -315,18 +302,18 @@ def test_a_database_of_a_newer_lqtui_is_left_alone(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreError, match=r"written by a newer lqtui \(format 99; this one knows 1\)"):
+    with pytest.raises(StoreError, match=r"written by a newer lqtui \(format 99; this one knows 2\)"):
         ResultStore(path)
 
 
 def test_a_migration_that_fails_changes_nothing(path: Path) -> None:
     with ResultStore(path) as store:
-        store.put_measurement(measured())
-    broken = (*MIGRATIONS, ("ALTER TABLE measurements ADD COLUMN kld REAL", "this is not SQL"))
+        store.put_chunk(KEY, 0, scores())
+    broken = (*MIGRATIONS, ("ALTER TABLE chunks ADD COLUMN more REAL", "this is not SQL"))
     with pytest.raises(StoreError, match="cannot be used"):
         database.Database(path, broken)
     with ResultStore(path) as store:
-        assert store.get_measurement(KEY) is not None
+        assert store.get_chunks(KEY, 1)
 
 
 def test_a_migration_runs_once_and_keeps_what_was_measured(path: Path) -> None:
@@ -337,6 +324,23 @@ def test_a_migration_runs_once_and_keeps_what_was_measured(path: Path) -> None:
         migrated = database.Database(path, newer)
         assert migrated.rows("SELECT name, author FROM names") == [("mine", "")]
         migrated.close()
+
+
+def test_perplexities_of_the_first_format_stay_and_have_no_kld(path: Path) -> None:
+    nll = np.linspace(0.1, 9.9, 5 * 255).reshape(5, 255)
+    older = database.Database(path, MIGRATIONS[:1])
+    for chunks in (3, 5):  # a measurement that was stopped, and went on
+        older.write(
+            "INSERT INTO measurements VALUES (?, ?, ?, ?, ?, ?, 9.5, 1.6, ?, 100, 8, '2026-01-01', 255, ?)",
+            *(KEY.model_digest, KEY.tensors_digest, KEY.corpus_digest, KEY.n_ctx, chunks, KEY.engine),
+            1.5 * chunks,
+            nll[:chunks].tobytes(),
+        )
+    older.close()
+    with ResultStore(path) as store:
+        found = store.get_chunks(KEY, 9)
+    assert [chunk.nll.tobytes() for chunk in found] == [row.tobytes() for row in nll]
+    assert all(chunk.kld is None and chunk.same_top is None and chunk.seconds == 1.5 for chunk in found)
 
 
 def test_a_folder_in_the_databases_place_is_a_sentence(path: Path) -> None:
@@ -350,4 +354,4 @@ def test_a_full_database_is_a_sentence(path: Path) -> None:
         store._database.rows("PRAGMA max_page_count = 8")  # SQLite's own way to be full
         with pytest.raises(StoreError, match="The disk is full, so the result was not saved"):
             for number in range(50):
-                store.put_measurement(measured(msgspec.structs.replace(KEY, tensors_digest=str(number))))
+                store.put_chunk(KEY, number, scores())

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from lqtui.recipe.presets import preset
 from lqtui.recipe.recipe import Plan, resolve
-from lqtui.workbench import Job, JobState, Workbench
+from lqtui.workbench import Job, JobState, Result, Workbench
 
 QUICK = {"n_ctx": 128, "chunks": 3, "threads": 1, "repetitions": 2, "n_prompt": 16, "n_gen": 4}
 
@@ -16,6 +16,13 @@ QUICK = {"n_ctx": 128, "chunks": 3, "threads": 1, "repetitions": 2, "n_prompt": 
 def planned(bench: Workbench, name: str) -> Plan:
     assert bench.model is not None
     return resolve(bench.model.shape, preset(name, bench.model.shape))
+
+
+def row(bench: Workbench, name: str) -> Result:
+    """What is known of a preset."""
+    found = bench.result(planned(bench, name))
+    assert found is not None
+    return found
 
 
 def measure(bench: Workbench, *names: str, **options: bool) -> Job:

@@ -11,58 +11,152 @@ import numpy as np
 import pytest
 from gguf_files import tiny_text, write_tiny_llama
 
-from lqtui.measure.perplexity import paired_difference, perplexity
+from lqtui.measure.divergence import divergence
+from lqtui.measure.perplexity import perplexity
 from lqtui.recipe.types import TensorType
 from lqtui.store.paths import Paths
-from lqtui.store.results import ResultStore
+from lqtui.store.results import ChunkScores, ResultStore, ScoresKey
 from lqtui.workbench import JobState, Settings, Workbench, WorkbenchError
-from tests.workbench.bench_jobs import done, measure, planned
+from lqtui.workbench.corpora import corpus_digest
+from tests.workbench.bench_jobs import done, measure, planned, row
+
+
+def kept(paths: Paths, bench: Workbench, digest: str) -> list[ChunkScores]:
+    """What the store has of a recipe on the settings' text."""
+    model, corpus = bench.model, bench.settings.corpus
+    assert model is not None and model.digest is not None and corpus is not None
+    key = ScoresKey(model.digest, digest, corpus_digest(corpus), bench.settings.n_ctx, model.engine)
+    with ResultStore(paths.results_db) as store:
+        return store.get_chunks(key, 1000)
+
 
 # Measuring
 
 
-async def test_a_measurement_gives_perplexity_speed_and_the_change_against_the_base(
-    opened: Workbench, paths: Paths
-) -> None:
+async def test_a_measurement_gives_perplexity_divergence_and_speed(opened: Workbench, paths: Paths) -> None:
     await done(opened, measure(opened, "baseline_fp16", "uniform_q4_0", speed=True))
-    base, result = (opened.result(planned(opened, name)) for name in ("baseline_fp16", "uniform_q4_0"))
-    assert base is not None and result is not None
-    assert base.delta_percent == 0 and not result.partial and result.chunks == 3
+    base, result = row(opened, "baseline_fp16"), row(opened, "uniform_q4_0")
     assert result.prompt is not None and result.prompt.repetitions == 2 and result.generation is not None
-    with ResultStore(paths.results_db) as store:
-        assert opened.model is not None and opened.model.digest is not None
-        kept = {m.key.tensors_digest: m for m in store.measurements_for(opened.model.digest)}
-    rows = kept[result.digest].token_nll
-    assert (result.perplexity, result.perplexity_se) == perplexity(rows)[:2]
-    difference = paired_difference(rows, kept[base.digest].token_nll)
-    assert result.delta_percent == pytest.approx(100 * (math.exp(difference.mean) - 1))
-    assert result.delta_percent_se == pytest.approx(100 * math.exp(difference.mean) * difference.se)
+    assert not result.partial and result.chunks == 3
+    scores, base_scores = (kept(paths, opened, digest) for digest in (result.digest, base.digest))
+    nll, base_nll = (np.stack([chunk.nll for chunk in found]) for found in (scores, base_scores))
+    assert (result.perplexity, result.perplexity_se) == perplexity(nll)[:2]
+    told = divergence(
+        nll,
+        base_nll,
+        np.stack([chunk.kld for chunk in scores if chunk.kld is not None]).astype(np.float64),
+        np.stack([chunk.same_top for chunk in scores if chunk.same_top is not None]),
+    )
+    assert (result.kld, result.kld_se) == told.kld
+    assert (result.kld_median, result.kld_p99) == (told.kld_median, told.kld_99)
+    assert (result.kld_p999, result.kld_max) == (told.kld_99_9, told.kld_max)
+    assert (result.top1_agreement, result.top1_agreement_se) == told.same_top
+    assert (result.rms_dp, result.rms_dp_se) == told.rms_dp
+    assert (result.delta_nll, result.delta_nll_se) == pytest.approx(told.log_ppl_ratio)
+    assert result.delta_percent == pytest.approx(100 * (told.ppl_ratio.value - 1))
+    assert result.delta_percent_se == pytest.approx(100 * told.ppl_ratio.se)
+    nothing = (base.delta_nll, base.delta_percent, base.kld, base.kld_max, base.rms_dp)
+    assert nothing == (0,) * 5 and base.top1_agreement == 1
 
 
-async def test_the_base_measured_later_still_gives_every_row_its_change(opened: Workbench) -> None:
-    await done(opened, measure(opened, "uniform_q4_0"))
-    assert opened.results[0].delta_percent is None
+async def test_the_base_is_scored_beside_what_is_compared_with_it_and_only_once(opened: Workbench) -> None:
+    opened.use(planned(opened, "uniform_q4_0").recipe, "preset")
+    await done(opened, opened.measure())
+    assert [job.kind for job in opened.jobs] == ["fingerprint", "measure"]
+    base, result = row(opened, "baseline_fp16"), row(opened, "uniform_q4_0")
+    assert base.name == "base" and base.chunks == 3 and result.kld is not None
+    again = await done(opened, opened.measure())
+    assert not again.log.exists()
+
+
+async def test_the_base_keeps_the_name_that_it_was_measured_under(opened: Workbench) -> None:
     await done(opened, measure(opened, "baseline_fp16"))
-    assert opened.results[0].delta_percent is not None
+    await done(opened, measure(opened, "uniform_q4_0"))
+    assert {result.name for result in opened.results} == {"baseline_fp16", "uniform_q4_0"}
+
+
+async def test_all_presets_are_one_job_with_the_same_answers_as_each_alone(
+    opened: Workbench, settings: Settings
+) -> None:
+    opened.configure(replace(settings, repetitions=1, n_gen=1))
+    job = await done(opened, opened.measure_presets())
+    assert job.title == "measure 11 presets" and job.message == "11 recipes measured"
+    together = row(opened, "attention_q8")
+    assert together.prompt is not None and all(not result.partial for result in opened.results)
+    await done(opened, measure(opened, "attention_q8", fresh=True))
+    alone = row(opened, "attention_q8")
+    assert alone.perplexity == together.perplexity
+    assert (alone.kld, alone.kld_max, alone.rms_dp) == (together.kld, together.kld_max, together.rms_dp)
+
+
+async def test_without_divergence_the_base_is_not_measured_along(
+    opened: Workbench, settings: Settings
+) -> None:
+    opened.configure(replace(settings, divergence=False))
+    await done(opened, measure(opened, "uniform_q4_0"))
+    (result,) = opened.results
+    assert result.perplexity is not None and result.kld is None and result.delta_nll is None
+    await done(opened, measure(opened, "baseline_fp16"))
+    later = row(opened, "uniform_q4_0")
+    assert later.delta_nll is not None and later.kld is None
+
+
+async def test_a_perplexity_without_its_divergence_stays_and_is_measured_anew_where_that_is_asked_for(
+    opened: Workbench, settings: Settings
+) -> None:
+    opened.configure(replace(settings, divergence=False))
+    await done(opened, measure(opened, "uniform_q4_0"))
+    alone = row(opened, "uniform_q4_0")
+    opened.configure(settings)
+    assert row(opened, "uniform_q4_0") == alone
+    await done(opened, measure(opened, "uniform_q4_0"))
+    beside = row(opened, "uniform_q4_0")
+    assert beside.perplexity == alone.perplexity and beside.kld is not None and beside.chunks == 3
+    opened.configure(replace(settings, divergence=False))
+    again = await done(opened, measure(opened, "uniform_q4_0"))
+    assert not again.log.exists()
+    await done(opened, measure(opened, "uniform_q4_0", fresh=True))
+    assert row(opened, "uniform_q4_0").kld == beside.kld
 
 
 async def test_a_change_is_over_all_chunks_of_the_row_or_not_told(
     opened: Workbench, settings: Settings
 ) -> None:
+    settings = replace(settings, divergence=False)
+    opened.configure(settings)
     await done(opened, measure(opened, "uniform_q4_0"))
     opened.configure(replace(settings, chunks=1))
     await done(opened, measure(opened, "baseline_fp16"))
     opened.configure(settings)
-    row, base = (opened.result(planned(opened, name)) for name in ("uniform_q4_0", "baseline_fp16"))
-    assert row is not None and base is not None and (row.chunks, base.chunks) == (3, 1)
-    assert row.delta_percent is None and row.delta_percent_se is None
+    result = row(opened, "uniform_q4_0")
+    assert (result.chunks, row(opened, "baseline_fp16").chunks) == (3, 1)
+    assert result.delta_percent is None and result.delta_nll is None
 
 
 async def test_recipes_that_come_to_the_same_weights_are_measured_once(opened: Workbench) -> None:
     names = ("first_4_layers_q8", "last_4_layers_q8", "first_8_layers_q8")  # all four blocks
     await done(opened, measure(opened, *names))
-    (row,) = opened.results
-    assert row.chunks == 3
+    assert [result.name for result in opened.results] == ["base", "first_8_layers_q8"]
+
+
+async def test_any_two_results_are_compared_on_the_chunks_that_both_have(
+    opened: Workbench, settings: Settings, paths: Paths
+) -> None:
+    await done(opened, measure(opened, "uniform_q4_0"))
+    opened.configure(replace(settings, chunks=5))
+    await done(opened, measure(opened, "ffn_q8"))
+    worse, better = row(opened, "uniform_q4_0"), row(opened, "ffn_q8")
+    assert (worse.chunks, better.chunks) == (3, 5)
+    found, seen = opened.compare(worse, better), opened.look(worse, better)
+    assert found is not None and found.chunks == 3 and found.kld is not None
+    assert seen is not None and seen.difference.value == found.kld.value
+    klds = [
+        np.stack([c.kld for c in kept(paths, opened, r.digest)[:3] if c.kld is not None]).astype(np.float64)
+        for r in (worse, better)
+    ]
+    assert found.kld.value == pytest.approx(klds[0].mean() - klds[1].mean())
+    opened.configure(replace(settings, n_ctx=64))
+    assert opened.compare(worse, better) is None
 
 
 async def test_what_the_store_knows_is_answered_without_a_child_and_survives_a_restart(
@@ -80,7 +174,7 @@ async def test_what_the_store_knows_is_answered_without_a_child_and_survives_a_r
     assert [job.kind for job in later.jobs] == []  # the file is unchanged: not even a fingerprint
     anew = await done(later, measure(later, "ffn_q8", fresh=True))
     assert anew.log.exists()
-    assert later.result(planned(later, "ffn_q8")).perplexity == results[1].perplexity  # type: ignore[union-attr]
+    assert row(later, "ffn_q8").perplexity == row(opened, "ffn_q8").perplexity
     await later.close()
 
 
@@ -97,20 +191,20 @@ async def test_other_settings_have_other_results_and_the_old_ones_come_back(
     assert opened.results == old
 
 
-async def test_fewer_chunks_are_answered_from_more_only_if_they_were_measured(
+async def test_more_chunks_are_scored_after_those_that_are_known(
     opened: Workbench, settings: Settings
 ) -> None:
     opened.configure(replace(settings, chunks=5))
     await done(opened, measure(opened, "ffn_q8"))
-    whole = opened.results[0]
+    whole = row(opened, "ffn_q8")
     opened.configure(replace(settings, chunks=6))
-    (row,) = opened.results
-    assert row.partial and row.chunks == 5 and row.perplexity == whole.perplexity
-    await done(opened, measure(opened, "ffn_q8"))  # scores the sixth chunk alone
-    (row,) = opened.results
-    assert not row.partial and row.chunks == 6
+    known = row(opened, "ffn_q8")
+    assert known.partial and known.chunks == 5 and known.perplexity == whole.perplexity
+    await done(opened, measure(opened, "ffn_q8"))
+    more = row(opened, "ffn_q8")
+    assert not more.partial and more.chunks == 6
     anew = await done(opened, measure(opened, "ffn_q8", fresh=True))
-    assert opened.results[0].perplexity == row.perplexity and anew.log.exists()
+    assert row(opened, "ffn_q8").perplexity == more.perplexity and anew.log.exists()
 
 
 async def test_a_text_shorter_than_the_chunks_asked_for_is_measured_whole_and_once(
@@ -120,10 +214,10 @@ async def test_a_text_shorter_than_the_chunks_asked_for_is_measured_whole_and_on
     short.write_text(tiny_text(200))
     opened.configure(replace(settings, corpus=short, chunks=1000))
     await done(opened, measure(opened, "ffn_q8"))
-    (row,) = opened.results
-    assert 2 <= row.chunks < 1000 and not row.partial
+    results = opened.results
+    assert all(2 <= result.chunks < 1000 and not result.partial for result in results)
     again = await done(opened, measure(opened, "ffn_q8"))
-    assert not again.log.exists() and opened.results == (row,)
+    assert not again.log.exists() and opened.results == results
 
 
 async def test_a_corpus_that_cannot_be_read_is_refused_and_the_old_one_stays(
@@ -203,7 +297,10 @@ async def test_a_broken_model_gives_a_result_that_says_so(bench: Workbench, tmp_
     await bench.open(model)
     job = await done(bench, measure(bench, "baseline_fp16", "uniform_q4_0"))
     assert "not a number" in job.message
-    assert all(row.broken and not row.partial and math.isnan(row.perplexity or 0) for row in bench.results)
+    for result in bench.results:
+        assert result.broken and not result.partial and result.chunks == 3
+        numbers = (result.perplexity, result.kld, result.kld_se, result.kld_max, result.top1_agreement)
+        assert all(number is not None and math.isnan(number) for number in numbers)
     assert "not a number" in bench.script_for(planned(bench, "uniform_q4_0"))
 
 
@@ -213,22 +310,6 @@ async def test_a_type_without_its_importance_matrix_is_refused(opened: Workbench
     if opened.plan.missing_imatrix:  # else the shape fell back
         with pytest.raises(WorkbenchError, match="importance matrix"):
             opened.measure()
-
-
-async def test_the_base_is_measured_behind_the_first_recipe_because_changes_are_told_against_it(
-    opened: Workbench,
-) -> None:
-    opened.use(planned(opened, "uniform_q4_0").recipe, "preset")
-    first = opened.measure()
-    assert [job.title for job in opened.jobs if job.kind == "measure"] == [first.title, "measure base"]
-    for job in opened.jobs:
-        await opened.wait(job)
-    assert {row.name: row.delta_percent is not None for row in opened.results} == {
-        "uniform_q4_0": True,
-        "base": True,
-    }
-    opened.measure()
-    assert sum(job.title == "measure base" for job in opened.jobs) == 1
 
 
 async def test_a_recipe_edited_after_its_measurement_gets_a_name_of_its_own(opened: Workbench) -> None:

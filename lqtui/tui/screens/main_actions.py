@@ -224,8 +224,8 @@ class MainActions(Screen[None]):
         """Measure the presets."""
         if self._has_model():
             with self.refusals_told():
-                jobs = self.workbench.measure_presets()
-                self._announce(f"Started: {len(jobs)} presets to measure. The chart fills as they finish.")
+                job = self.workbench.measure_presets()
+                self._announce(f"Started: {job.title}, all side by side. The chart fills at once.")
 
     def action_cancel_job(self) -> None:
         """Cancel the running job, or the first that waits."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from functools import partial
 
+import numpy as np
+
 from lqtui.llama import bench, corpus, runtime
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.native import engine_name
 from lqtui.llama.quantize import fill_pool
-from lqtui.llama.sweep import Candidate, Sweep, SweepListener, TokenScores
+from lqtui.llama.scoring import TokenScores
+from lqtui.llama.sweep import Candidate, Sweep, SweepListener
 from lqtui.store.pool import Pool, PoolEntry
 from lqtui.worker.child.tasks import Send
 from lqtui.worker.messages import ChunkScored, CorpusRead, Measure, Progress, SpeedMeasured
@@ -33,12 +36,14 @@ def _score(task: Measure, base: BaseModel, entry: PoolEntry, send: Send) -> None
     send(CorpusRead(len(chunks)))
     scored = [index for index, recipe in enumerate(task.recipes) if recipe.perplexity]
     candidates = [Candidate(task.recipes[index].types, task.recipes[index].chunks_known) for index in scored]
+    if all(candidate.known >= len(chunks) for candidate in candidates):
+        return
     last = time.perf_counter()
 
     def on_scores(number: int, chunk: int, scores: TokenScores) -> None:
         nonlocal last
         now = time.perf_counter()
-        kld = b"" if scores.kld is None else scores.kld.tobytes()
+        kld = b"" if scores.kld is None else scores.kld.astype(np.float32).tobytes()
         same_top = b"" if scores.same_top is None else scores.same_top.tobytes()
         send(ChunkScored(scored[number], chunk, now - last, scores.nll.tobytes(), kld, same_top))
         last = now
