@@ -79,14 +79,19 @@ def compare(recipe: Scores, other: Scores, confidence: float = 0.95) -> Comparis
 
     The unit of evidence is the chunk: the differences of a chunk's tokens are averaged, and Student's t
     with chunks − 1 degrees of freedom is taken of the averages. Tokens are no independent evidence, because
-    those of one chunk share their context and their subject. On SmolLM2-135M and WikiText-2, 40 chunks and
-    9 recipes, the variance of a chunk's mean difference of KLD was 2 to 9 times (of NLL 1 to 3 times) what
-    independent tokens would give, so that errors counted by token were too small by a factor of up to 3.
-    These are cluster-robust errors where all clusters have one size (Miller, "Adding Error Bars to Evals",
-    2024, arXiv:2411.00640). With few clusters, t with one degree of freedom less than there are clusters
-    keeps its promise for approximately normal means, at 95 % even if the chunks' variances differ
+    those of one chunk share their context and their subject. Of 81 pairs of recipes (SmolLM2-135M on 20
+    chunks of WikiText-2, a model of 9 million weights on 100 chunks of documentation), the mean difference
+    of KLD of a chunk varied 1.3 to 16 times as much as that of independent tokens, by the median 4 times,
+    and that of NLL 0.9 to 4 times, by the median 1.6 times: errors of KLD counted by token are half of what
+    they should be. These are cluster-robust errors, where all clusters have one size (Miller, "Adding Error
+    Bars to Evals", 2024, arXiv:2411.00640). With few clusters, t with one degree of freedom less than there
+    are clusters keeps its promise for about normal means, at 95 % even if the chunks' variances differ
     (Ibragimov and Müller, "t-Statistic Based Correlation and Heterogeneity Robust Inference", Journal of
     Business & Economic Statistics 28, 2010). So two chunks hardly ever suffice, and one never does.
+
+    Chunks are taken for independent. Neighbours of one article are a little alike: on WikiText-2 their
+    differences of KLD were correlated by 0.2 (of NLL, and on documentation, by less than 0.05), which gives
+    10 % of false verdicts where 5 % are asked for. Chunks from all over a text have no such neighbours.
 
     All intervals are NaN where a score is infinite or NaN, which says that a recipe is broken.
 

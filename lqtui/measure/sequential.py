@@ -65,9 +65,9 @@ def look(recipe: Scores, other: Scores, confidence: float = 0.95) -> Look:
     Preferred to bets on bounded means (Waudby-Smith and Ramdas, 2020, arXiv:2010.09686), as KLD has no
     bound; to asymptotic confidence sequences (Waudby-Smith et al., 2021, arXiv:2103.06476), which trust the
     spread that two or three chunks have; and to alpha-spending, which ends at a chunk named beforehand.
-    What is assumed is that the means of chunks are about normal. Resampled differences of real recipes, up
-    to 100 chunks with a look after each, got a false verdict in 3 % of all cases, and in 5 % for the most
-    skewed pair of recipes.
+    What is assumed is that the means of chunks are about normal. Differences of the pairs of real recipes
+    that `compare` tells of, centred, resampled up to 100 chunks and looked at after each, got a false verdict
+    in 3 % of all cases, and in up to 8 % for pairs where one chunk stands far out (skewness 2.4).
 
     Args:
         recipe: The scores of the recipe that the verdict is on.
