@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ def t_of(differences: NDArray[np.float64]) -> float:
     return statistics.fmean(differences) / (statistics.stdev(differences) / math.sqrt(len(differences)))
 
 
+@settings(deadline=None)
 @given(chunk_means)
 def test_a_verdict_stands_from_the_first_look_at_which_t_is_beyond_its_bound(
     differences: NDArray[np.float64],
@@ -49,6 +50,7 @@ def test_a_verdict_stands_from_the_first_look_at_which_t_is_beyond_its_bound(
     assert found is None
 
 
+@settings(deadline=None)
 @given(chunk_means)
 def test_later_chunks_never_take_a_verdict_back(differences: NDArray[np.float64]) -> None:
     found = [look(*scores(differences[:n])) for n in range(1, len(differences) + 1)]
@@ -57,6 +59,7 @@ def test_later_chunks_never_take_a_verdict_back(differences: NDArray[np.float64]
             assert (after.decided_after, after.verdict) == (before.decided_after, before.verdict)
 
 
+@settings(deadline=None)
 @given(chunk_means)
 def test_swapping_the_recipes_flips_the_verdict_and_keeps_the_rest(differences: NDArray[np.float64]) -> None:
     found, swapped = look(*scores(differences)), look(*scores(differences)[::-1])
@@ -67,11 +70,13 @@ def test_swapping_the_recipes_flips_the_verdict_and_keeps_the_rest(differences: 
     assert swapped.difference == (-value, se, -high, -low)
 
 
+@settings(deadline=None)
 @given(chunk_means, st.floats(0.001, 1000))
 def test_the_unit_of_the_scores_changes_no_verdict(differences: NDArray[np.float64], unit: float) -> None:
     assert first_verdict(differences * unit, 0.95) == first_verdict(differences, 0.95)
 
 
+@settings(deadline=None)
 @given(chunk_means)
 def test_its_interval_is_wider_than_that_of_one_look(differences: NDArray[np.float64]) -> None:
     pair = scores(differences)
