@@ -37,8 +37,8 @@ _PARTS = {"compute": Part.COMPUTE, "output": Part.OUTPUT}
 
 
 @dataclass
-class _Log:
-    """llama.cpp's log, line by line, as the numbers in it."""
+class AllocationLog:
+    """What llama.cpp's log says, line by line; `gpus` are their names by the names of their buffers."""
 
     gpus: dict[str, str]
     layers: list[str] = field(default_factory=list)
@@ -105,7 +105,9 @@ def context_memory(
     return ContextMemory(n_ctx, tuple(log.layers), tuple(log.buffers), tuple(found), tuple(log.unused))
 
 
-def _make_context(loaded: int, n_ctx: int, type_k: TensorType, type_v: TensorType, log: _Log) -> None:
+def _make_context(
+    loaded: int, n_ctx: int, type_k: TensorType, type_v: TensorType, log: AllocationLog
+) -> None:
     params = llama_cpp.llama_context_default_params()
     params.n_ctx = n_ctx
     params.type_k = type_k.layout.number
@@ -118,9 +120,9 @@ def _make_context(loaded: int, n_ctx: int, type_k: TensorType, type_v: TensorTyp
 
 
 @contextlib.contextmanager
-def _heard() -> Iterator[_Log]:
+def _heard() -> Iterator[AllocationLog]:
     """Listen to llama.cpp's log, and pass it on to standard error."""
-    log = _Log(gpu_buffers())
+    log = AllocationLog(gpu_buffers())
     pending = bytearray()
 
     def hear(level: int, text: bytes, _: object) -> None:
@@ -146,5 +148,5 @@ def _bytes(mib: str) -> int:
     return round(float(mib) * _MIB)
 
 
-def _reason(log: _Log) -> str:
+def _reason(log: AllocationLog) -> str:
     return f": {log.error}" if log.error else ""

@@ -1,7 +1,7 @@
 """The memory told beforehand is what llama.cpp's own log then says it allocated.
 
-All of this runs on a processor. How the buffers are shared out among GPUs is tested by arithmetic alone, in
-tests/recipe/test_memory.py.
+All of this runs on a processor. How the buffers are shared out among GPUs is tested by arithmetic alone, on
+the log's format here and on layers in tests/recipe/test_memory.py.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from runnable_models import RUNNABLE, write_runnable
 
 from lqtui.llama.errors import EngineError
 from lqtui.llama.gguf import BaseModel
-from lqtui.llama.memory import context_memory
+from lqtui.llama.memory import AllocationLog, context_memory
 from lqtui.llama.quantize import write_model
 from lqtui.llama.repacking import repackings
 from lqtui.llama.runtime import backend
 from lqtui.recipe.file_types import FileType
-from lqtui.recipe.memory import Part, estimate_memory
+from lqtui.recipe.memory import Buffer, Part, estimate_memory
 from lqtui.recipe.recipe import Plan, Recipe, resolve
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.shape import ModelShape
@@ -172,6 +172,44 @@ def test_asking_takes_no_memory_to_speak_of(tmp_path: Path) -> None:
     context = context_memory(path, 1 << 20, TensorType.F32, TensorType.F32, -1)
     assert psutil.Process().memory_info().rss - before < 1 << 30
     assert sum(b.bytes for b in context.buffers if b.part is Part.KV_CACHE) == 16 << 30
+
+
+def test_a_log_of_two_gpus_is_shared_out_by_device() -> None:
+    """The lines are as llama.cpp's source prints them; no GPU printed these."""
+    log = AllocationLog({"CUDA0": "CUDA0", "CUDA1": "CUDA1"})
+    for line in (
+        "load_tensors: layer   0 assigned to device CPU, is_swa = 0",
+        "load_tensors: layer   1 assigned to device CUDA0, is_swa = 0",
+        "load_tensors: layer   2 assigned to device CUDA1, is_swa = 1",
+        "load_tensors: layer   3 assigned to device CUDA1, is_swa = 0",
+        "load_tensors:        CUDA0 model buffer size =     0.00 MiB",
+        "model has unused tensor blk.9.nextn.eh_proj.weight (size = 1024 bytes) -- ignoring",
+        "llama_context:  CUDA_Host  output buffer size =     0.50 MiB",
+        "llama_kv_cache: layer   0: dev = CPU",
+        "llama_kv_cache: layer   1: dev = CUDA0",
+        "llama_kv_cache: layer   2: dev = CUDA1",
+        "llama_kv_cache: layer   3: filtered",
+        "llama_kv_cache:        CPU KV buffer size =     0.00 MiB",
+        "llama_kv_cache: size =    6.00 MiB (  4096 cells,   3 layers,  1/1 seqs), K (f16):    3.00 MiB, "
+        "V (f16):    3.00 MiB",
+        "llama_memory_recurrent:      CUDA1 RS buffer size =     0.25 MiB",
+        "llama_memory_recurrent: size =    0.25 MiB (     1 cells,   4 layers,  1 seqs  0 rs_seq), R (f32):  "
+        "  0.12 MiB, S (f32):    0.13 MiB, P (f32):    0.00 MiB",
+        "sched_reserve:      CUDA0 compute buffer size =    98.25 MiB",
+        "sched_reserve:  CUDA_Host compute buffer size =     9.00 MiB",
+    ):
+        log.hear(line)
+    assert log.layers == ["CPU", "CUDA0", "CUDA1", "CUDA1"]
+    assert log.unused == ["blk.9.nextn.eh_proj.weight"]
+    assert log.buffers == [
+        Buffer("CPU", "CUDA_Host", Part.OUTPUT, MIB // 2),
+        Buffer("CPU", "CPU", Part.KV_CACHE, 2 * MIB),
+        Buffer("CUDA0", "CUDA0", Part.KV_CACHE, 2 * MIB),
+        Buffer("CUDA1", "CUDA1", Part.KV_CACHE, 2 * MIB),
+        Buffer("CUDA1", "CUDA1", Part.STATE, MIB // 4),
+        Buffer("CUDA0", "CUDA0", Part.COMPUTE, round(98.25 * MIB)),
+        Buffer("CPU", "CUDA_Host", Part.COMPUTE, 9 * MIB),
+    ]
 
 
 def test_a_model_that_llama_cpp_cannot_run_is_told_with_its_own_reason(zoo: dict[str, Path]) -> None:
