@@ -46,6 +46,10 @@ class BaseStates:
             return None
         return [np.frombuffer(piece, np.float32) for piece in kept.pieces]
 
+    def has(self, chunk: NDArray[np.int32]) -> bool:
+        """Whether hidden states are kept of a chunk's tokens; they may turn out to be damaged."""
+        return self._path(chunk).exists()
+
     def save(self, chunk: NDArray[np.int32], states: list[NDArray[np.float32]]) -> None:
         """Keep a chunk's hidden states; where the disk has no room they are computed again next time."""
         pieces = [state.tobytes() for state in states]

@@ -89,10 +89,23 @@ class Sweep:
         layers, fewer are offloaded, in the end none.
         """
         check_context(chunks.shape[1], base.shape.context_length)
-        own = {tensor.name: tensor.type for tensor in quantizable_tensors(base.shape)}
-        for group in grouped(base.shape, own, candidates, self.memory // 2):
-            heard = listener._replace(on_scores=partial(_scored_of_all, listener.on_scores, group))
+        own = _own_types(base.shape)
+        groups = grouped(base.shape, own, candidates, self.memory // 2)
+        missing = [sum(max(0, len(chunks) - candidates[i].known) for i in group) for group in groups]
+        done = 0
+        for number, group in enumerate(groups):
+            if not missing[number]:
+                continue
+            blocks = _BlocksOfAll(listener.on_blocks, done, sum(missing[number:]) / missing[number])
+            heard = listener._replace(
+                on_blocks=blocks, on_scores=partial(_scored_of_all, listener.on_scores, group)
+            )
             self._run_group(base, own, [candidates[i] for i in group], chunks, entry, heard)
+            done = blocks.done
+
+    def holds(self, base: BaseModel, candidates: Sequence[Candidate]) -> bool:
+        """Whether all candidates are scored side by side, chunk by chunk, and not group after group."""
+        return len(grouped(base.shape, _own_types(base.shape), candidates, self.memory // 2)) == 1
 
     def _run_group(
         self,
@@ -168,6 +181,10 @@ class Sweep:
         return donors
 
 
+def _own_types(shape: ModelShape) -> dict[str, TensorType]:
+    return {tensor.name: tensor.type for tensor in quantizable_tensors(shape)}
+
+
 def grouped(shape: ModelShape, own: Types, candidates: Sequence[Candidate], room: int) -> list[list[int]]:
     """Candidates, by number, in groups whose quantized weights fit in `room` bytes, at least one in each."""
     groups: list[list[int]] = []
@@ -215,6 +232,21 @@ def _scored_of_all(
     tell(group[i], chunk, scores)
 
 
+@dataclass
+class _BlocksOfAll:
+    """Tells of a group's blocks as part of all: as if the groups that follow took as many for each chunk."""
+
+    tell: Callable[[int, int], None]
+    before: int
+    share: float
+    """How many times the work of this group, this one and those that follow are."""
+    done: int = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        self.done = self.before + done
+        self.tell(self.done, self.before + round(total * self.share))
+
+
 def _told_of_all(tell: Callable[[int, int], None], before: int, total: int, done: int, _: int) -> None:
     tell(before + done, total)
 
@@ -233,8 +265,11 @@ class _Run:
 
     def run(self) -> None:
         plans = [self._steps(number) for number in range(len(self.chunks))]
-        levels = self.evaluator.depths + 1
-        total = sum(levels - step.depth for _, steps in plans for step in steps)
+        total = sum(
+            self._levels_of(step, chunk)
+            for (_, steps), chunk in zip(plans, self.chunks, strict=True)
+            for step in steps
+        )
         done = 0
         self.listener.on_blocks(0, total)
         with ThreadPoolExecutor(self.sweep.threads) as workers:
@@ -281,6 +316,7 @@ class _Run:
         kept: dict[int, States] = {}
         for step in steps:
             types, answered = recipes[step.recipe]
+            levels = self._levels_of(step, chunk)
             kept = {depth: states for depth, states in kept.items() if depth <= step.shared}
             if self.sweep.divergence and step.recipe == 0:
                 base = self._base(chunk, step, kept, workers)
@@ -293,7 +329,14 @@ class _Run:
                 kept |= new
             for i in answered:
                 self.listener.on_scores(i, number, scores)
-            yield self.evaluator.depths + 1 - step.depth
+            yield levels
+
+    def _levels_of(self, step: Step, chunk: NDArray[np.int32]) -> int:
+        """How many levels a step evaluates: of the base model the head alone, where the rest is known."""
+        is_base = self.sweep.divergence and step.recipe == 0
+        if is_base and not step.keep and self._head_depth() and self.base_states.has(chunk):
+            return 1
+        return self.evaluator.depths + 1 - step.depth
 
     def _base(
         self, chunk: NDArray[np.int32], step: Step, kept: dict[int, States], workers: ThreadPoolExecutor

@@ -243,6 +243,26 @@ def test_a_sweep_stops_after_a_chunk_when_told_so(
     assert sorted(scores) == [(recipe, chunk) for recipe in range(3) for chunk in range(2)]
 
 
+def test_progress_counts_what_is_evaluated_of_all_recipes_whether_side_by_side_or_in_groups(
+    models: dict[str, Path], entry: PoolEntry, tmp_path: Path
+) -> None:
+    with BaseModel(models["llama"]) as base:
+        own = own_types(base)
+        recipes = [own | {f"blk.{block}.ffn_up.weight": TensorType.Q8_0} for block in (0, 3)]
+        chunks = chunks_of(base, 128, 2, tmp_path)
+        told: list[list[tuple[int, int]]] = []
+        for memory in (1 << 30, 1 << 30, 0):
+            told.append([])
+            run(base, recipes, chunks, entry, memory=memory, on_blocks=lambda *b: told[-1].append(b))
+    # Of 5 levels the first recipe changes all, the second the last two: for it the base is needed whole.
+    assert told[0][-1] == told[1][-1] == (2 * (5 + 2 + 5), 2 * (5 + 2 + 5))
+    # In a group of its own, the first recipe needs no more of the base than its head, which is known.
+    assert told[2][-1] == (2 * (1 + 5) + 2 * (5 + 2), 2 * (1 + 5) + 2 * (5 + 2))
+    for blocks in told:
+        done = [done for done, _ in blocks]
+        assert done == sorted(done) and all(total >= done for done, total in blocks)
+
+
 def test_without_divergence_the_base_is_not_evaluated(
     models: dict[str, Path], entry: PoolEntry, tmp_path: Path
 ) -> None:
