@@ -8,7 +8,7 @@ import os
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lqtui.recipe.errors import RecipeError
@@ -23,23 +23,39 @@ _TELL_SECONDS = 0.05
 """Progress is told of at most this often; a job's change of state at once."""
 
 
+@dataclass
+class _Pace:
+    """When a stage began, how much of it was done then, and how much is done by now."""
+
+    began: float
+    before: int
+    done: int = 0
+
+    def time_left(self, done: int, total: int) -> float | None:
+        """Seconds until all is done, None as long as there is too little to tell by."""
+        self.done = done
+        spent = time.monotonic() - self.began
+        return spent * (total - done) / (done - self.before) if done > self.before and spent > 0.2 else None
+
+
 class RunningJob:
     """What a job's work holds while it runs: where to log, and how to tell of progress."""
 
     def __init__(self, queue: JobQueue, job_id: int, log: Path) -> None:
         self._queue = queue
         self._id = job_id
-        self._stage_began = time.monotonic()
+        self._paces: dict[tuple[str, int], _Pace] = {}
         self.log = log
 
     def progress(self, event: Progress, stage_number: int = 0, stage_count: int = 1) -> None:
-        """Show how far the job is; the time left is extrapolated from the stage's own pace."""
-        job = self._queue.job(self._id)
-        now = time.monotonic()
-        if (job.stage, job.stage_number) != (event.stage, stage_number):
-            self._stage_began = now
-        spent = now - self._stage_began
-        eta = spent * (event.total - event.done) / event.done if event.done and spent > 0.2 else None
+        """Show how far the job is; the time left is extrapolated from the stage's own pace.
+
+        A stage that is left and come back to goes on: what lay between is part of its pace.
+        """
+        pace = self._paces.get((event.stage, stage_number))
+        if pace is None or event.done < pace.done:
+            pace = self._paces[event.stage, stage_number] = _Pace(time.monotonic(), event.done)
+        eta = pace.time_left(event.done, event.total)
         self._queue.update(
             self._id,
             stage=event.stage,

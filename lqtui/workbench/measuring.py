@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,12 +25,20 @@ from lqtui.worker.messages import (
     Progress,
     RecipeTypes,
     SpeedMeasured,
+    UntilClear,
 )
 
 _SCORING = ("waiting", "quantizing", "loading", "perplexity")
 """The stages in which all recipes are scored together."""
 _TIMING = ("loading", "prompt speed", "generation speed")
 """The stages for each recipe whose speed is measured."""
+
+
+class _Wanted(NamedTuple):
+    """A plan, and what is to be measured of it."""
+
+    plan: Plan
+    recipe: RecipeTypes
 
 
 async def measure_plans(
@@ -42,38 +51,23 @@ async def measure_plans(
     *,
     fresh: bool,
     speed: bool,
+    until_clear: float | None = None,
 ) -> None:
     """Measure what the store does not know of some plans (with `fresh`: all of it), in one child process.
 
     Where recipes are compared with the base model, that is scored too. A measurement that was stopped goes on
-    where it was. `changed` is called whenever the book has new rows. Raises JobFailed; what was measured by
-    then is kept.
+    where it was. With `until_clear`, a confidence, scoring ends as soon as it is clear which of the first two
+    plans is better. `changed` is called whenever the book has new rows. Raises JobFailed; what was measured
+    by then is kept.
     """
-    asked_for = {plan.digest: plan for plan in plans}
-    wanted = list(asked_for.values())
-    if book.settings.divergence and book.base.digest not in asked_for:
-        wanted.append(book.base)
-    recipes, missing = [], []
-    for plan in wanted:
-        known = book.recall(plan)
-        if fresh:
-            known = Known(0, False, False)
-        recipe = RecipeTypes(
-            {planned.name: planned.effective for planned in plan.tensors},
-            perplexity=not known.all_chunks,
-            speed=speed and not known.speed and plan.digest in asked_for,
-            chunks_known=known.chunks,
-        )
-        if recipe.perplexity or recipe.speed:
-            recipes.append(recipe)
-            missing.append(plan)
+    missing = _missing(plans, book, fresh=fresh, speed=speed)
     changed()
     if not missing:
         return
     settings = book.settings
     task = Measure(
         model=book.model.path,
-        recipes=recipes,
+        recipes=[wanted.recipe for wanted in missing],
         pool=paths.pool,
         model_digest=book.model_digest,
         label=book.model.shape.name,
@@ -87,31 +81,66 @@ async def measure_plans(
         gpu_layers=settings.gpu_layers,
         divergence=settings.divergence,
         memory=settings.memory,
+        until_clear=_until_clear(until_clear, plans, missing, book) if until_clear else None,
     )
-    hearing = _Hearing(missing, recipes, book, running, changed)
+    hearing = _Hearing(missing, book, running, changed)
     try:
         await run_task(task, running.log, hearing.hear, running.started)
     finally:
         with contextlib.suppress(StoreError):  # why it stopped is what people need to know
-            for plan in missing:  # what is known beyond the chunks that were measured anew
-                book.recall(plan)
+            for wanted in missing:  # what is known beyond the chunks that were measured anew
+                book.recall(wanted.plan)
         changed()
+
+
+def _missing(plans: Sequence[Plan], book: ResultBook, *, fresh: bool, speed: bool) -> list[_Wanted]:
+    """What is to be measured, of each different plan and of the base model that they are compared with."""
+    asked_for = {plan.digest: plan for plan in plans}
+    all_plans = list(asked_for.values())
+    if book.settings.divergence and book.base.digest not in asked_for:
+        all_plans.append(book.base)
+    missing = []
+    for plan in all_plans:
+        known = book.recall(plan)
+        if fresh:
+            known = Known(0, False, False)
+        recipe = RecipeTypes(
+            {planned.name: planned.effective for planned in plan.tensors},
+            perplexity=not known.all_chunks,
+            speed=speed and not known.speed and plan.digest in asked_for,
+            chunks_known=known.chunks,
+        )
+        if recipe.perplexity or recipe.speed:
+            missing.append(_Wanted(plan, recipe))
+    return missing
+
+
+def _until_clear(
+    confidence: float, plans: Sequence[Plan], missing: Sequence[_Wanted], book: ResultBook
+) -> UntilClear:
+    """How the child knows when the first two plans can be told apart."""
+    indices = {wanted.plan.digest: index for index, wanted in enumerate(missing)}
+    one, other = (indices.get(plan.digest) for plan in plans[:2])
+    known = [book.chunk_means(plan) for plan in plans[:2]]
+    for means, index in zip(known, (one, other), strict=True):
+        if index is not None:
+            del means[missing[index].recipe.chunks_known :]
+    return UntilClear(confidence, (one, other), (known[0], known[1]))
 
 
 @dataclass
 class _Hearing:
     """Puts what a child tells of some plans into the book."""
 
-    plans: Sequence[Plan]
-    recipes: Sequence[RecipeTypes]
+    missing: Sequence[_Wanted]
     book: ResultBook
     running: RunningJob
     changed: Callable[[], None]
 
     def __post_init__(self) -> None:
         """Number the stages: first those of scoring, once for all recipes, then those of each speed."""
-        self._scoring = len(_SCORING) if any(recipe.perplexity for recipe in self.recipes) else 0
-        timed = [index for index, recipe in enumerate(self.recipes) if recipe.speed]
+        self._scoring = len(_SCORING) if any(wanted.recipe.perplexity for wanted in self.missing) else 0
+        timed = [index for index, wanted in enumerate(self.missing) if wanted.recipe.speed]
         self._timing = {index: self._scoring + len(_TIMING) * i for i, index in enumerate(timed)}
 
     def hear(self, event: Event) -> None:
@@ -124,9 +153,9 @@ class _Hearing:
             case CorpusRead():
                 self.book.note_corpus(event.chunks)
             case ChunkScored():
-                self.book.add_chunk(self.plans[event.recipe], event.chunk, _scores(event))
+                self.book.add_chunk(self.missing[event.recipe].plan, event.chunk, _scores(event))
             case SpeedMeasured():
-                self.book.add_speed(self.plans[event.recipe], event)
+                self.book.add_speed(self.missing[event.recipe].plan, event)
             case _:
                 return
         self.changed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -101,6 +102,16 @@ class ResultBook:
         if self.settings.divergence:
             usable = next((i for i, chunk in enumerate(chunks) if chunk.kld is None), usable)
         return Known(usable, usable == self._wanted, all(speed is not None for speed in speeds))
+
+    def chunk_means(self, plan: Plan) -> list[float | None]:
+        """What two recipes are compared by: of each chunk known of a plan the mean KLD, or NLL without it.
+
+        None is that of a broken recipe.
+        """
+        chunks = self._chunks.get(plan.digest, [])
+        scores = (chunk.kld if self.settings.divergence else chunk.nll for chunk in chunks)
+        means = [float(of_tokens.mean(dtype=np.float64)) for of_tokens in scores if of_tokens is not None]
+        return [mean if math.isfinite(mean) else None for mean in means]
 
     def note_corpus(self, chunks: int) -> None:
         """The corpus is cut, into as many chunks as the settings ask for or fewer."""

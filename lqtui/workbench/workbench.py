@@ -181,9 +181,19 @@ class Workbench(MemoryFitting):
         return self.measure_plans(plans, f"measure {len(plans)} presets")
 
     def measure_plans(
-        self, plans: Sequence[Plan], title: str, *, fresh: bool = False, speed: bool = True
+        self,
+        plans: Sequence[Plan],
+        title: str,
+        *,
+        fresh: bool = False,
+        speed: bool = True,
+        until_clear: float | None = None,
     ) -> Job:
-        """Measure some plans in one job; with `fresh`, even what the store knows already."""
+        """Measure some plans in one job; with `fresh`, even what the store knows already.
+
+        With `until_clear`, a confidence, no more chunks are scored than it takes to tell which of the first
+        two plans is better.
+        """
         self._open_model()
         for plan in plans:
             _refuse_without_imatrix(plan)
@@ -201,6 +211,7 @@ class Workbench(MemoryFitting):
                 lambda: self._tell(Change.RESULTS),
                 fresh=fresh,
                 speed=speed,
+                until_clear=until_clear,
             )
             if self._book is not None and self._book is not book:  # the settings changed meanwhile
                 for plan in plans:

@@ -46,6 +46,19 @@ class RecipeTypes(msgspec.Struct, frozen=True):
     chunks_known: int = 0
 
 
+class UntilClear(msgspec.Struct, frozen=True):
+    """Score no more chunks than it takes to tell, at this confidence, which of two recipes is better.
+
+    `recipes` are their indices in the task, None for one of which all chunks are known. `known` are the mean
+    KLDs (NLLs, where recipes are not compared with the base) of the chunks that are known of each; a broken
+    recipe's are None.
+    """
+
+    confidence: float
+    recipes: tuple[int | None, int | None]
+    known: tuple[list[float | None], list[float | None]]
+
+
 class Measure(msgspec.Struct, frozen=True, tag=True):
     """Measure recipes: score them chunk by chunk, all together, then time each by itself.
 
@@ -68,6 +81,7 @@ class Measure(msgspec.Struct, frozen=True, tag=True):
     gpu_layers: int = -1
     divergence: bool = True
     memory: int = 1 << 30
+    until_clear: UntilClear | None = None
 
 
 class WriteModel(msgspec.Struct, frozen=True, tag=True):

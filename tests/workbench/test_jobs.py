@@ -7,11 +7,14 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lqtui.store.paths import Paths
 from lqtui.workbench import Change, JobState, Settings, Workbench
+from lqtui.workbench.jobs import JobQueue, RunningJob
+from lqtui.worker.messages import Progress
 from tests.workbench.bench_jobs import done, measure, planned, state, until
 
 # Jobs
@@ -135,3 +138,45 @@ async def test_listeners_hear_of_progress_at_most_20_times_a_second_and_of_every
     told = len(heard)
     await done(opened, measure(opened, "uniform_q4_0"))
     assert len(heard) == told
+
+
+# How long it still takes
+
+
+async def test_the_time_left_is_told_by_the_pace_of_the_stage_though_others_come_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(monotonic=lambda: clock.now, strftime=time.strftime, now=100.0)
+    monkeypatch.setattr("lqtui.workbench.jobs.time", clock)
+    told: list[tuple[str, float | None]] = []
+
+    async def work(running: RunningJob) -> str:
+        for seconds, stage, so_far, total in (
+            (0, "quantizing", 0, 10),
+            (5, "quantizing", 5, 10),
+            (5, "perplexity", 0, 100),
+            (10, "perplexity", 20, 100),
+            (5, "quantizing", 0, 10),  # another group of recipes
+            (1, "quantizing", 5, 10),
+            (4, "perplexity", 20, 100),
+            (10, "perplexity", 40, 100),
+            (1, "perplexity", 41, 50),  # it turns out to be less
+        ):
+            clock.now += seconds
+            running.progress(Progress(stage, so_far, total, "blocks"))
+            told.append((stage, queue.job(1).eta))
+        return ""
+
+    queue = JobQueue(tmp_path, lambda: None)
+    await queue.wait(queue.add("measure", "measure", work).id)
+    assert told == [
+        ("quantizing", None),
+        ("quantizing", 5),
+        ("perplexity", None),
+        ("perplexity", 40),
+        ("quantizing", None),
+        ("quantizing", 1),
+        ("perplexity", 80),
+        ("perplexity", 45),
+        ("perplexity", pytest.approx(31 * 9 / 41)),
+    ]

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
-import numpy as np
-
-from lqtui.llama import bench, corpus, runtime
+from lqtui.llama import bench, runtime
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.native import engine_name
 from lqtui.llama.quantize import fill_pool
-from lqtui.llama.scoring import TokenScores
-from lqtui.llama.sweep import Candidate, Sweep, SweepListener
 from lqtui.store.pool import Pool, PoolEntry
+from lqtui.worker.child.scoring import score
 from lqtui.worker.child.tasks import Send
-from lqtui.worker.messages import ChunkScored, CorpusRead, Measure, Progress, SpeedMeasured
+from lqtui.worker.messages import Measure, Progress, SpeedMeasured
 
 
 def measure(task: Measure, send: Send) -> None:
@@ -23,44 +19,10 @@ def measure(task: Measure, send: Send) -> None:
     entry = Pool(task.pool).entry(task.model_digest, engine_name(), task.label)
     with runtime.backend(), BaseModel(task.model) as base:
         if any(recipe.perplexity for recipe in task.recipes):
-            _score(task, base, entry, send)
+            score(task, base, entry, send)
         for index, recipe in enumerate(task.recipes):
             if recipe.speed:
                 _time(task, index, base, entry, send)
-
-
-def _score(task: Measure, base: BaseModel, entry: PoolEntry, send: Send) -> None:
-    # First of all: a text that cannot be used is told before anything is quantized.
-    with runtime.loaded_model([base.first_part], 0, vocab_only=True) as vocabulary:
-        chunks = corpus.corpus_chunks(vocabulary, task.corpus, task.n_ctx, task.chunks)
-    send(CorpusRead(len(chunks)))
-    scored = [index for index, recipe in enumerate(task.recipes) if recipe.perplexity]
-    candidates = [Candidate(task.recipes[index].types, task.recipes[index].chunks_known) for index in scored]
-    if all(candidate.known >= len(chunks) for candidate in candidates):
-        return
-    last = time.perf_counter()
-
-    def on_scores(number: int, chunk: int, scores: TokenScores) -> None:
-        nonlocal last
-        now = time.perf_counter()
-        kld = b"" if scores.kld is None else scores.kld.astype(np.float32).tobytes()
-        same_top = b"" if scores.same_top is None else scores.same_top.tobytes()
-        send(ChunkScored(scored[number], chunk, now - last, scores.nll.tobytes(), kld, same_top))
-        last = now
-
-    Sweep(task.divergence, task.threads, task.gpu_layers, task.memory).run(
-        base,
-        candidates,
-        chunks,
-        entry,
-        SweepListener(
-            on_wait=partial(send, Progress("waiting", 0, 1, "another lqtui")),
-            on_quantized=lambda done, total: send(Progress("quantizing", done >> 20, total >> 20, "MiB")),
-            on_load=partial(send, Progress("loading", 0, 1, "model")),
-            on_blocks=lambda done, total: send(Progress("perplexity", done, total, "blocks")),
-            on_scores=on_scores,
-        ),
-    )
 
 
 def _time(task: Measure, index: int, base: BaseModel, entry: PoolEntry, send: Send) -> None:
