@@ -43,6 +43,9 @@ AsPublished = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Requantize = Annotated[bool, typer.Option("--requantize", help="Go on from an already quantized model.")]
+Kld = Annotated[
+    bool, typer.Option("--kld", help="Compare with the base model too: KL divergence and its kin.")
+]
 Threads = Annotated[int, typer.Option(min=0, max=1024, help="Threads; 0 is one per physical core.")]
 Corpus = Annotated[
     Path | None,
@@ -106,10 +109,10 @@ def plan(
     json: Json = False,
 ) -> None:
     """Show what a recipe makes of a model: its size to the byte, and the memory to run it."""
-    from lqtui.cli import runs
+    from lqtui.cli import recipes, runs
 
     settings = runs.settings(gpu_layers=gpu_layers, fit_ctx=ctx, kv_type=kv_type)
-    runs.plan(model, runs.one_recipe(preset, recipe, as_published), settings, requantize, json)
+    runs.plan(model, recipes.one_recipe(preset, recipe, as_published), settings, requantize, json)
 
 
 @app.command()
@@ -125,23 +128,56 @@ def measure(
         typer.Option("--recipe", metavar="FILE", help="A recipe file (TOML); can be repeated."),
     ] = None,
     as_published: AsPublished = False,
+    kld: Kld = False,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="A B", help="Which of two recipes (presets or recipe files) is better; with --kld."
+        ),
+    ] = None,
+    until_verdict: Annotated[
+        bool, typer.Option("--until-verdict", help="With --compare: add chunks until that is clear.")
+    ] = False,
+    confidence: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="With --compare: how sure to be; default 0.95.")
+    ] = None,
     corpus: Corpus = None,
-    chunks: Chunks = 5,
+    chunks: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1_000_000,
+            help="Chunks of the text to score; default 5, or with --until-verdict all if need be.",
+        ),
+    ] = None,
     ctx: Ctx = 512,
     threads: Threads = 0,
     gpu_layers: GpuLayers = -1,
+    memory: Annotated[
+        str, typer.Option(metavar="SIZE", help="Memory beside the base model, to save computing (4GiB).")
+    ] = "1GiB",
     tps: Annotated[bool, typer.Option("--tps", help="Measure tokens per second too (pp512, tg128).")] = False,
     repetitions: Annotated[int, typer.Option(min=1, max=10_000, help="Runs of each speed test.")] = 5,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what is known already.")] = False,
     requantize: Requantize = False,
     json: Json = False,
 ) -> None:
-    """Measure recipes: perplexity with its error, and tokens per second."""
-    from lqtui.cli import runs
+    """Measure recipes: perplexity and KL divergence with their errors, and tokens per second."""
+    from lqtui.cli import measuring, recipes, runs
 
-    wanted = runs.many_recipes(preset or [], all_presets, recipe or [], as_published)
-    settings = runs.settings(corpus, chunks, ctx, threads, gpu_layers, repetitions)
-    runs.measure(model, wanted, settings, requantize, json, fresh=fresh, tps=tps)
+    comparing = measuring.comparing(compare, confidence, until_verdict)
+    wanted = recipes.many_recipes(preset or [], all_presets, recipe or [], as_published, compare)
+    settings = runs.settings(
+        corpus,
+        chunks or (measuring.ALL_CHUNKS if until_verdict else 5),
+        ctx,
+        threads,
+        gpu_layers,
+        repetitions,
+        divergence=kld or compare is not None,
+        memory=memory,
+    )
+    measuring.measure(model, wanted, settings, requantize, json, fresh=fresh, tps=tps, comparing=comparing)
 
 
 @app.command()
@@ -156,9 +192,9 @@ def quantize(
     json: Json = False,
 ) -> None:
     """Write a recipe's GGUF file, the same that llama-quantize writes."""
-    from lqtui.cli import runs
+    from lqtui.cli import recipes, runs
 
-    wanted = runs.one_recipe(preset, recipe, as_published)
+    wanted = recipes.one_recipe(preset, recipe, as_published)
     runs.quantize(model, out, wanted, runs.settings(threads=threads), requantize, json)
 
 
@@ -176,21 +212,22 @@ def export(
     json: Json = False,
 ) -> None:
     """Write a shell script with which stock llama.cpp makes the recipe's file."""
-    from lqtui.cli import runs
+    from lqtui.cli import recipes, runs
 
-    runs.export(model, runs.one_recipe(preset, recipe, as_published), out, requantize, json)
+    runs.export(model, recipes.one_recipe(preset, recipe, as_published), out, requantize, json)
 
 
 @app.command()
 def demo(
+    kld: Kld = False,
     tps: Annotated[bool, typer.Option("--tps", help="Measure tokens per second too (pp512, tg128).")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what is known already.")] = False,
     json: Json = False,
 ) -> None:
     """Measure the eleven strategies on the demo model that comes with lqtui."""
-    from lqtui.cli import runs
+    from lqtui.cli import measuring, runs
 
-    runs.demo(json, fresh=fresh, tps=tps)
+    measuring.demo(runs.settings(divergence=kld), json, fresh=fresh, tps=tps)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from lqtui.recipe.memory import Part, kv_types_name
 from lqtui.recipe.recipe import Plan
 from lqtui.recipe.rules import quantizable_tensors
-from lqtui.workbench import Fit, Job, JobState, Result
+from lqtui.workbench import Fit, Job, JobState
 
 MIB = 1 << 20
 _BAR = 24
@@ -132,53 +132,8 @@ def _shown(plan: Plan, name: str) -> str:
     return planned.effective.value + ("*" if planned.fell_back else "")
 
 
-def result_document(result: Result) -> dict[str, object]:
-    """A result as `lqtui measure --json` prints it; numbers that are no numbers become null."""
-    return {
-        "name": result.name,
-        "file_bytes": result.file_bytes,
-        "bits_per_weight": result.bits_per_weight,
-        "perplexity": result.perplexity,
-        "perplexity_se": result.perplexity_se,
-        "broken": result.broken,
-        "delta_percent": result.delta_percent,
-        "delta_percent_se": result.delta_percent_se,
-        "chunks": result.chunks,
-        "seconds": result.seconds,
-        "prompt_tps": result.prompt.mean if result.prompt else None,
-        "prompt_tps_sd": result.prompt.sd if result.prompt else None,
-        "generation_tps": result.generation.mean if result.generation else None,
-        "generation_tps_sd": result.generation.sd if result.generation else None,
-    }
-
-
-def print_results(results: Iterable[Result]) -> None:
-    """Results for people, errors beside the numbers."""
-    rows = [["recipe", "MiB", "bpw", "PPL", "± SE", "ΔPPL %", "± SE", "pp t/s", "tg t/s"]]
-    for r in results:
-        rows.append(
-            [
-                r.name,
-                f"{r.file_bytes / MIB:.1f}",
-                f"{r.bits_per_weight:.2f}",
-                _number(r.perplexity, 4),
-                _number(r.perplexity_se, 4),
-                *_delta(r),
-                f"{r.prompt.mean:.1f} ± {r.prompt.sd:.1f}" if r.prompt else "–",
-                f"{r.generation.mean:.1f} ± {r.generation.sd:.1f}" if r.generation else "–",
-            ]
-        )
-    print_table(rows)
-
-
-def _delta(result: Result) -> tuple[str, str]:
-    """The change against the base and its error, as two cells."""
-    if result.delta_percent == 0 and not result.delta_percent_se:
-        return "base", ""
-    return _number(result.delta_percent, 2, sign=True), _number(result.delta_percent_se, 2)
-
-
-def _number(value: float | None, digits: int, *, sign: bool = False) -> str:
+def number(value: float | None, digits: int, *, sign: bool = False) -> str:
+    """A number with so many digits behind the point; a dash where it is not known."""
     if value is None:
         return "–"
     if not math.isfinite(value):

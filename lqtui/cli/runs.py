@@ -6,27 +6,21 @@ import asyncio
 import difflib
 import re
 import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
 
 from lqtui.cli import output
+from lqtui.cli.driving import exit_unless_done, followed, on_bench, workbench
+from lqtui.cli.recipes import WantedRecipe
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.memory import parse_kv_types
-from lqtui.recipe.presets import PRESET_NAMES, preset
-from lqtui.recipe.recipe import Plan, resolve
+from lqtui.recipe.recipe import Plan
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths, expanded
 from lqtui.store.pool import Pool
 from lqtui.workbench import (
-    AlreadyQuantizedError,
-    Change,
     Fit,
     Job,
-    JobState,
-    Result,
     Settings,
     Workbench,
     WorkbenchError,
@@ -34,55 +28,6 @@ from lqtui.workbench import (
 from lqtui.workbench.demo import demo_model, is_first_start
 
 WELCOME = "This is the bundled demo model: press 4 on a block, then r. o opens your own."
-
-Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True)
-class WantedRecipe:
-    """A recipe as it was asked for on the command line: a preset's name or a recipe file."""
-
-    preset: str | None = None
-    file: Path | None = None
-    as_published: bool = False
-
-    def plan(self, bench: Workbench) -> Plan:
-        """The recipe on the open model; WorkbenchError where it does not fit."""
-        assert bench.model is not None
-        shape = bench.model.shape
-        try:
-            if self.file is not None:
-                return resolve(shape, bench.read_recipe(self.file))
-            return resolve(shape, preset(self.preset or "", shape, as_published=self.as_published))
-        except RecipeError as error:
-            raise WorkbenchError(str(error)) from None
-
-
-def one_recipe(preset_name: str | None, file: Path | None, as_published: bool) -> WantedRecipe:
-    """The one recipe that a command was given."""
-    if (preset_name is None) == (file is None):
-        output.fail("give one recipe: --preset NAME or --recipe FILE")
-    return many_recipes([preset_name] if preset_name else [], False, [file] if file else [], as_published)[0]
-
-
-def many_recipes(
-    presets: list[str], all_presets: bool, files: list[Path], as_published: bool
-) -> list[WantedRecipe]:
-    """All recipes that a command was given, in the order presets, files."""
-    names = [*presets, *(PRESET_NAMES if all_presets else ())]
-    for name in names:
-        if name not in PRESET_NAMES:
-            near = difflib.get_close_matches(name, PRESET_NAMES, 1, 0.5)
-            hint = f"did you mean {near[0]}?" if near else f"the presets are: {', '.join(PRESET_NAMES)}"
-            output.fail(f"unknown preset {name!r}; {hint}")
-    if as_published and not names:
-        output.fail("--as-published goes with --preset or --all-presets")
-    if not names and not files:
-        output.fail("give recipes: --preset NAME, --all-presets or --recipe FILE")
-    return [
-        *(WantedRecipe(preset=name, as_published=as_published) for name in dict.fromkeys(names)),
-        *(WantedRecipe(file=file) for file in files),
-    ]
 
 
 def settings(
@@ -94,6 +39,8 @@ def settings(
     repetitions: int = 5,
     fit_ctx: int = 4096,
     kv_type: str = "F16",
+    divergence: bool = True,
+    memory: str = "1GiB",
 ) -> Settings:
     """Settings from a command's options."""
     try:
@@ -110,6 +57,8 @@ def settings(
         fit_ctx=fit_ctx,
         type_k=type_k,
         type_v=type_v,
+        divergence=divergence,
+        memory=_size(memory),
     )
 
 
@@ -120,7 +69,7 @@ def open_app(model: Path | None, chosen: Settings, requantize: bool, known_comma
         output.fail(f"{model} does not exist" + (f"; did you mean `lqtui {near[0]}`?" if near else ""))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         output.fail("the app needs a terminal; for scripts use the commands that `lqtui --help` lists")
-    bench = _workbench(chosen)
+    bench = workbench(chosen)
     welcome = problem = ""
     if model is None:
         try:
@@ -152,57 +101,11 @@ def plan(model: Path, wanted: WantedRecipe, chosen: Settings, requantize: bool, 
         planned = wanted.plan(bench)
         return planned, await bench.known_fit(planned)
 
-    planned, fit = _on_bench(chosen, run)
+    planned, fit = on_bench(chosen, run)
     if json:
         output.print_json(output.plan_document(planned, fit))
     else:
         output.print_plan(planned, fit)
-
-
-def measure(
-    model: Path,
-    wanted: list[WantedRecipe],
-    chosen: Settings,
-    requantize: bool,
-    json: bool,
-    *,
-    fresh: bool,
-    tps: bool,
-) -> None:
-    """Measure recipes and print what is known of them then."""
-
-    async def run(bench: Workbench) -> tuple[Job, list[Result], str]:
-        await bench.open(model, requantize=requantize)
-        plans = [recipe.plan(bench) for recipe in wanted]
-        title = f"measure {len(plans)} recipes" if len(plans) > 1 else f"measure {plans[0].recipe.name}"
-        job = await _followed(bench, bench.measure_plans(plans, title, fresh=fresh, speed=tps))
-        # Recipes that come to the same weights share a result, and each keeps its own name here.
-        found = [(planned.recipe.name, bench.result(planned)) for planned in plans]
-        known = [replace(r, name=name) for name, r in found if r is not None and not r.partial]
-        return job, known, bench.corpus_name
-
-    job, results, corpus_name = _on_bench(chosen, run)
-    if json and (results or job.state is JobState.DONE):
-        document = {
-            "model": str(model),
-            "corpus": corpus_name,
-            "n_ctx": chosen.n_ctx,
-            "results": [output.result_document(r) for r in results],
-        }
-        output.print_json(document)
-    elif results:
-        output.print_results(results)
-    _exit_unless_done(job)
-
-
-def demo(json: bool, *, fresh: bool, tps: bool) -> None:
-    """Measure the published strategies on the demo model."""
-    try:
-        model = demo_model()
-    except WorkbenchError as error:
-        output.fail(str(error))
-    wanted = many_recipes([], True, [], False)
-    measure(model, wanted, settings(), False, json, fresh=fresh, tps=tps)
 
 
 def quantize(
@@ -213,10 +116,10 @@ def quantize(
     async def run(bench: Workbench) -> tuple[Job, Plan]:
         await bench.open(model, requantize=requantize, fingerprint=False)
         planned = wanted.plan(bench)
-        return await _followed(bench, bench.quantize_plan(planned, out)), planned
+        return await followed(bench, bench.quantize_plan(planned, out)), planned
 
-    job, planned = _on_bench(chosen, run)
-    _exit_unless_done(job)
+    job, planned = on_bench(chosen, run)
+    exit_unless_done(job)
     if json:
         output.print_json({"name": planned.recipe.name, "out": str(out), "file_bytes": planned.file_bytes})
     else:
@@ -234,7 +137,7 @@ def export(model: Path, wanted: WantedRecipe, out: Path | None, requantize: bool
             bench.write_script(out, script)
         return planned, script
 
-    planned, script = _on_bench(Settings(), run)
+    planned, script = on_bench(Settings(), run)
     if json:
         where = {"out": str(out)} if out else {"script": script}
         output.print_json({"name": planned.recipe.name, "file_bytes": planned.file_bytes, **where})
@@ -307,54 +210,6 @@ def doctor(json: bool) -> None:
         output.print_json(found)
     else:
         print_examination(found)
-
-
-def _workbench(chosen: Settings) -> Workbench:
-    try:
-        return Workbench(Paths.from_environment(), chosen)
-    except WorkbenchError as error:
-        output.fail(str(error), 1)
-
-
-def _on_bench(chosen: Settings, run: Callable[[Workbench], Awaitable[Answer]]) -> Answer:
-    """Run something on a workbench of its own; bad input ends the process with a sentence and 2."""
-
-    async def whole() -> Answer:
-        bench = _workbench(chosen)
-        try:
-            return await run(bench)
-        finally:
-            await bench.close()
-
-    try:
-        return asyncio.run(whole())
-    except AlreadyQuantizedError as error:
-        output.fail(f"{error}, or go on from this one with --requantize")
-    except (WorkbenchError, StoreError) as error:
-        output.fail(str(error))
-    except KeyboardInterrupt:
-        output.fail("stopped; what was measured so far is kept", 1)
-
-
-async def _followed(bench: Workbench, job: Job) -> Job:
-    """Show a job's progress until it has ended."""
-    line = output.ProgressLine()
-
-    def listen(change: Change) -> None:
-        if change is Change.JOBS:
-            line.show(next(known for known in bench.jobs if known.id == job.id))
-
-    stop = bench.subscribe(listen)
-    try:
-        return await bench.wait(job)
-    finally:
-        stop()
-        line.end()
-
-
-def _exit_unless_done(job: Job) -> None:
-    if job.state is not JobState.DONE:
-        output.fail(job.message, 1 if job.crashed or job.state is JobState.CANCELLED else 2)
 
 
 def _size(text: str) -> int:

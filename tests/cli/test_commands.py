@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -57,6 +58,58 @@ def test_measure_answers_each_recipe_under_its_own_name(tiny_model: Path, quick:
         assert row["perplexity"] > 1 and row["perplexity_se"] > 0 and row["chunks"] == 2
         assert row["prompt_tps"] is None and row["generation_tps"] is None
     assert done.stderr.startswith("measure 11 recipes: ")
+
+
+def test_measure_tells_the_divergence_from_the_base(tiny_model: Path, quick: list[str]) -> None:
+    presets = ["--preset", "uniform_q4_0", "--preset", "attention_q8"]
+    results = document(lqtui("measure", tiny_model, *presets, *quick, "--kld", "--json"))["results"]
+    assert [row["name"] for row in results] == ["uniform_q4_0", "attention_q8"]
+    for row in results:
+        assert 0 < row["kld_median"] < row["kld_p99"] < row["kld_p999"] < row["kld_max"]
+        assert 0 < row["kld_se"] < row["kld"] and 0 < row["top1_agreement"] < 1 and row["rms_dp"] > 0
+        assert row["delta_nll_se"] > 0
+        assert row["delta_percent"] == pytest.approx(100 * math.expm1(row["delta_nll"]))
+    table = lqtui("measure", tiny_model, *presets, *quick, "--kld").stdout.splitlines()
+    assert "KLD" in table[0] and "99.9 %" in table[0] and len(table) == 3
+    assert f"{results[0]['kld']:.5f}" in table[1]
+
+
+def test_without_it_the_base_is_not_evaluated(tiny_model: Path, quick: list[str]) -> None:
+    done = lqtui("measure", tiny_model, "--preset", "uniform_q4_0", *quick, "--json")
+    (row,) = document(done)["results"]
+    assert row["kld"] is None and row["delta_nll"] is None and row["perplexity"] > 1
+
+
+def test_two_recipes_are_compared_with_a_verdict(tiny_model: Path, quick: list[str], tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('name = "mine"\nbase = "Q4_0"\n[tensors]\n"blk.*.attn_v" = "Q8_0"\n')
+    command = ["measure", tiny_model, "--compare", "uniform_q4_0", recipe, *quick, "--chunks", "6"]
+    found = document(lqtui(*command, "--json"))
+    one, other = found["results"]
+    compared = found["comparison"]
+    assert (compared["recipe"], compared["other"]) == (one["name"], other["name"]) == ("uniform_q4_0", "mine")
+    assert compared["chunks"] == 6 and compared["confidence"] == 0.95
+    assert compared["delta_kld"] == pytest.approx(one["kld"] - other["kld"])
+    assert compared["delta_nll"] == pytest.approx(one["delta_nll"] - other["delta_nll"])
+    assert compared["ppl_ratio"] == pytest.approx(one["perplexity"] / other["perplexity"])
+    for name in ("delta_kld", "delta_nll", "ppl_ratio"):
+        assert compared[f"{name}_low"] < compared[name] < compared[f"{name}_high"]
+        assert compared[f"{name}_se"] > 0
+    assert compared["verdict"] in ("better", "worse", "can't tell") and compared["decided_on"] == "KLD"
+    told = lqtui(*command)
+    assert told.stdout.endswith(compared["sentence"] + "\n") and "ΔKLD" in told.stdout
+
+
+def test_chunks_are_added_until_the_verdict_stands(tiny_model: Path, tiny_corpus: Path) -> None:
+    command = ["measure", tiny_model, "--compare", "uniform_q4_0", "attention_q8", "--corpus", tiny_corpus]
+    command += ["--ctx", "128", "--threads", "1", "--until-verdict", "--json"]
+    found = document(lqtui(*command))["comparison"]
+    assert found["verdict"] == "worse" and 2 < found["chunks"] == found["decided_after"] < 30
+    assert found["delta_kld_low"] > 0 and found["chunks_to_go"] is None
+    surer = document(lqtui(*command, "--confidence", "0.999"))["comparison"]
+    assert surer["chunks"] > found["chunks"] and "99.9 % confidence" in surer["sentence"]
+    bounded = document(lqtui(*command, "--fresh", "--chunks", "3", "--memory", "1MiB"))["comparison"]
+    assert bounded["verdict"] == "can't tell" and bounded["chunks"] == 3 and bounded["decided_after"] is None
 
 
 def test_measure_takes_recipe_files_and_measures_speed(
@@ -121,6 +174,8 @@ def test_a_broken_model_is_null_and_broken_in_json(tmp_path: Path, quick: list[s
     done = lqtui("measure", model, "--preset", "baseline_fp16", *quick, "--json")
     (row,) = document(done)["results"]
     assert row["broken"] is True and row["perplexity"] is None and row["perplexity_se"] is None
+    (row,) = document(lqtui("measure", model, "--preset", "ffn_q8", *quick, "--kld", "--json"))["results"]
+    assert row["broken"] is True and {row["kld"], row["kld_max"], row["top1_agreement"]} == {None}
     assert "Warning" not in done.stderr
     assert "NaN" in lqtui("measure", model, "--preset", "baseline_fp16", *quick).stdout
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 from gguf_files import write_tiny_llama
 
-from tests.cli.running import lqtui, refused
+from tests.cli.running import document, lqtui, refused
 
 # Nothing is half-written
 
@@ -104,6 +106,49 @@ def test_ctrl_c_stops_with_a_sentence_and_keeps_what_is_measured(tiny_model: Pat
     out, error = process.communicate(timeout=20)
     assert process.returncode == 1 and out == "" and "Traceback" not in error
     assert "stopped; what was measured so far is kept" in error
+
+
+def test_an_app_that_is_killed_keeps_every_chunk_and_measures_only_the_others(
+    tiny_model: Path, tiny_corpus: Path, home: Path
+) -> None:
+    command = ["measure", tiny_model, "--all-presets", "--kld", "--corpus", tiny_corpus, "--ctx", "512"]
+    command += ["--chunks", "40", "--threads", "1", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lqtui", *map(str, command)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    database = home / "data" / "results.sqlite3"
+    deadline = time.monotonic() + 30
+    while len(stored(database)) < 12:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    before = stored(database)
+    recipes = {recipe for recipe, _ in before}
+    counts = [sum(recipe == which for which, _ in before) for recipe in recipes]
+    assert max(counts) - min(counts) <= 1 < min(counts) < 40  # all recipes of a chunk, then the next
+
+    results = document(lqtui(*command))["results"]
+    after = stored(database)
+    assert len(after) == 40 * len(recipes) and before.items() <= after.items()
+    document(lqtui(*command, "--fresh"))  # the same numbers as what was measured in one go
+    assert [row | {"seconds": 0} for row in document(lqtui(*command))["results"]] == [
+        row | {"seconds": 0} for row in results
+    ]
+
+
+def stored(database: Path) -> dict[tuple[str, int], tuple[str, float]]:
+    """When each chunk of each recipe was scored, and the seconds it took."""
+    if not database.exists():
+        return {}
+    with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection:
+        try:
+            rows = connection.execute("SELECT tensors_digest, chunk, created, seconds FROM chunks").fetchall()
+        except sqlite3.OperationalError:  # it is being made
+            return {}
+    return {(recipe, chunk): (created, seconds) for recipe, chunk, created, seconds in rows}
 
 
 def test_a_reader_that_goes_away_is_no_traceback(tiny_model: Path) -> None:

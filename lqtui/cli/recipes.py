@@ -1,0 +1,83 @@
+"""The recipes that a command was given: names of presets, and recipe files."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from lqtui.cli import output
+from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.presets import PRESET_NAMES, preset
+from lqtui.recipe.recipe import Plan, resolve
+from lqtui.workbench import Workbench, WorkbenchError
+
+
+@dataclass(frozen=True)
+class WantedRecipe:
+    """A recipe as it was asked for on the command line: a preset's name or a recipe file."""
+
+    preset: str | None = None
+    file: Path | None = None
+    as_published: bool = False
+
+    def plan(self, bench: Workbench) -> Plan:
+        """The recipe on the open model; WorkbenchError where it does not fit."""
+        assert bench.model is not None
+        shape = bench.model.shape
+        try:
+            if self.file is not None:
+                return resolve(shape, bench.read_recipe(self.file))
+            return resolve(shape, preset(self.preset or "", shape, as_published=self.as_published))
+        except RecipeError as error:
+            raise WorkbenchError(str(error)) from None
+
+
+def one_recipe(preset_name: str | None, file: Path | None, as_published: bool) -> WantedRecipe:
+    """The one recipe that a command was given."""
+    if (preset_name is None) == (file is None):
+        output.fail("give one recipe: --preset NAME or --recipe FILE")
+    return many_recipes([preset_name] if preset_name else [], False, [file] if file else [], as_published)[0]
+
+
+def many_recipes(
+    presets: list[str],
+    all_presets: bool,
+    files: list[Path],
+    as_published: bool,
+    compared: tuple[str, str] | None = None,
+) -> list[WantedRecipe]:
+    """All recipes that a command was given, each once, in the order compared, presets, files."""
+    names = [*presets, *(PRESET_NAMES if all_presets else ())]
+    wanted = [
+        *(_named(name, as_published) for name in compared or ()),
+        *(_preset(name, as_published) for name in names),
+        *(WantedRecipe(file=file) for file in files),
+    ]
+    if as_published and not any(recipe.preset for recipe in wanted):
+        output.fail("--as-published goes with --preset or --all-presets")
+    if compared and compared[0] == compared[1]:
+        output.fail(f"--compare takes two different recipes, and {compared[0]} is one")
+    if not wanted:
+        output.fail("give recipes: --preset NAME, --all-presets or --recipe FILE")
+    return list(dict.fromkeys(wanted))
+
+
+def _preset(name: str, as_published: bool) -> WantedRecipe:
+    if name not in PRESET_NAMES:
+        output.fail(f"unknown preset {name!r}; {_hint(name)}")
+    return WantedRecipe(preset=name, as_published=as_published)
+
+
+def _named(name: str, as_published: bool) -> WantedRecipe:
+    """A preset by its name, or else a recipe file."""
+    if name in PRESET_NAMES:
+        return WantedRecipe(preset=name, as_published=as_published)
+    if Path(name).suffix != ".toml":
+        output.fail(f"{name!r} is neither a preset nor a recipe file (.toml); {_hint(name)}")
+    return WantedRecipe(file=Path(name))
+
+
+def _hint(name: str) -> str:
+    near = difflib.get_close_matches(name, PRESET_NAMES, 1, 0.5)
+    return f"did you mean {near[0]}?" if near else f"the presets are: {', '.join(PRESET_NAMES)}"
