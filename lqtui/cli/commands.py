@@ -136,7 +136,11 @@ def measure(
         ),
     ] = None,
     until_verdict: Annotated[
-        bool, typer.Option("--until-verdict", help="With --compare: add chunks until that is clear.")
+        bool,
+        typer.Option(
+            "--until-verdict",
+            help="With --compare: add chunks, from all over the text, until that is clear.",
+        ),
     ] = False,
     confidence: Annotated[
         float | None, typer.Option(metavar="SHARE", help="With --compare: how sure to be; default 0.95.")
@@ -154,8 +158,12 @@ def measure(
     threads: Threads = 0,
     gpu_layers: GpuLayers = -1,
     memory: Annotated[
-        str, typer.Option(metavar="SIZE", help="Memory beside the base model, to save computing (4GiB).")
-    ] = "1GiB",
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Memory beside the base model, to save computing (4GiB); default: half of what is free.",
+        ),
+    ] = None,
     tps: Annotated[bool, typer.Option("--tps", help="Measure tokens per second too (pp512, tg128).")] = False,
     repetitions: Annotated[int, typer.Option(min=1, max=10_000, help="Runs of each speed test.")] = 5,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what is known already.")] = False,
@@ -175,6 +183,7 @@ def measure(
         gpu_layers,
         repetitions,
         divergence=kld or compare is not None,
+        spread=until_verdict,
         memory=memory,
     )
     measuring.measure(model, wanted, settings, requantize, json, fresh=fresh, tps=tps, comparing=comparing)

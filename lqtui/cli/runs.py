@@ -40,7 +40,8 @@ def settings(
     fit_ctx: int = 4096,
     kv_type: str = "F16",
     divergence: bool = True,
-    memory: str = "1GiB",
+    spread: bool = False,
+    memory: str | None = None,
 ) -> Settings:
     """Settings from a command's options."""
     try:
@@ -58,7 +59,8 @@ def settings(
         type_k=type_k,
         type_v=type_v,
         divergence=divergence,
-        memory=_size(memory),
+        spread=spread,
+        memory=_size(memory) if memory else 0,
     )
 
 

@@ -45,7 +45,9 @@ def read_corpus(path: Path) -> str:
     return text.removesuffix("\n")
 
 
-def corpus_chunks(model: Model, path: Path, n_ctx: int, chunks: int) -> NDArray[np.int32]:
+def corpus_chunks(
+    model: Model, path: Path, n_ctx: int, chunks: int, *, spread: bool = False
+) -> NDArray[np.int32]:
     """The first chunks of a corpus in the model's tokens, as llama-perplexity cuts them.
 
     Args:
@@ -53,6 +55,8 @@ def corpus_chunks(model: Model, path: Path, n_ctx: int, chunks: int) -> NDArray[
         path: A UTF-8 text file; no more of it is tokenized than the chunks need.
         n_ctx: Tokens in a chunk.
         chunks: How many at most; fewer where the text is shorter.
+        spread: Take them from all over the text instead, each from between those before it, so that any
+            number of them stands for the whole: neighbours share their subject.
 
     Returns:
         Shape (chunks, n_ctx). EngineError where the text does not fill two chunks.
@@ -60,7 +64,7 @@ def corpus_chunks(model: Model, path: Path, n_ctx: int, chunks: int) -> NDArray[
     vocab = llama_cpp.llama_model_get_vocab(model)
     text = read_corpus(path)
     needed = n_ctx * max(chunks, _MIN_CHUNKS)
-    length = needed * _CHARACTERS_PER_TOKEN
+    length = len(text) if spread else needed * _CHARACTERS_PER_TOKEN
     while True:
         tokens = tokenize(vocab, text[:length])
         if length >= len(text):
@@ -74,8 +78,19 @@ def corpus_chunks(model: Model, path: Path, n_ctx: int, chunks: int) -> NDArray[
             f"the corpus {path} is too short: {len(tokens)} tokens, and two chunks of {n_ctx} need "
             f"{_MIN_CHUNKS * n_ctx}; use a longer text or a smaller --ctx"
         )
-    count = min(chunks, len(tokens) // n_ctx)
-    return tokens[: count * n_ctx].reshape(count, n_ctx)
+    there_are = len(tokens) // n_ctx
+    cut = tokens[: there_are * n_ctx].reshape(there_are, n_ctx)
+    return cut[spread_order(there_are)[:chunks]] if spread else cut[:chunks]
+
+
+def spread_order(count: int) -> list[int]:
+    """The numbers below `count`, each halving the gaps between those before it: 0 4 2 6 1 5 3 7.
+
+    The van der Corput sequence in base 2: numbers ordered by their bits in reverse.
+    """
+    bits = max(1, (count - 1).bit_length())
+    reversed_bits = (int(f"{i:0{bits}b}"[::-1], 2) for i in range(1 << bits))
+    return [number for number in reversed_bits if number < count]
 
 
 def tokenize(vocab: object, text: str) -> NDArray[np.int32]:

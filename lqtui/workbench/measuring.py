@@ -80,7 +80,8 @@ async def measure_plans(
         threads=settings.threads_used,
         gpu_layers=settings.gpu_layers,
         divergence=settings.divergence,
-        memory=settings.memory,
+        spread=settings.spread,
+        memory=settings.memory_used,
         until_clear=_until_clear(until_clear, plans, missing, book) if until_clear else None,
     )
     hearing = _Hearing(missing, book, running, changed)

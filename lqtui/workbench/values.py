@@ -53,10 +53,11 @@ class Settings:
     """How recipes are measured.
 
     `corpus` None is WikiText-2 or the text that comes with Python, as `Corpora` says. Chunks of `n_ctx`
-    tokens are scored, with `divergence` also beside the base model, and `memory` bounds, in bytes, what is
-    kept meanwhile to save computing. Speed is `repetitions` runs each of a prompt of `n_prompt` tokens and of
-    `n_gen` generated ones. `fit_ctx`, `type_k` and `type_v` are the context length and the types of its KV
-    cache for which the memory is told.
+    tokens are scored: the first ones as llama-perplexity takes them, or with `spread` some from all over the
+    text. With `divergence` they are compared with the base model, and `memory` bounds, in bytes, what is kept
+    meanwhile to save computing; 0 is half of what is free. Speed is `repetitions` runs each of a prompt of
+    `n_prompt` tokens and of `n_gen` generated ones. `fit_ctx`, `type_k` and `type_v` are the context length
+    and the types of its KV cache for which the memory is told.
     """
 
     corpus: Path | None = None
@@ -71,7 +72,13 @@ class Settings:
     n_gen: int = 128
     gpu_layers: int = -1
     divergence: bool = True
-    memory: int = 1 << 30
+    spread: bool = False
+    memory: int = 0
+
+    @property
+    def memory_used(self) -> int:
+        """The chosen bound in bytes, else half of the memory that is free now."""
+        return self.memory or int(psutil.virtual_memory().available) // 2
 
     @property
     def threads_used(self) -> int:

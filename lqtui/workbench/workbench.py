@@ -157,7 +157,8 @@ class Workbench(MemoryFitting):
     @property
     def corpus_name(self) -> str:
         """What people call the text that the results are of."""
-        return self._corpus.name if self._corpus else self._corpora.name(self.settings.corpus, self.model)
+        name = self._corpus.name if self._corpus else self._corpora.name(self.settings.corpus, self.model)
+        return f"{name}, spread" if self.settings.spread else name
 
     def configure(self, settings: Settings) -> None:
         """Measure under other settings from now on."""
@@ -340,6 +341,8 @@ class Workbench(MemoryFitting):
 
         self._corpus = self._corpora.at_hand(self.settings.corpus, self.model)
         digest = corpus_digest(self._corpus.path)
+        if self.settings.spread:  # other chunks are another text
+            digest += " spread"
         if self._book is None or self._book.corpus_digest != digest:
             book = ResultBook(self._store, self._open_model(), self.settings, digest)
             book.load()

@@ -62,8 +62,9 @@ class UntilClear(msgspec.Struct, frozen=True):
 class Measure(msgspec.Struct, frozen=True, tag=True):
     """Measure recipes: score them chunk by chunk, all together, then time each by itself.
 
-    With `divergence` they are also compared with the base model. `gpu_layers` -1 offloads all layers.
-    `memory` bounds, in bytes, what is kept to save computing.
+    With `divergence` they are also compared with the base model. With `spread` the chunks come from all over
+    the corpus, not from its beginning. `gpu_layers` -1 offloads all layers. `memory` bounds, in bytes, what
+    is kept to save computing.
     """
 
     model: Path
@@ -80,6 +81,7 @@ class Measure(msgspec.Struct, frozen=True, tag=True):
     threads: int
     gpu_layers: int = -1
     divergence: bool = True
+    spread: bool = False
     memory: int = 1 << 30
     until_clear: UntilClear | None = None
 

@@ -28,6 +28,7 @@ import numpy as np
 import psutil
 from peers import Cost, Peers, run, watched
 from profile_engine import profile as profile_of
+from verdicts import verdicts
 
 from lqtui.measure.divergence import Estimate
 from lqtui.recipe.presets import PRESET_NAMES, preset
@@ -53,6 +54,7 @@ class Bench:
     threads: int
     rounds: int
     sample: int
+    judged: int
     work: Path
 
     def peers(self) -> Peers:
@@ -131,6 +133,11 @@ def sensitivity(bench: Bench) -> str:
     return _table(f"sensitivity: {len(recipes)} recipes, KLD", theirs, ours, note)
 
 
+def verdict(bench: Bench) -> str:
+    """Close pairs of recipes: scored tokens until it is clear which is better."""
+    return verdicts(bench.model, bench.corpus, bench.threads, bench.judged, bench.work)
+
+
 def profile(bench: Bench) -> str:
     """Where the time of a sweep goes."""
     return profile_of(bench.model, bench.corpus, bench.chunks, bench.threads, bench.work)
@@ -142,7 +149,7 @@ def _sweep(bench: Bench, plans: Sequence[Plan]) -> tuple[list[Estimate], Cost]:
 
     def hear(event: Event) -> None:
         if isinstance(event, ChunkScored):
-            klds[event.recipe].append(np.frombuffer(event.kld, np.float64))
+            klds[event.recipe].append(np.frombuffer(event.kld, np.float32))
 
     with tempfile.TemporaryDirectory(dir=bench.work) as pool:
         task = Measure(
@@ -184,7 +191,7 @@ def _table(title: str, theirs: Sequence[Cost], ours: Sequence[Cost], note: str) 
     )
 
 
-PARTS = {"experiment": experiment, "sensitivity": sensitivity, "profile": profile}
+PARTS = {"experiment": experiment, "sensitivity": sensitivity, "verdict": verdict, "profile": profile}
 
 
 def main() -> None:
@@ -198,6 +205,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False) or 1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sample", type=int, default=0, help="time the tools on so many recipes; 0 is all")
+    parser.add_argument("--judged", type=int, default=40, help="chunks that a verdict is judged by")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         header = asyncio.run(run_task(ReadHeader(options.model.absolute()), Path(work, "log")))
@@ -211,6 +219,7 @@ def main() -> None:
             options.threads,
             options.rounds,
             options.sample,
+            options.judged,
             Path(work),
         )
         print(f"{options.model.name}, {options.chunks} chunks of 512, {options.threads} threads\n")

@@ -103,8 +103,7 @@ class Peers:
 
     def perplexity(self, model: Path) -> tuple[str, Cost]:
         """PPL and its error, as printed."""
-        output, cost = run([self._tools / "llama-perplexity", "-m", model, *self._common])
-        return _found(_PERPLEXITY, output), cost
+        return _measured([self._tools / "llama-perplexity", "-m", model, *self._common], _PERPLEXITY)
 
     def keep_logits(self) -> Cost:
         """The base's logits, for `divergence`."""
@@ -114,12 +113,13 @@ class Peers:
     def divergence(self, model: Path) -> tuple[str, Cost]:
         """Mean KLD and its error, as printed."""
         command = [self._tools / "llama-perplexity", "-m", model, *self._common]
-        output, cost = run([*command, "--kl-divergence", "--kl-divergence-base", self._logits])
-        return _found(_DIVERGENCE, output), cost
+        return _measured([*command, "--kl-divergence", "--kl-divergence-base", self._logits], _DIVERGENCE)
 
 
-def _found(pattern: re.Pattern[str], output: str) -> str:
-    match = pattern.search(output)
-    if match is None:
-        raise ValueError(f"no result in what the tool printed: {output[-500:]}")
-    return " ± ".join(match.groups())
+def _measured(command: Sequence[str | Path], pattern: re.Pattern[str]) -> tuple[str, Cost]:
+    """A tool's result. Its log can lose its last lines when it ends; it is run again then, and timed once."""
+    for _ in range(5):
+        output, cost = run(command)
+        if match := pattern.search(output):
+            return " ± ".join(match.groups()), cost
+    raise ValueError(f"no result in what the tool printed: {output[-500:]}")

@@ -103,7 +103,9 @@ def test_two_recipes_are_compared_with_a_verdict(tiny_model: Path, quick: list[s
 def test_chunks_are_added_until_the_verdict_stands(tiny_model: Path, tiny_corpus: Path) -> None:
     command = ["measure", tiny_model, "--compare", "uniform_q4_0", "attention_q8", "--corpus", tiny_corpus]
     command += ["--ctx", "128", "--threads", "1", "--until-verdict", "--json"]
-    found = document(lqtui(*command))["comparison"]
+    everything = document(lqtui(*command))
+    assert everything["corpus"] == f"{tiny_corpus.stem}, spread"
+    found = everything["comparison"]
     assert found["verdict"] == "worse" and 2 < found["chunks"] == found["decided_after"] < 30
     assert found["delta_kld_low"] > 0 and found["chunks_to_go"] is None
     surer = document(lqtui(*command, "--confidence", "0.999"))["comparison"]

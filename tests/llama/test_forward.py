@@ -13,7 +13,7 @@ import pytest
 from gguf_files import tiny_text, write_tiny_llama
 from numpy.typing import NDArray
 
-from lqtui.llama.corpus import corpus_chunks, read_corpus, tokenize
+from lqtui.llama.corpus import corpus_chunks, read_corpus, spread_order, tokenize
 from lqtui.llama.errors import EngineError
 from lqtui.llama.forward import BATCH, Decoder
 from lqtui.llama.runtime import Model, backend, context, loaded_model
@@ -187,6 +187,28 @@ def test_the_perplexity_of_smollm2_is_a_slow_references(
     nlls = np.array(list(chunk_nlls(model, corpus_chunks(model, wikitext, 512, 2), 2)))
     slow = np.array(slow_nlls(smollm2, wikitext, 512, 2))
     assert f"{perplexity(nlls).value:.4f}" == f"{math.exp(slow.mean()):.4f}"
+
+
+def test_spread_chunks_are_the_texts_own_in_an_order_that_halves_the_gaps(
+    tiny_model: Path, tiny_corpus: Path, load: Callable[[Path], Model]
+) -> None:
+    model = load(tiny_model)
+    in_order = corpus_chunks(model, tiny_corpus, 128, 1_000_000)
+    spread = corpus_chunks(model, tiny_corpus, 128, 1_000_000, spread=True)
+    order = spread_order(len(in_order))
+    assert sorted(order) == list(range(len(in_order))) and len(order) > 100
+    assert np.array_equal(spread, in_order[order])
+    assert np.array_equal(corpus_chunks(model, tiny_corpus, 128, 5, spread=True), spread[:5])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 100, 601])
+def test_any_beginning_of_the_spread_order_reaches_all_over_the_text(count: int) -> None:
+    order = spread_order(count)
+    assert sorted(order) == list(range(count))
+    for seen in range(1, count + 1):
+        places = sorted(order[:seen])
+        gaps = np.diff([*places, count])
+        assert gaps.max() <= 2 * count / seen + 2
 
 
 @pytest.mark.parametrize("size", [0, 1, 40, 127])

@@ -27,7 +27,7 @@ def score(task: Measure, base: BaseModel, entry: PoolEntry, send: Send) -> None:
     """Score the recipes of a task whose chunks are not all known."""
     # First of all: a text that cannot be used is told before anything is quantized.
     with runtime.loaded_model([base.first_part], 0, vocab_only=True) as vocabulary:
-        chunks = corpus.corpus_chunks(vocabulary, task.corpus, task.n_ctx, task.chunks)
+        chunks = corpus.corpus_chunks(vocabulary, task.corpus, task.n_ctx, task.chunks, spread=task.spread)
     send(CorpusRead(len(chunks)))
     scoring = _Scoring(task, len(chunks), send)
     sweep = Sweep(task.divergence, task.threads, task.gpu_layers, task.memory)
