@@ -27,7 +27,7 @@ def verdicts(model: Path, corpus: Path, threads: int, judged: int, work: Path) -
 
     The recipes are also measured on `judged` chunks, from the beginning of the text. What llama-perplexity
     prints of those, PPL ± SE, tells how many it takes until the bars no longer overlap: errors fall with the
-    root of the chunks. A verdict is right where the paired KLD of these chunks gives the same; it may leave it open.
+    root of the chunks. A verdict is right where the paired KLD of these chunks gives the same.
     """
     rows = [
         "| pair | lqtui: tokens | verdict | right | error bars: tokens | times fewer |",
@@ -48,7 +48,8 @@ def verdicts(model: Path, corpus: Path, threads: int, judged: int, work: Path) -
             right = "open" if judgement == "can't tell" else "yes" if judgement == soon["verdict"] else "no"
             factors.append(needed / taken)
             rows.append(
-                f"| {a} / {b} | {taken:,} | {soon['verdict']} | {right} | {needed:,} | {needed / taken:,.0f} |"
+                f"| {a} / {b} | {taken:,} | {soon['verdict']} | {right} | {needed:,} "
+                f"| {needed / taken:,.0f} |"
             )
     rows.append(f"| **median** | | | | | **{statistics.median(factors):,.0f}** |")
     return "\n".join(rows)
