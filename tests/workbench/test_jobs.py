@@ -140,7 +140,25 @@ async def test_listeners_hear_of_progress_at_most_20_times_a_second_and_of_every
     assert len(heard) == told
 
 
-# How long it still takes
+# How far it is, and how long it still takes
+
+
+async def test_recipes_are_scored_together_and_then_timed_one_by_one(opened: Workbench) -> None:
+    told: list[tuple[int, str]] = []
+
+    def listen(change: Change) -> None:
+        job = opened.jobs[-1]
+        if change is Change.JOBS and job.stage and job.state is JobState.RUNNING:
+            told.append((job.stage_number, job.stage))
+
+    await opened.wait(opened.jobs[0])  # the fingerprint
+    opened.subscribe(listen)
+    job = await done(opened, measure(opened, "uniform_q4_0", "attention_q8", speed=True))
+    timing = ("loading", "prompt speed", "generation speed")
+    stages = ("waiting", "quantizing", "loading", "perplexity", *timing, *timing)
+    assert job.stage_count == len(stages) and (job.stage_number, job.stage) == (9, "generation speed")
+    assert told == sorted(told, key=lambda stage: stage[0])
+    assert all(stage in (stages[number], "waiting", "quantizing") for number, stage in told)
 
 
 async def test_the_time_left_is_told_by_the_pace_of_the_stage_though_others_come_between(

@@ -73,7 +73,7 @@ async def test_a_recipe_that_is_further_than_the_other_waits_for_it(
 async def test_recipes_that_memory_does_not_hold_together_are_told_apart_all_the_same(
     opened: Workbench, settings: Settings
 ) -> None:
-    opened.configure(replace(settings, memory=0))
+    opened.configure(replace(settings, memory=1))
     await until_clear(opened, CLEAR)
     seen = opened.look(*(row(opened, name) for name in CLEAR))
     assert seen is not None and seen.verdict is Verdict.WORSE and max(chunks(opened, CLEAR)) < 30
