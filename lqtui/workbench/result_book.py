@@ -81,13 +81,16 @@ class ResultBook:
     def load(self) -> None:
         """Read everything that the store knows under these settings."""
         shape = self.model.shape
+        plans: dict[str, Plan] = {}
         for named in self.store.names_for(self.model_digest):
             try:
                 plan = resolve(shape, parse_recipe(named.recipe_toml, shape, named.name))
             except RecipeError:  # written by another version of lqtui; the measurement stays in the store
                 continue
             if plan.digest == named.tensors_digest:
-                self.recall(plan)
+                plans[plan.digest] = plan  # the last name is the one that people know it by
+        for plan in plans.values():
+            self.recall(plan)
 
     def recall(self, plan: Plan) -> Known:
         """Take what the store knows of a plan into the rows, and tell what that is."""

@@ -55,6 +55,8 @@ async def test_a_measurement_gives_perplexity_divergence_and_speed(opened: Workb
     assert (result.delta_nll, result.delta_nll_se) == pytest.approx(told.log_ppl_ratio)
     assert result.delta_percent == pytest.approx(100 * (told.ppl_ratio.value - 1))
     assert result.delta_percent_se == pytest.approx(100 * told.ppl_ratio.se)
+    script = opened.script_for(planned(opened, "uniform_q4_0"))
+    assert f"KL divergence from the base model {result.kld:.6f} +/- {result.kld_se:.6f} nats" in script
     nothing = (base.delta_nll, base.delta_percent, base.kld, base.kld_max, base.rms_dp)
     assert nothing == (0,) * 5 and base.top1_agreement == 1
 
