@@ -54,6 +54,14 @@ async def test_the_names_stay_at_every_width(width: int) -> None:
         assert len(line) <= width
 
 
+async def test_at_80_columns_the_text_that_is_measured_on_is_still_named() -> None:
+    header = HeaderLine()
+    async with PaneApp(header).run_test(size=(80, 3)):
+        header.show(MODEL, PLAN, True, SETTINGS, "wikitext-2")
+        [line] = lines_of(header)
+        assert "SmolLM2-135M-Instruct" in line and line.endswith("first_4_layers_q8 *   wikitext-2 · 5×512")
+
+
 async def test_without_a_model_the_line_says_how_to_open_one() -> None:
     header = HeaderLine()
     async with PaneApp(header).run_test(size=(80, 3)):

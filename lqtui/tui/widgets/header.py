@@ -36,7 +36,7 @@ class HeaderLine(Widget):
         self._model: OpenModel | None = None
         self._plan: Plan | None = None
         self._modified = False
-        self._corpus = ""
+        self._corpus = ("", "")
 
     def show(
         self,
@@ -47,7 +47,7 @@ class HeaderLine(Widget):
         corpus_name: str,
     ) -> None:
         """Show a model (None: none is open), its recipe, and what its results are measured on."""
-        corpus = f"corpus {corpus_name}{_SEPARATOR}{settings.chunks}×{settings.n_ctx}"
+        corpus = (corpus_name, f"{settings.chunks}×{settings.n_ctx}")
         shown = (self._model, self._plan, self._modified, self._corpus)
         self._model, self._plan, self._modified, self._corpus = model, plan, modified, corpus
         if shown != (model, plan, modified, corpus):
@@ -59,9 +59,11 @@ class HeaderLine(Widget):
         brand = Content.styled("lqtui", "bold $primary")
         if self._model is None:
             return Content.assemble(brand, "  ", ("no model open: press o to open a GGUF file", "dim"))
-        facts, corpus = self._facts(), self._corpus
+        facts, (corpus, chunks) = self._facts(), self._corpus
         recipe = self._recipe(width // 2)
-        for kept, last in ((4, corpus), (3, corpus), (2, corpus), (2, ""), (1, "")):
+        in_full, brief = f"corpus {corpus}{_SEPARATOR}{chunks}", f"{corpus}{_SEPARATOR}{chunks}"
+        wordings = ((4, in_full), (3, in_full), (2, in_full), (2, brief), (1, brief), (1, corpus), (1, ""))
+        for kept, last in wordings:
             left = Content.assemble(brand, "  ", *_joined(facts[:kept]))
             right = Content.assemble(recipe, "   ", (last, "dim")) if last else recipe
             space = width - left.cell_length - right.cell_length

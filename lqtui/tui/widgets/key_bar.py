@@ -24,15 +24,37 @@ _ORDER = (
     "grid.range",
     "grid.all",
     "recipe.undo",
-    "run.measure",
-    "recipe.presets",
-    "recipe.export",
-    "run.sweep",
-    "recipe.save",
-    "model.open",
     "recipe.redo",
+    "run.measure",
+    "run.sweep",
+    "chart.metric",
+    "recipe.presets",
+    "recipe.save",
+    "recipe.export",
+    "model.open",
     "app.palette",
     "app.quit",
+)
+"""From left to right."""
+_FIRST = (
+    "type.cycle",
+    "type.f16",
+    "type.q8",
+    "type.q4",
+    "run.measure",
+    "recipe.export",
+    "recipe.undo",
+    "run.sweep",
+    "grid.range",
+    "recipe.presets",
+    "type.pick",
+    "grid.all",
+    "recipe.save",
+    "model.open",
+    "chart.metric",
+    "app.quit",
+    "app.palette",
+    "recipe.redo",
 )
 """What finds room first."""
 
@@ -62,15 +84,14 @@ class KeyBar(Widget):
         by_id = {command.id: command for command in COMMANDS}
         entries = {name: _entry(by_id[name], self.app._keymap) for name in (*_ORDER, _HELP)}
         grid_keys = {command.id for command in GRID_COMMANDS}
-        order = [name for name in _ORDER if self.for_grid or name not in grid_keys]
         room = self.content_size.width - entries[_HELP].cell_length
-        shown: list[str] = []
-        for name in order:
-            room -= entries[name].cell_length + _GAP
-            if room < 0:
-                break
-            shown.append(name)
-        shown.append(_HELP)
+        fitting = {_HELP}
+        for name in _FIRST:
+            width = entries[name].cell_length + _GAP
+            if width <= room and (self.for_grid or name not in grid_keys):
+                fitting.add(name)
+                room -= width
+        shown = [name for name in (*_ORDER, _HELP) if name in fitting]
         self._ends, end = [], 0
         for name in shown:
             end += entries[name].cell_length + _GAP
