@@ -17,7 +17,7 @@ from lqtui.system import meters
 from lqtui.tui.palette import LqtuiCommands
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.main import MainScreen
-from lqtui.workbench import JobState, Workbench
+from lqtui.workbench import Change, Workbench
 
 _CLOSING_SECONDS = 5.0
 
@@ -87,15 +87,35 @@ class LqtuiApp(App[None]):
 
     async def action_quit(self) -> None:
         """Leave; ask first when jobs run."""
-        running = [j for j in self.workbench.jobs if j.state in (JobState.QUEUED, JobState.RUNNING)]
         if any(isinstance(screen, ConfirmScreen) for screen in self.screen_stack):
             return
-        if not running:
+        if not any(job.active for job in self.workbench.jobs):
             await self._leave(True)
             return
-        count = "A job is" if len(running) == 1 else f"{len(running)} jobs are"
-        question = f"{count} not finished. Leave and cancel {'it' if len(running) == 1 else 'them'}?"
-        self.push_screen(ConfirmScreen(question, "Leave", "Stay"), self._leave)
+        dialog = ConfirmScreen(self._leave_question, "Leave", "Stay")
+
+        def ask_again(change: Change) -> None:
+            if change is Change.JOBS:
+                self.call_later(dialog.ask, self._leave_question)
+
+        unsubscribe = self.workbench.subscribe(ask_again)
+
+        async def answer(sure: bool | None) -> None:
+            unsubscribe()
+            await self._leave(sure)
+
+        self.push_screen(dialog, answer)
+
+    @property
+    def _leave_question(self) -> str:
+        """What to ask before leaving, as the jobs are now."""
+        match sum(job.active for job in self.workbench.jobs):
+            case 0:
+                return "No job runs any more. Leave?"
+            case 1:
+                return "A job is not finished. Leave and cancel it?"
+            case count:
+                return f"{count} jobs are not finished. Leave and cancel them?"
 
     async def _leave(self, sure: bool | None) -> None:
         if sure:

@@ -190,7 +190,7 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
         "r",
         "measure",
         "Measure",
-        "Measure this recipe's perplexity and speed in the background.",
+        "Measure this recipe in the background: KLD from the base, perplexity and speed.",
         RUN,
         "measure",
     ),
@@ -199,7 +199,7 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
         "s",
         "sweep",
         "Measure presets",
-        "Measure all the published recipes, one after the other.",
+        "Measure all the published recipes, side by side, chunk by chunk.",
         RUN,
         "sweep",
     ),
@@ -209,7 +209,7 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
         "C",
         "choose_corpus",
         "Choose corpus",
-        "Choose the text that perplexity is measured on.",
+        "Choose the text that recipes are measured on.",
         RUN,
     ),
     Command(
@@ -225,6 +225,15 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "fit.shorter", "minus", "fit_context(-1)", "Shorter context", "Tell it for half the context.", MEMORY
+    ),
+    Command(
+        "chart.metric",
+        "c",
+        "next_metric",
+        "KLD, PPL or tok/s",
+        "Show the next of KLD, PPL and tok/s in the chart, and first in the results.",
+        VIEW,
+        "chart",
     ),
     Command("pane.next", "tab", "next_pane(1)", "Next pane", "Go to the next pane.", VIEW),
     Command("pane.previous", "shift+tab", "next_pane(-1)", "Previous pane", "Go to the pane before.", VIEW),

@@ -15,9 +15,11 @@ Q4, Q8, F16 = TensorType.Q4_0, TensorType.Q8_0, TensorType.F16
 
 
 @asynccontextmanager
-async def running(workbench: FakeWorkbench, size=(120, 36), model_path: Path | None = None):
+async def running(
+    workbench: FakeWorkbench, size=(120, 36), model_path: Path | None = None, *, notifications: bool = False
+):
     app = LqtuiApp(workbench, model_path, read_meters=None)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=notifications) as pilot:
         await pilot.pause()
         yield pilot
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from lqtui.measure import paired, sequential
 from lqtui.recipe.memory import Buffer, ContextMemory, Part, estimate_memory
 from lqtui.recipe.presets import PRESET_NAMES, preset
 from lqtui.recipe.recipe import Plan, Recipe, base_recipe, resolve, with_type
@@ -133,6 +137,7 @@ class FakeWorkbench:
         self.corpus_name = "wikitext-2"
         self.jobs: tuple[Job, ...] = ()
         self.results: tuple[Result, ...] = ()
+        self.scores: dict[str, paired.Scores] = {}
         self.modified = False
         self.closed = False
         self.open_delay = 0.0
@@ -290,9 +295,28 @@ class FakeWorkbench:
         self.tell(Change.JOBS)
 
     def add_result(self, result: Result) -> None:
-        """Let a measurement arrive."""
-        self.results += (result,)
+        """Let a measurement arrive, or go on."""
+        self.results = (*(r for r in self.results if r.digest != result.digest), result)
         self.tell(Change.RESULTS)
+
+    def compare(self, result: Result, other: Result, confidence: float) -> paired.Comparison | None:
+        self.calls.append(f"compare {result.name} {other.name}")
+        scores = self._common_scores(result, other)
+        return paired.compare(*scores, confidence) if scores else None
+
+    def look(self, result: Result, other: Result, confidence: float) -> sequential.Look | None:
+        self.calls.append(f"look {result.name} {other.name}")
+        scores = self._common_scores(result, other)
+        return sequential.look(*scores, confidence) if scores else None
+
+    def _common_scores(self, result: Result, other: Result) -> tuple[paired.Scores, paired.Scores] | None:
+        """Of the chunks that both results have."""
+        common = min(result.chunks, other.chunks)
+        found = [self.scores.get(r.digest) for r in (result, other)]
+        if not common or None in found:
+            return None
+        mine, its = (paired.Scores(s.nll[:common], s.kld[:common]) for s in found if s and s.kld is not None)
+        return mine, its
 
     def cancel(self, job_id: int) -> None:
         self.calls.append(f"cancel {job_id}")
@@ -320,8 +344,16 @@ class FakeWorkbench:
         self.closed = True
 
 
-def measured(plan: Plan, perplexity: float, se: float = 1.6, *, delta: float | None = None) -> Result:
-    """A result for a plan, as a finished measurement gives it."""
+def measured(
+    plan: Plan,
+    perplexity: float,
+    se: float = 1.6,
+    *,
+    delta: float | None = None,
+    kld: float | None = None,
+    chunks: int = 5,
+) -> Result:
+    """A result for a plan, as a measurement of 5 chunks gives it; what it is with fewer is partial."""
     return Result(
         name=plan.recipe.name,
         digest=plan.digest,
@@ -329,36 +361,54 @@ def measured(plan: Plan, perplexity: float, se: float = 1.6, *, delta: float | N
         bits_per_weight=plan.bits_per_weight,
         perplexity=perplexity,
         perplexity_se=se,
+        delta_nll=None if delta is None else math.log1p(delta / 100),
+        delta_nll_se=None if delta is None else 0.003 if delta else 0.0,
         delta_percent=delta,
-        delta_percent_se=None if delta is None else 0.3,
-        chunks=5,
+        delta_percent_se=None if delta is None else 0.3 if delta else 0.0,
+        kld=kld,
+        kld_se=None if kld is None else kld / 60,
+        top1_agreement=None if kld is None else 1 - kld,
+        top1_agreement_se=None if kld is None else 0.012 if kld else 0.0,
+        chunks=chunks,
         prompt=Speed(mean=412.0, sd=3.1, repetitions=5),
         generation=Speed(mean=58.2, sd=0.7, repetitions=5),
-        partial=False,
+        partial=chunks < 5,
         types={p.name: p.effective for p in plan.tensors if p.quantizable},
     )
 
 
-SEED_PERPLEXITY = {
-    "baseline_fp16": 18.8351,
-    "uniform_q4_0": 20.8235,
-    "first_4_layers_q8": 20.1097,
-    "first_8_layers_q8": 19.9,
-    "last_4_layers_q8": 20.61,
-    "last_8_layers_q8": 20.44,
-    "middle_8_layers_q8": 19.95,
-    "first_last_4_layers_q8": 19.98,
-    "alternating_even_q8": 19.7152,
-    "attention_q8": 19.42,
-    "ffn_q8": 19.6,
+SEEDS = {
+    "baseline_fp16": (18.8351, 0.0),
+    "uniform_q4_0": (20.8235, 0.2562),
+    "first_4_layers_q8": (20.1097, 0.2204),
+    "first_8_layers_q8": (19.9, 0.2010),
+    "last_4_layers_q8": (20.61, 0.2391),
+    "last_8_layers_q8": (20.44, 0.2204),
+    "middle_8_layers_q8": (19.95, 0.1790),
+    "first_last_4_layers_q8": (19.98, 0.2057),
+    "alternating_even_q8": (19.7152, 0.1620),
+    "attention_q8": (19.42, 0.1411),
+    "ffn_q8": (19.6, 0.1502),
 }
-"""Perplexities for a chart that looks like one; some of them were measured."""
+"""Perplexity and KLD of every preset, for a chart that looks like one; some of them were measured."""
 
 
-def seed_results(shape: ModelShape) -> tuple[Result, ...]:
+def seed_results(shape: ModelShape, chunks: int = 5) -> tuple[Result, ...]:
     """A result for every preset."""
-    base = SEED_PERPLEXITY["baseline_fp16"]
+    base, _ = SEEDS["baseline_fp16"]
     return tuple(
-        measured(resolve(shape, preset(name, shape)), ppl, delta=100 * (ppl / base - 1))
-        for name, ppl in SEED_PERPLEXITY.items()
+        measured(
+            resolve(shape, preset(name, shape)), ppl, delta=100 * (ppl / base - 1), kld=kld, chunks=chunks
+        )
+        for name, (ppl, kld) in SEEDS.items()
     )
+
+
+def scores_of(results: Iterable[Result], spread: float = 0.015) -> dict[str, paired.Scores]:
+    """Scores of 20 chunks with about the results' KLDs, which vary from chunk to chunk by `spread` nats."""
+    found = {}
+    for number, result in enumerate(results):
+        wave = np.sin(1.7 * (number + 1) * np.arange(1, 21))[:, None] * np.ones(8)
+        kld = (result.kld or 0.0) + (spread if result.kld else 0.0) * wave
+        found[result.digest] = paired.Scores(math.log(result.perplexity or 1.0) + kld, kld)
+    return found

@@ -18,6 +18,7 @@ class PaneApp(App[None]):
         super().__init__()
         self.pane = pane
         self.heard: list[Message] = []
+        self.moves = 0
 
     def compose(self) -> ComposeResult:
         yield self.pane
@@ -27,6 +28,12 @@ class PaneApp(App[None]):
 
     def on_results_table_chosen(self, message: Message) -> None:
         self.heard.append(message)
+
+    def on_results_table_reference_chosen(self, message: Message) -> None:
+        self.heard.append(message)
+
+    def on_results_table_moved(self) -> None:
+        self.moves += 1
 
     def on_jobs_pane_cancel_requested(self, message: Message) -> None:
         self.heard.append(message)

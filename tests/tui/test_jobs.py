@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from panes import PaneApp, job, lines_of, text_of
 
 from lqtui.tui.widgets.jobs import JobsPane
@@ -22,24 +23,35 @@ async def test_a_running_job_shows_stage_bar_count_and_time_left() -> None:
     async with PaneApp(pane).run_test(size=(100, 12)):
         pane.show([RUNNING])
         line = lines_of(pane)[0]
-        for part in ("▶", "attention_q8", "perplexity", "━", "─", "3/5 chunks", "0:02 left"):
+        for part in ("▶", "attention_q8", "scoring", "━", "─", "3/5 chunks", "0:02 left"):
             assert part in line
 
 
-async def test_a_narrow_pane_keeps_the_bar_and_the_time() -> None:
+async def test_a_narrow_pane_says_it_all_on_two_lines() -> None:
     pane = JobsPane()
-    async with PaneApp(pane).run_test(size=(44, 12)):
+    async with PaneApp(pane).run_test(size=(62, 12)):
+        pane.show([replace(RUNNING, title="measure 11 presets", stage_number=3, stage_count=37)])
+        first, second, *_ = lines_of(pane)
+        assert first == "▶ measure 11 presets  scoring 3/5 chunks · stage 4/37"
+        assert "━" in second and second.endswith(" 60%  0:02 to next stage")
+
+
+@pytest.mark.parametrize("width", [24, 32, 44])
+async def test_a_very_narrow_pane_keeps_the_name_and_how_much_is_done(width: int) -> None:
+    pane = JobsPane()
+    async with PaneApp(pane).run_test(size=(width, 12)):
         pane.show([RUNNING])
-        line = lines_of(pane)[0]
-        assert "━" in line
-        assert "60%" in line
+        first, second, *_ = lines_of(pane)
+        assert first.startswith("▶ attention_q8")
+        assert "60%" in second
+        assert all(len(line) <= width - 4 for line in (first, second))
 
 
 async def test_the_time_of_a_stage_is_not_told_as_the_time_of_the_job() -> None:
     pane = JobsPane()
     async with PaneApp(pane).run_test(size=(100, 12)):
         pane.show([replace(RUNNING, stage_number=0, stage_count=2)])
-        assert "0:02 to next" in lines_of(pane)[0]
+        assert "0:02 to next stage" in lines_of(pane)[0]
 
 
 async def test_every_state_has_its_glyph_and_its_word() -> None:
@@ -77,12 +89,12 @@ async def test_a_failure_is_told_in_full_over_several_lines() -> None:
         assert sentence in said
 
 
-async def test_x_asks_to_cancel_only_what_has_not_ended() -> None:
+async def test_x_asks_to_cancel_the_job_under_the_cursor() -> None:
     pane = JobsPane()
     app = PaneApp(pane)
     async with app.run_test(size=(100, 12)) as pilot:
         pane.show(ALL)
-        await pilot.press("down", "x", "G", "x")
+        await pilot.press("down", "x")
         [asked] = app.heard
         assert isinstance(asked, JobsPane.CancelRequested)
         assert asked.job_id == QUEUED.id

@@ -6,10 +6,12 @@ import math
 from dataclasses import replace
 
 import pytest
-from fakes import llama_shape, seed_results
+from fakes import FakeWorkbench, llama_shape, scores_of, seed_results
 from panes import PaneApp, lines_of, text_of
 
+from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.results import ResultsTable
+from lqtui.tui.widgets.standings import Comparer, Standings
 from lqtui.workbench import Result
 
 SHAPE = llama_shape()
@@ -25,27 +27,41 @@ def result(name: str) -> Result:
     return next(result for result in RESULTS if result.name == name)
 
 
-async def test_smaller_files_come_first_and_the_title_says_so() -> None:
+def against(name: str) -> Standings:
+    """All recipes beside one of them."""
+    bench = FakeWorkbench(SHAPE)
+    bench.scores = scores_of(RESULTS)
+    comparer = Comparer(bench)
+    while not (found := comparer.standings(RESULTS, result(name))).complete:
+        pass
+    return found
+
+
+def line_of(table: ResultsTable, name: str) -> str:
+    return next(line for line in lines_of(table) if line[2:].startswith(name))
+
+
+async def test_what_is_closest_to_the_base_comes_first_and_the_title_says_so() -> None:
     table = ResultsTable()
     async with PaneApp(table).run_test(size=(120, 20)):
         table.show(RESULTS)
-        assert names(table)[0] == "uniform_q4_0"
-        assert names(table)[-1] == "baseline_fp16"
-        assert "MiB▲" in lines_of(table)[0]
+        assert names(table)[:2] == ["baseline_fp16", "attention_q8"]
+        assert names(table)[-1] == "uniform_q4_0"
+        assert "KLD▲" in lines_of(table)[0]
 
 
 async def test_keys_choose_the_column_and_turn_the_order() -> None:
     table = ResultsTable()
-    async with PaneApp(table).run_test(size=(120, 20)) as pilot:
+    async with PaneApp(table).run_test(size=(150, 20)) as pilot:
         table.show(RESULTS)
-        await pilot.press(">", ">")
+        await pilot.press(">")
         assert table.order == ("ppl", False)
         assert names(table)[0] == "baseline_fp16"
         await pilot.press("-")
         assert table.order == ("ppl", True)
         assert names(table)[0] == "uniform_q4_0"
         assert "PPL▼" in lines_of(table)[0]
-        await pilot.press("<", "<", "<")
+        await pilot.press("<", "<", "<", "<")
         assert table.order == ("name", False)
         assert names(table) == sorted(names(table))
 
@@ -73,13 +89,14 @@ async def test_what_is_not_known_goes_last_in_either_order() -> None:
 
 async def test_numbers_end_in_one_column_with_their_errors() -> None:
     table = ResultsTable()
-    async with PaneApp(table).run_test(size=(120, 20)):
-        table.show([*RESULTS, replace(RESULTS[0], name="worse", digest="w", perplexity=1234.5)])
-        ends = {line.index("±") for line in lines_of(table)[1:13]}
+    async with PaneApp(table).run_test(size=(150, 20)):
+        table.show([*RESULTS[1:], replace(RESULTS[1], name="worse", digest="w", perplexity=1234.5)])
+        ends = {line.index("±") for line in lines_of(table)[1:12]}
         assert len(ends) == 1
-        assert "20.8235 ±1.60" in text_of(table)
-        assert "1234.5000 ±1.60" in text_of(table)
+        assert "  20.8 ±1.6" in text_of(table)
+        assert "1234.5 ±1.6" in text_of(table)
         assert "412.0 ±3.1" in text_of(table)
+        assert "0.256  ±0.004" in text_of(table)
 
 
 async def test_enter_chooses_the_result_under_the_cursor() -> None:
@@ -121,13 +138,13 @@ async def test_the_cursor_stays_on_its_recipe_when_the_order_changes() -> None:
 
 async def test_the_recipe_in_the_grid_and_running_measurements_are_marked() -> None:
     table = ResultsTable()
-    running = replace(result("ffn_q8"), partial=True, chunks=3, delta_percent=None, delta_percent_se=None)
+    running = replace(result("ffn_q8"), partial=True, chunks=3)
     async with PaneApp(table).run_test(size=(120, 20)):
-        table.show([*RESULTS[:3], running], selected=RESULTS[2].digest)
+        table.show([*RESULTS[:3], running], selected=RESULTS[2].digest, chunks=5)
         by_name = {line[2:].split()[0]: line for line in lines_of(table)[1:] if line}
         assert by_name[RESULTS[2].name].startswith("▸")
         assert by_name["ffn_q8"].startswith("◐")
-        assert "3 chunks" in by_name["ffn_q8"]
+        assert "3/5 chunks" in by_name["ffn_q8"]
         assert by_name[RESULTS[0].name].startswith(" ")
 
 
@@ -140,27 +157,50 @@ async def test_a_difference_within_its_error_is_not_given_as_one() -> None:
         assert "+0.2" not in text_of(table)
 
 
-async def test_every_column_is_there_at_80_columns_and_bpw_goes_first() -> None:
-    table = ResultsTable()
-    async with PaneApp(table).run_test(size=(80, 20)) as pilot:
-        table.show(RESULTS)
-        for title in ("recipe", "MiB", "bpw", "PPL", "ΔPPL", "pp t/s", "tg t/s"):
-            assert title in lines_of(table)[0]
-        await pilot.resize_terminal(70, 20)
-        assert "bpw" not in lines_of(table)[0]
-        assert "tg t/s" in lines_of(table)[0]
-
-
-@pytest.mark.parametrize("width", [58, 62, 70, 80, 120])
-async def test_perplexity_and_both_speeds_are_there_from_58_cells_on(width: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "titles"),
+    [
+        (62, "recipe MiB KLD▲ ΔPPL% verdict"),
+        (80, "recipe MiB KLD▲ ΔPPL% top-1% tg t/s verdict"),
+        (100, "recipe MiB bpw KLD▲ PPL ΔPPL% top-1% pp t/s tg t/s verdict"),
+        (160, "recipe MiB bpw KLD▲ PPL ± ΔPPL% ± top-1% ± pp t/s ± tg t/s ± verdict"),
+    ],
+)
+async def test_the_columns_that_matter_most_find_room_first(width: int, titles: str) -> None:
     table = ResultsTable()
     async with PaneApp(table).run_test(size=(width, 20)):
-        table.show(RESULTS)
-        assert "20.8235 ±1.60" in text_of(table)
-        assert "412" in text_of(table)
-        assert "58.2" in text_of(table)
-        seen = names(table)
-        assert len(set(seen)) == len(RESULTS)
+        table.show(RESULTS, standings=against("ffn_q8"))
+        assert lines_of(table)[0].split() == titles.split()
+        assert "0.1411 ±0.0024" in text_of(table)
+
+
+@pytest.mark.parametrize("width", range(56, 130, 7))
+@pytest.mark.parametrize("metric", Metric)
+async def test_no_number_is_cut_at_any_width(width: int, metric: Metric) -> None:
+    table = ResultsTable()
+    async with PaneApp(table).run_test(size=(width, 20)):
+        table.show(RESULTS, standings=against("ffn_q8"))
+        table.show_first(metric)
+        header, *lines = lines_of(table)
+        assert len(set(names(table))) == len(RESULTS)
+        # A name may be shortened, and the list of columns; what stands in a column is whole.
+        last = len(header.rstrip().rstrip("▲▼"))
+        assert not any("…" in line[20:] or len(line) > width - 4 for line in lines)
+        assert last <= width - 4
+
+
+async def test_a_metric_brings_its_columns_and_sorts_by_them() -> None:
+    table = ResultsTable()
+    async with PaneApp(table).run_test(size=(62, 20)) as pilot:
+        table.show(RESULTS, standings=against("ffn_q8"))
+        table.show_first(Metric.PPL)
+        assert "20.8 ±1.6" in text_of(table) and "PPL▲" in lines_of(table)[0]
+        table.show_first(Metric.SPEED)
+        assert "58.2 ±0.7" in text_of(table) and "tg t/s▼" in lines_of(table)[0]
+        await pilot.press(">")
+        table.sort_by("size")
+        table.show_first(Metric.KLD)
+        assert table.order == ("size", False)  # which no metric decides
 
 
 async def test_an_empty_table_says_which_keys_fill_it() -> None:
@@ -182,7 +222,7 @@ async def test_only_lines_that_changed_are_drawn_again(monkeypatch: pytest.Monke
         table.show(RESULTS)
         await pilot.pause()
         monkeypatch.setattr(ResultsTable, "_draw", counted)
-        table.show([*RESULTS[:-1], replace(RESULTS[-1], perplexity=19.5999)])
+        table.show([*RESULTS[:-1], replace(RESULTS[-1], top1_agreement=0.86)])
         await pilot.pause()
         assert len(drawn) == 1
         drawn.clear()
@@ -193,9 +233,7 @@ async def test_only_lines_that_changed_are_drawn_again(monkeypatch: pytest.Monke
 
 async def test_a_long_list_scrolls_under_its_titles() -> None:
     table = ResultsTable()
-    many = [
-        replace(RESULTS[0], name=f"r{i:02}", digest=str(i), file_bytes=(100 + i) << 20) for i in range(60)
-    ]
+    many = [replace(RESULTS[1], name=f"r{i:02}", digest=str(i), kld=0.1 + i / 100) for i in range(60)]
     async with PaneApp(table).run_test(size=(100, 12)) as pilot:
         table.show(many)
         await pilot.pause()
@@ -210,10 +248,74 @@ async def test_a_long_list_scrolls_under_its_titles() -> None:
 
 async def test_a_recipe_that_breaks_the_model_says_so_and_sorts_last_by_quality() -> None:
     table = ResultsTable()
-    broken = replace(RESULTS[0], name="broken_one", digest="b", perplexity=math.nan, perplexity_se=math.nan)
+    nan = math.nan
+    broken = replace(
+        RESULTS[1], name="it", digest="b", perplexity=nan, perplexity_se=nan, kld=nan, kld_se=nan
+    )
     async with PaneApp(table).run_test(size=(120, 20)) as pilot:
         table.show([broken, *RESULTS[1:]])
-        await pilot.press(">", ">")
-        assert names(table)[-1] == "broken_one"
-        row = next(line for line in lines_of(table) if "broken_one" in line)
-        assert row.count("broken") == 2 and "nan" not in row
+        assert names(table)[-1] == "it"
+        await pilot.press(">")
+        assert table.order == ("ppl", False) and names(table)[-1] == "it"
+        row = next(line for line in lines_of(table) if line.startswith("  it"))
+        assert "broken" in row and "nan" not in row
+
+
+async def test_the_verdict_is_against_one_recipe_which_the_border_names() -> None:
+    table = ResultsTable()
+    async with PaneApp(table).run_test(size=(160, 20)) as pilot:
+        table.show(RESULTS, standings=against("attention_q8"))
+        assert table.border_title == "results · against attention_q8"
+        assert line_of(table, "attention_q8").endswith("is this one")
+        assert line_of(table, "ffn_q8").endswith("can't tell, ~18 more chunks")
+        assert line_of(table, "uniform_q4_0").endswith("worse")
+        assert line_of(table, "baseline_fp16").endswith("base")
+        table.show(RESULTS, standings=against("uniform_q4_0"))
+        assert line_of(table, "attention_q8").endswith("better")
+        await pilot.resize_terminal(62, 20)
+        table.show(RESULTS, standings=against("attention_q8"))
+        assert line_of(table, "ffn_q8").endswith("can't tell")
+        assert line_of(table, "attention_q8").endswith("this one")
+
+
+async def test_a_key_asks_to_compare_with_the_recipe_under_the_cursor() -> None:
+    table = ResultsTable()
+    app = PaneApp(table)
+    async with app.run_test(size=(120, 20)) as pilot:
+        table.show(RESULTS)
+        await pilot.press("down", "=")
+        [asked] = app.heard
+        assert isinstance(asked, ResultsTable.ReferenceChosen)
+        assert asked.result.name == "attention_q8"
+
+
+async def test_rows_change_places_only_when_all_of_them_have_one_more_chunk() -> None:
+    table = ResultsTable()
+
+    def at(chunks: int, **klds: float) -> list[Result]:
+        return [
+            replace(result("ffn_q8"), name=name, digest=name, kld=kld, chunks=chunks, partial=True)
+            for name, kld in klds.items()
+        ]
+
+    async with PaneApp(table).run_test(size=(120, 20)):
+        table.show([*at(1, b=0.2)])
+        table.show([*at(1, b=0.2), *at(1, a=0.1)])
+        table.show([*at(1, b=0.2), *at(1, a=0.1), *at(1, c=0.3)])
+        assert names(table) == ["a", "b", "c"]  # a new one is put where it belongs
+        table.show([*at(2, b=0.2), *at(1, a=0.1), *at(2, c=0.01)])
+        assert names(table) == ["a", "b", "c"]
+        table.show([*at(2, b=0.2), *at(2, a=0.1), *at(2, c=0.01)])
+        assert names(table) == ["c", "a", "b"]
+
+
+async def test_the_cursor_tells_when_it_is_on_another_recipe() -> None:
+    table = ResultsTable()
+    app = PaneApp(table)
+    async with app.run_test(size=(120, 20)) as pilot:
+        table.show(RESULTS)
+        await pilot.pause()
+        before = app.moves
+        await pilot.press("down", "down", "up")
+        assert app.moves > before
+        assert table.row is not None and table.row.result.name == "attention_q8"

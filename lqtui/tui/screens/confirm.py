@@ -34,15 +34,21 @@ class ConfirmScreen(ModalScreen[bool]):
 
     def __init__(self, question: str, yes: str, no: str) -> None:
         super().__init__()
-        self._question, self._yes, self._no = question, yes, no
+        self.question, self._yes, self._no = question, yes, no
 
     def compose(self) -> ComposeResult:
         """The question and its answers, each with its key."""
         with Vertical():
-            yield Static(Content(self._question))
+            yield Static(Content(self.question))
             with Horizontal():
                 yield Button(f"{self._yes} (y)", id="yes", variant="warning", compact=True)
                 yield Button(f"{self._no} (n)", id="no", compact=True)
+
+    def ask(self, question: str) -> None:
+        """Ask something else instead, because things have changed."""
+        if question != self.question and self.is_mounted:
+            self.question = question
+            self.query_one(Static).update(Content(question))
 
     def on_mount(self) -> None:
         """The harmless answer is the one that enter gives."""

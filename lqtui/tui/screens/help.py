@@ -23,7 +23,12 @@ _READING = (
     ("8 4k F", "a cell's type: digits are bits per weight, letters tell variants apart"),
     (FALLBACK_MARK, "llama.cpp wrote another type than asked: rows must divide into its blocks"),
     ("MiB, bpw", "the file that llama-quantize would write, to the byte; bits per weight"),
+    ("KLD", "how far the next token's probabilities are from the base's, in nats; lower is better"),
     ("PPL", "perplexity on the corpus, lower is better; Δ is the change against the base"),
+    ("top-1", "how often recipe and base find the same token the likeliest"),
+    ("±", "the standard error; digits that it makes meaningless are not shown"),
+    ("verdict", "KLD chunk by chunk, 95 % sure, against the recipe in the grid, or else the best"),
+    ("▸ ◐", "the recipe in the grid; a measurement that some chunks are missing of"),
 )
 
 
@@ -37,7 +42,7 @@ def help_sections() -> list[tuple[str, list[tuple[str, str]]]]:
             keys = " ".join(shown_key(key) for key in binding.key.split(","))
             text = binding.tooltip or f"{binding.description}."
             sections.setdefault(title, []).append((keys, text))
-    sections["How to read the grid"] = list(_READING)
+    sections["How to read the screen"] = list(_READING)
     return list(sections.items())
 
 

@@ -11,13 +11,12 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.timer import Timer
 from textual.widgets import Static, Tab, Tabs
 
 from lqtui.system.meters import Snapshot
 from lqtui.tui.keys import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
 from lqtui.tui.meters_thread import MetersThread
-from lqtui.tui.screens.main_actions import MainActions
+from lqtui.tui.screens.main_results import MainResults
 from lqtui.tui.widgets.budget import BudgetPane, fits
 from lqtui.tui.widgets.cell_sentence import sentence
 from lqtui.tui.widgets.header import HeaderLine
@@ -38,7 +37,6 @@ SPLIT = (104, 18)
 LEAST = (60, 18)
 """Columns and lines below which nothing is legible."""
 PANES = ("layers", "budget", "results", "jobs")
-_CHART_DELAY = 0.08
 
 
 class WorkbenchChanged(Message):
@@ -61,7 +59,7 @@ class MetersRead(Message):
         self.snapshot = snapshot
 
 
-class MainScreen(MainActions):
+class MainScreen(MainResults):
     """Everything about one model at once, or pane by pane where the terminal is small."""
 
     BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in SCREEN_COMMANDS]
@@ -75,7 +73,6 @@ class MainScreen(MainActions):
         self._unsubscribe: Callable[[], None] | None = None
         self._states: dict[int, JobState] = {}
         self._noticed: set[int] = set()
-        self._chart_timer: Timer | None = None
         self._pane = "layers"
         self._mode = ""
 
@@ -158,10 +155,8 @@ class MainScreen(MainActions):
         self.query_one(Legend).show_plan(plan)
         self._explain()
         self.refresh_bindings()
-        # The chart costs more than the rest together, so it waits for the fingers to rest.
-        if self._chart_timer:
-            self._chart_timer.stop()
-        self._chart_timer = self.set_timer(_CHART_DELAY, self._show_chart)
+        self.show_measured()
+        self.show_chart_soon(rested=True)
 
     def _show_budget(self) -> None:
         bench = self.workbench
@@ -170,15 +165,9 @@ class MainScreen(MainActions):
         self.query_one(BudgetPane).show_plan(bench.plan, bench.plan.shape.file_bytes, bench.fit)
         self._summarize()
 
-    def _show_chart(self) -> None:
-        plan, results = self.workbench.plan, self.workbench.results
-        digest = plan.digest if plan else None
-        self.query_one(TradeoffChart).show(results, plan, digest)
-        self.query_one(ResultsTable).show(results, digest)
-
     def _show_results(self) -> None:
         self._show_header()
-        self._show_chart()
+        self.show_measured()
 
     def _show_jobs(self) -> None:
         jobs = self.workbench.jobs
@@ -216,7 +205,8 @@ class MainScreen(MainActions):
         plan, grid = self.workbench.plan, self.query_one(LayerGrid)
         if plan is None or grid.plan is None:
             return
-        self.query_one(StatusLine).explain(sentence(plan, grid.selection))
+        if not self.query_one(ResultsTable).has_focus:
+            self.query_one(StatusLine).explain(sentence(plan, grid.selection))
         scope = f"{grid.selection.scope} scope"
         self.query_one("#layers").border_title = f"layers · {scope}" + (
             " · range" if grid.selection.is_range else ""
@@ -293,10 +283,12 @@ class MainScreen(MainActions):
         pane = {"grid": "layers"}.get(event.widget.id or "", event.widget.id)
         if pane in PANES and pane != self._pane:
             self._show_pane(pane)
+        self._explain()
+        self.follow_results_cursor()
 
     def on_descendant_blur(self) -> None:
         """Without the layers' focus their keys do nothing, so the key bar leaves them out."""
-        self.query_one(KeyBar).for_grid = False
+        self.query_one(KeyBar).for_grid = self.query_one(LayerGrid).has_focus
 
     @on(Tabs.TabActivated)
     def _tab_chosen(self, event: Tabs.TabActivated) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial, wraps
 from pathlib import Path
 
 from textual import on, work
+from textual.message import Message
 from textual.screen import Screen
 
 from lqtui.recipe.errors import RecipeError
@@ -27,6 +29,28 @@ from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.tui.widgets.results import ResultsTable
 from lqtui.tui.widgets.status_line import StatusLine
 from lqtui.workbench import AlreadyQuantizedError, JobState, Workbench, WorkbenchError
+
+
+class AfterEdits(Message):
+    """Run a command behind the edits that the keys before it asked for."""
+
+    def __init__(self, command: Callable[[], None]) -> None:
+        super().__init__()
+        self.command = command
+
+
+def after_edits(action: Callable[[MainActions], None]) -> Callable[[MainActions], None]:
+    """Let a command see what the keys before it do, even those of the same instant.
+
+    What a key does to the grid reaches the screen as a message, which is still on its way when the next key is
+    heard; so the command is sent the same way, behind it.
+    """
+
+    @wraps(action)
+    def send(screen: MainActions) -> None:
+        screen.query_one(LayerGrid).post_message(AfterEdits(partial(action, screen)))
+
+    return send
 
 
 class MainActions(Screen[None]):
@@ -54,7 +78,8 @@ class MainActions(Screen[None]):
     def _refuse(self, text: str) -> None:
         self.notify(text, severity="error", timeout=12, markup=False)
 
-    def _announce(self, text: str) -> None:
+    def announce(self, text: str) -> None:
+        """Say in the status line what just happened."""
         # After the change that the workbench told of is shown, else its explanation would hide this.
         self.call_later(self.query_one(StatusLine).announce, text)
 
@@ -64,6 +89,10 @@ class MainActions(Screen[None]):
         return self.workbench.model is not None
 
     # -- edits --------------------------------------------------------------------------------------
+
+    @on(AfterEdits)
+    def _run_after_edits(self, event: AfterEdits) -> None:
+        event.command()
 
     @on(LayerGrid.Assign)
     def _assign(self, event: LayerGrid.Assign) -> None:
@@ -85,17 +114,19 @@ class MainActions(Screen[None]):
         planned = [plan.by_name[name] for name in event.tensors]
         self.app.push_screen(TypePicker(planned, event.title), assign)
 
+    @after_edits
     def action_undo(self) -> None:
         """Take the last edit back."""
         with self.refusals_told():
             label = self.workbench.undo()
-            self._announce(f"Undone: {label}. U makes it again." if label else "There is nothing to undo.")
+            self.announce(f"Undone: {label}. U makes it again." if label else "There is nothing to undo.")
 
+    @after_edits
     def action_redo(self) -> None:
         """Make the edit again."""
         with self.refusals_told():
             label = self.workbench.redo()
-            self._announce(f"Done again: {label}." if label else "There is nothing to redo.")
+            self.announce(f"Done again: {label}." if label else "There is nothing to redo.")
 
     def _use(self, recipe: Recipe | None) -> None:
         if recipe is not None:
@@ -150,6 +181,7 @@ class MainActions(Screen[None]):
 
         self.app.push_screen(ConfirmScreen(f"{refusal}.", "Go on from it", "Leave it"), go_on)
 
+    @after_edits
     def action_save_recipe(self) -> None:
         """Name the recipe and save it."""
         plan = self.workbench.plan
@@ -175,6 +207,7 @@ class MainActions(Screen[None]):
             prompt = PathPrompt("load a recipe (TOML)", f"{Path.cwd()}/", must_exist=True)
             self.app.push_screen(prompt, load)
 
+    @after_edits
     def action_export(self) -> None:
         """Preview the script."""
 
@@ -193,6 +226,7 @@ class MainActions(Screen[None]):
                 default = Path.cwd() / f"{self._file_stem()}.sh"
                 self.app.push_screen(ExportScreen(script, default), save)
 
+    @after_edits
     def action_write_model(self) -> None:
         """Write the quantized model."""
 
@@ -213,20 +247,23 @@ class MainActions(Screen[None]):
 
     # -- jobs ---------------------------------------------------------------------------------------
 
+    @after_edits
     def action_measure(self) -> None:
         """Measure the recipe."""
         if self._has_model():
             with self.refusals_told():
                 job = self.workbench.measure()
-                self._announce(f"Started: {job.title}. The keys stay yours while it runs.")
+                self.announce(f"Started: {job.title}. The keys stay yours while it runs.")
 
+    @after_edits
     def action_sweep(self) -> None:
         """Measure the presets."""
         if self._has_model():
             with self.refusals_told():
                 job = self.workbench.measure_presets()
-                self._announce(f"Started: {job.title}, all side by side. The chart fills at once.")
+                self.announce(f"Started: {job.title}, all side by side. The chart fills at once.")
 
+    @after_edits
     def action_cancel_job(self) -> None:
         """Cancel the running job, or the first that waits."""
         jobs = self.workbench.jobs
@@ -235,17 +272,20 @@ class MainActions(Screen[None]):
                 if job.state is state:
                     self._cancel(job.id, job.title)
                     return
-        self._announce("No job runs.")
+        self.announce("No job runs.")
 
     def _cancel(self, job_id: int, title: str) -> None:
         with self.refusals_told():
             self.workbench.cancel(job_id)
-            self._announce(f"Cancelled: {title}.")
+            self.announce(f"Cancelled: {title}.")
 
     @on(JobsPane.CancelRequested)
     def _cancel_chosen(self, event: JobsPane.CancelRequested) -> None:
-        title = next((j.title for j in self.workbench.jobs if j.id == event.job_id), f"job {event.job_id}")
-        self._cancel(event.job_id, title)
+        job = next(job for job in self.workbench.jobs if job.id == event.job_id)
+        if job.active:
+            self._cancel(job.id, job.title)
+        else:
+            self.announce(f"{job.title} has ended: there is nothing to cancel.")
 
     @on(JobsPane.LogRequested)
     def _show_log(self, event: JobsPane.LogRequested) -> None:
@@ -262,7 +302,7 @@ class MainActions(Screen[None]):
                     self.workbench.configure(replace(self.workbench.settings, corpus=path))
 
         default = str(self.workbench.settings.corpus or f"{Path.cwd()}/")
-        prompt = PathPrompt("corpus: a text file to measure perplexity on", default, must_exist=True)
+        prompt = PathPrompt("corpus: a text file to measure on", default, must_exist=True)
         self.app.push_screen(prompt, choose)
 
     # -- memory -------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 _CLEAR = 2
 """Cells between a label and other points of its row."""
@@ -12,28 +12,66 @@ _CLEAR = 2
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: the values at its ends and the number of character cells between them."""
+    """One axis: the coordinates at its ends and the number of character cells between them."""
 
     low: float
     high: float
     cells: int
 
+    def place(self, value: float) -> float:
+        """The coordinate of a value."""
+        return value
+
     def cell(self, value: float) -> int:
         """The cell in which plotext draws a value."""
-        return math.floor(round(0.5 + (self.cells - 1) * (value - self.low) / (self.high - self.low), 8))
+        share = (self.place(value) - self.low) / (self.high - self.low)
+        return math.floor(round(0.5 + (self.cells - 1) * share, 8))
 
-    def value(self, cell: int) -> float:
-        """The value in the middle of a cell."""
+    def cells_between(self, low: float, high: float) -> int:
+        """How many whole cells lie between two values."""
+        return math.floor((self.cells - 1) * (self.place(high) - self.place(low)) / (self.high - self.low))
+
+    def coordinate(self, cell: int) -> float:
+        """The coordinate of the middle of a cell."""
         return self.low + (self.high - self.low) * cell / max(1, self.cells - 1)
 
     def ticks(self, least_cells: int) -> list[tuple[float, str]]:
-        """Round values with their labels, at least so many cells apart."""
+        """Coordinates of round values with their labels, at least so many cells apart."""
         count = max(2, self.cells // max(1, least_cells))
         step = _round_step((self.high - self.low) / count)
         digits = max(0, -math.floor(math.log10(step) + 1e-9))
         first = math.ceil(self.low / step - 1e-9)
         last = math.floor(self.high / step + 1e-9)
-        return [(step * index, f"{step * index:.{digits}f}") for index in range(first, last + 1)]
+        return [
+            (step * index, f"{step * index:.{digits}f}" if index else "0") for index in range(first, last + 1)
+        ]
+
+
+@dataclass(frozen=True)
+class LogAxis(Axis):
+    """A logarithmic axis; its ends are decimal logarithms. What is too small for it is put at its low end."""
+
+    @classmethod
+    def of(cls, low: float, high: float, cells: int) -> LogAxis:
+        """An axis from one positive value to another."""
+        return cls(math.log10(low), math.log10(high), cells)
+
+    def place(self, value: float) -> float:
+        """The decimal logarithm of a value."""
+        return max(self.low, math.log10(value)) if value > 0 else self.low
+
+    def ticks(self, least_cells: int) -> list[tuple[float, str]]:
+        """Powers of ten, and their doubles and fivefolds where there is room."""
+        most = max(2, self.cells // max(1, least_cells))
+        decades = range(math.floor(self.low), math.ceil(self.high) + 1)
+        chosen: list[float] = []
+        for mantissas in ((1,), (1, 3), (1, 2, 5)):
+            values = [mantissa * 10.0**decade for decade in decades for mantissa in mantissas]
+            inside = [value for value in values if self.low <= math.log10(value) <= self.high]
+            if len(inside) <= most or not chosen:
+                chosen = inside
+        step = math.ceil(len(chosen) / most) if chosen else 1
+        return [(math.log10(value), f"{value:.10f}".rstrip("0").rstrip(".")) for value in chosen[::step]]
 
 
 def padded(low: float, high: float, share: float, least: float) -> tuple[float, float]:
@@ -58,6 +96,10 @@ def frontier(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]
     return kept
 
 
+Placed = tuple[str, int, int]
+"""A label, its first column and its row."""
+
+
 @dataclass
 class Labels:
     """Places labels beside their points, in cells; rows count from the bottom.
@@ -74,8 +116,12 @@ class Labels:
         """Keep cells (column, row) free of labels."""
         self.taken.update(cells)
 
-    def place(self, texts: Sequence[str], column: int, row: int) -> tuple[str, int, int] | None:
-        """Find room for the first of some wordings beside a point: the text, its first column and its row."""
+    def copy(self) -> Labels:
+        """The same, to try labels in."""
+        return replace(self, taken=set(self.taken), points=set(self.points))
+
+    def place(self, texts: Sequence[str], column: int, row: int) -> Placed | None:
+        """Find room for the first of some wordings beside a point."""
         for text in texts:
             length = len(text)
             for start, line in (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lqtui.tui.widgets.estimates import rounded
+from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.quantities import MIB
+from lqtui.tui.widgets.standings import is_base
 
 if TYPE_CHECKING:
     from lqtui.recipe.recipe import Plan
@@ -16,11 +19,13 @@ FAR = 1.5
 """A file so many times larger than the next one is put at the edge, for the others to have room."""
 _ERRORS_FIT = 2.5
 """Error bars are drawn where they stretch the points' range by no more than this."""
+_LOGARITHMIC = 20
+"""KLDs of which the largest is so many times the smallest are drawn on a logarithmic axis."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A measured recipe: size in MiB, perplexity and its error, both as on the axes."""
+    """A measured recipe: its size in MiB, the metric and its error, and the metric in words."""
 
     name: str
     digest: str
@@ -28,14 +33,17 @@ class Point:
     y: float
     error: float
     partial: bool
+    said: str
 
 
 @dataclass(frozen=True)
 class Scene:
     """All that a chart shows; equal scenes look the same."""
 
+    metric: Metric = Metric.KLD
     points: tuple[Point, ...] = ()
-    paired: bool = False
+    broken: tuple[str, ...] = ()
+    errors_are: str = ""
     current_name: str = ""
     current_digest: str = ""
     current_size: float = 0.0
@@ -46,39 +54,108 @@ class Scene:
         """Whether the current recipe has a point of its own."""
         return any(point.digest == self.current_digest for point in self.points)
 
+    @property
+    def is_logarithmic(self) -> bool:
+        """Whether the points would crowd at the bottom of a linear axis."""
+        positive = [point.y for point in self.points if point.y > 0]
+        return self.metric is Metric.KLD and bool(positive) and max(positive) > _LOGARITHMIC * min(positive)
 
-def scene_of(results: Sequence[Result], current: Plan | None, selected_digest: str | None) -> Scene:
-    """What is to be drawn of some results and the recipe in the grid."""
-    measured = [result for result in results if result.perplexity is not None and not result.broken]
-    if not all(result.partial for result in measured):
-        # Other chunks are another text: a perplexity over fewer of them has no place beside the others.
-        measured = [result for result in measured if not result.partial]
-    errors = [_paired_error(result) for result in measured]
-    paired = any(error for error in errors if error)
-    points = tuple(
-        Point(
-            name=result.name,
-            digest=result.digest,
-            x=result.file_bytes / MIB,
-            y=result.perplexity or 0.0,
-            error=(error or 0.0) if paired else result.perplexity_se or 0.0,
-            partial=result.partial,
-        )
-        for result, error in zip(measured, errors, strict=True)
+
+def scene_of(
+    results: Sequence[Result],
+    current: Plan | None,
+    selected_digest: str | None = None,
+    metric: Metric = Metric.KLD,
+) -> Scene:
+    """What is to be drawn of results and the recipe in the grid; broken ones have no place on an axis."""
+    values = {Metric.KLD: _kld, Metric.PPL: _perplexities(results), Metric.SPEED: _speed}[metric]
+    paired = metric is Metric.PPL and any(result.delta_percent_se for result in results)
+    points = []
+    for result in results:
+        if not result.broken and (found := values(result)) is not None:
+            value, error = found
+            points.append(
+                Point(
+                    name=result.name,
+                    digest=result.digest,
+                    x=result.file_bytes / MIB,
+                    y=value,
+                    error=error,
+                    partial=result.partial and metric is not Metric.SPEED,
+                    said=_said(result, metric),
+                )
+            )
+    scene = Scene(
+        metric=metric,
+        points=tuple(points),
+        broken=tuple(result.name for result in results if result.broken),
+        errors_are="SD" if metric is Metric.SPEED else "paired SE" if paired else "SE",
+        selected_digest=selected_digest,
     )
     if current is None:
-        return Scene(points, paired, selected_digest=selected_digest)
-    return Scene(
-        points, paired, current.recipe.name, current.digest, current.file_bytes / MIB, selected_digest
+        return scene
+    return replace(
+        scene,
+        current_name=current.recipe.name,
+        current_digest=current.digest,
+        current_size=current.file_bytes / MIB,
     )
 
 
-def _paired_error(result: Result) -> float | None:
-    """The error of the difference from the base, in perplexity."""
-    if result.perplexity is None or result.delta_percent is None or result.delta_percent_se is None:
+_Value = tuple[float, float]
+"""What is drawn of a result, and its error."""
+
+
+def _kld(result: Result) -> _Value | None:
+    return None if result.kld is None else (result.kld, result.kld_se or 0.0)
+
+
+def _speed(result: Result) -> _Value | None:
+    speed = result.generation
+    return None if speed is None else (speed.mean, speed.sd)
+
+
+def _perplexities(results: Sequence[Result]) -> Callable[[Result], _Value | None]:
+    """Perplexities that may stand side by side, though some are of fewer chunks, which is another text.
+
+    What is known of a change against the base is applied to the base's perplexity on all of its chunks.
+    Where nothing is, a result that is not whole has no place beside those that are.
+    """
+    base = _base_perplexity(results)
+    some_are_whole = not all(result.partial for result in results)
+
+    def value(result: Result) -> _Value | None:
+        if result.perplexity is None:
+            return None
+        if base is not None and result.delta_percent is not None:
+            return base * (1 + result.delta_percent / 100), base * (result.delta_percent_se or 0.0) / 100
+        if result.partial and some_are_whole:
+            return None
+        return result.perplexity, (result.perplexity_se or 0.0) if base is None else 0.0
+
+    return value
+
+
+def _base_perplexity(results: Sequence[Result]) -> float | None:
+    """The base model's perplexity, as the result with the most chunks has it."""
+    best = max(
+        (result for result in results if result.delta_percent is not None and not result.broken),
+        key=lambda result: (result.chunks, is_base(result)),
+        default=None,
+    )
+    if best is None or best.perplexity is None or best.delta_percent is None:
         return None
-    base = result.perplexity / (1 + result.delta_percent / 100)
-    return base * result.delta_percent_se / 100
+    return best.perplexity / (1 + best.delta_percent / 100)
+
+
+def _said(result: Result, metric: Metric) -> str:
+    speed = result.generation
+    if metric is Metric.SPEED:
+        return f"{rounded(speed.mean, speed.sd)[0]} tok/s" if speed else ""
+    value, error = (
+        (result.kld, result.kld_se) if metric is Metric.KLD else (result.perplexity, result.perplexity_se)
+    )
+    return "" if value is None else f"{metric} {rounded(value, error)[0]}"
 
 
 def near_and_far(scene: Scene) -> tuple[list[Point], list[Point]]:

@@ -22,6 +22,8 @@ _LOOKS = {
     "failed": ("✗", "$text-error"),
     "cancelled": ("⊘", "$text-warning"),
 }
+_STAGES = {"perplexity": "scoring"}
+"""What people call the stages of which the engine's name tells only a part."""
 _BAR, _BAR_LEAST = 30, 6
 _INDENT = 2
 
@@ -71,9 +73,9 @@ class JobsPane(LineList):
         self.post_message(self.LogRequested(self._jobs[key].id))
 
     def action_cancel(self) -> None:
-        """Ask to cancel the job under the cursor, where it has not ended."""
+        """Ask to cancel the job under the cursor."""
         job = self._jobs.get(self.cursor)
-        if job is not None and job.active:
+        if job is not None:
             self.post_message(self.CancelRequested(job.id))
 
     def build_lines(self, width: int) -> tuple[Content | None, list[Line]]:
@@ -90,12 +92,11 @@ def _rank(job: Job) -> tuple[bool, bool, int]:
 
 
 def _lines(job: Job, width: int, name_width: int) -> list[Line]:
-    glyph, style = _LOOKS[job.state.value]
-    name = shortened(job.title, name_width).ljust(name_width)
     state = job.state.value
     if state == "running":
-        start = Content.assemble((f"{glyph} ", style), (name, "bold"), "  ")
-        return [Line(job.id, Content.assemble(start, _progress(job, width - start.cell_length)))]
+        return [Line(job.id, content) for content in _running(job, width, name_width)]
+    glyph, style = _LOOKS[state]
+    name = shortened(job.title, name_width).ljust(name_width)
     if state == "failed":
         sentence = Content(f"failed: {job.message}" if job.message else "failed")
         wrapped = sentence.wrap(max(10, width - _INDENT - name_width - 2))
@@ -116,23 +117,32 @@ def _lines(job: Job, width: int, name_width: int) -> list[Line]:
     return [Line(job.id, Content.assemble((f"{glyph} ", style), (name, quiet), (f"  {outcome}", "dim")))]
 
 
-def _progress(job: Job, width: int) -> Content:
-    """Stage, bar, how much is done and how long it still takes, as much of it as the width takes."""
-    count = f"{job.done}/{job.total} {job.unit}" if job.total else ""
+def _running(job: Job, width: int, name_width: int) -> list[Content]:
+    """A running job on one line, or on two where one has no room for all there is to say."""
+    glyph, style = _LOOKS["running"]
+    mark = Content.styled(f"{glyph} ", style)
+    name = Content.styled(shortened(job.title, name_width).ljust(name_width), "bold")
+    stage, count, left = _progress(job)
+    line = Content.assemble(mark, name, "  ", (stage, "$text-primary"), "  ")
+    after = Content.assemble(count, ("  " if count else "") + left)
+    room = width - line.cell_length - after.cell_length - 2
+    if room >= _BAR_LEAST:
+        return [Content.assemble(line, bar(job.stage_fraction, min(room, _BAR)), "  ", after)]
+    name = Content.styled(shortened(job.title, width - _INDENT), "bold")
+    parts = [f"  {stage} {count}".rstrip()]
+    if job.stage_count > 1:
+        parts.insert(0, f"{parts[0]} · stage {job.stage_number + 1}/{job.stage_count}")
+    said = next((part for part in parts if _INDENT + name.cell_length + len(part) <= width), "")
+    line = Content.assemble(mark, name, (said, "$text-primary"))
+    after = Content(f" {job.stage_fraction:4.0%}{'  ' if left else ''}{left}")
+    room = max(0, min(2 * _BAR, width - _INDENT - after.cell_length))
+    return [line, Content.assemble(" " * _INDENT, bar(job.stage_fraction, room), after)]
+
+
+def _progress(job: Job) -> tuple[str, str, str]:
+    """The stage, how much of it is done, and how long it still takes."""
+    count = f"{job.done}/{job.total} {job.unit}".rstrip() if job.total else ""
     is_last = job.stage_number + 1 >= job.stage_count
-    left = "" if job.eta is None else f"{clock(job.eta)} {'left' if is_last else 'to next'}"
-    percent = f"{job.stage_fraction:4.0%}"
-    attempts: list[tuple[str, str, str]] = [
-        (job.stage, count, left),
-        (job.stage, f"{job.done}/{job.total}" if job.total else "", left),
-        (job.stage, percent, left),
-        ("", percent, left),
-        ("", percent, ""),
-    ]
-    for stage, amount, time in attempts:
-        before = Content.styled(stage + "  " if stage else "", "$text-primary")
-        after = Content.assemble(f"  {amount}" if amount else "", (f"  {time}" if time else "", "dim"))
-        room = width - before.cell_length - after.cell_length
-        if room >= _BAR_LEAST:
-            return Content.assemble(before, bar(job.stage_fraction, min(room, _BAR)), after)
-    return Content(percent.strip())
+    stage = _STAGES.get(job.stage, job.stage)
+    left = "" if job.eta is None else f"{clock(job.eta)} {'left' if is_last else 'to next stage'}"
+    return stage, count, left

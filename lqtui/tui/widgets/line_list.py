@@ -102,6 +102,9 @@ class LineList(ScrollView, can_focus=True):
     def header_clicked(self, x: int) -> None:
         """Act on a click on the header, `x` cells from its left."""
 
+    def cursor_moved(self) -> None:
+        """Act on the cursor's being on another item."""
+
     # Lines.
 
     def update_lines(self) -> None:
@@ -128,6 +131,7 @@ class LineList(ScrollView, can_focus=True):
         if self._cursor not in keys:
             self._cursor = keys[0] if keys else None
             stale = None
+            self.cursor_moved()
         if stale is None:
             self._strips.clear()
             self.virtual_size = Size(width, count)
@@ -205,7 +209,9 @@ class LineList(ScrollView, can_focus=True):
         if key not in self.item_keys:
             return
         rows = [*self._rows_of(self._cursor), *self._rows_of(key)]
-        self._cursor = key
+        if key != self._cursor:
+            self._cursor = key
+            self.cursor_moved()
         self._redraw(rows)
         mine = self._rows_of(key)
         top = self.scroll_offset.y

@@ -35,16 +35,15 @@ def clock(seconds: float) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """A name in at most `width` cells: without `_layers`, else without its middle, as ends differ."""
-    if len(text) <= width:
-        return text
-    text = text.replace("_layers", "")
-    if len(text) <= width:
-        return text
+    """A name in at most `width` cells: without `_layers`, `_q8` at its end, or its middle, as ends differ."""
+    short = text.replace("_layers", "")
+    for wording in (text, short, short.removesuffix("_q8")):
+        if len(wording) <= width:
+            return wording
     if width < 4:
-        return text[: max(0, width)]
+        return short[: max(0, width)]
     tail = (width - 1) // 3
-    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+    return f"{short[: width - 1 - tail]}…{short[len(short) - tail :]}"
 
 
 def bar(fraction: float, width: int, style: str = "$primary") -> Content:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -12,118 +10,25 @@ from textual.content import Content
 from textual.message import Message
 
 from lqtui.tui.widgets.line_list import Line, LineList
-from lqtui.tui.widgets.quantities import mebibytes, shortened
+from lqtui.tui.widgets.metric import Metric
+from lqtui.tui.widgets.quantities import shortened
+from lqtui.tui.widgets.result_columns import COLUMNS, LEADING, Filled, Layout, Row, fitting
+from lqtui.tui.widgets.standings import Standings
 
 if TYPE_CHECKING:
-    from lqtui.workbench import Result, Speed
+    from lqtui.workbench import Result
 
 _MARK = 2
-_NAME_WIDTH = 15
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A column of numbers: its title, what it sorts by (None: unknown, goes last) and how a number reads."""
-
-    key: str
-    title: str
-    value: Callable[[Result], float | None]
-    cell: Callable[[Result], tuple[str, str]]
-
-    def width(self, results: Iterable[Result]) -> int:
-        """The cells that its title, with the mark of the order, and its numbers take."""
-        return max(len(self.title), *(len(self.cell(result)[0]) for result in results))
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """The columns that are on screen, their widths, and the gap before each."""
-
-    columns: tuple[_Column, ...]
-    widths: tuple[int, ...]
-    gap: int
-    name_width: int
-
-    def ends(self) -> list[tuple[int, str]]:
-        """Where each column ends, with its key."""
-        ends = [(_MARK + self.name_width, "name")]
-        for column, width in zip(self.columns, self.widths, strict=True):
-            ends.append((ends[-1][0] + self.gap + width, column.key))
-        return ends
-
-
-def _perplexity(result: Result) -> tuple[str, str]:
-    if result.perplexity is None:
-        return "…" if result.partial else "—", "dim"
-    if result.broken:
-        return "broken", "$text-error"
-    error = "" if result.perplexity_se is None else f" ±{result.perplexity_se:.2f}"
-    return f"{result.perplexity:.4f}{error}", "$text-warning" if result.partial else ""
-
-
-def _delta(result: Result, with_error: bool = True) -> tuple[str, str]:
-    """The change against the base in per cent; a change within its error is not given as a number."""
-    delta, error = result.delta_percent, result.delta_percent_se
-    if delta is None and result.partial:
-        return f"{result.chunks} chunk{'s' if result.chunks != 1 else ''}", "$text-warning"
-    if delta is None:
-        return "—", "dim"
-    if delta == 0 and not error:
-        return "base", "dim"
-    said = "" if error is None or not with_error else f" ±{error:.2f}"
-    if error is not None and abs(delta) < error:
-        return f"≈0{said}", "dim"
-    return f"{delta:+.2f}{said}", "$text-error" if delta > 0 else "$text-success"
-
-
-def _speed(speed: Speed | None, with_error: bool = False) -> tuple[str, str]:
-    if speed is None:
-        return "—", "dim"
-    digits = 0 if speed.mean >= 1000 else 1
-    error = f" ±{speed.sd:.{digits}f}" if with_error else ""
-    return f"{speed.mean:.{digits}f}{error}", ""
-
-
-def _both_speeds(result: Result) -> tuple[str, str]:
-    if result.prompt is None and result.generation is None:
-        return "—", "dim"
-    prompt = "—" if result.prompt is None else f"{result.prompt.mean:.0f}"
-    return f"{prompt}/{_speed(result.generation)[0]}", ""
-
-
-def _mean(speed: Speed | None) -> float | None:
-    return None if speed is None else speed.mean
-
-
-_SIZE = _Column("size", "  MiB", lambda r: r.file_bytes, lambda r: (mebibytes(r.file_bytes), ""))
-_BPW = _Column("bpw", " bpw", lambda r: r.bits_per_weight, lambda r: (f"{r.bits_per_weight:.2f}", ""))
-_PPL = _Column("ppl", "PPL ±", lambda r: math.inf if r.broken else r.perplexity, _perplexity)
-_DELTA = _Column("delta", "ΔPPL %", lambda r: r.delta_percent, _delta)
-_DELTA_ALONE = replace(_DELTA, cell=lambda r: _delta(r, with_error=False))
-_PP = _Column("pp", "pp t/s", lambda r: _mean(r.prompt), lambda r: _speed(r.prompt))
-_TG = _Column("tg", "tg t/s", lambda r: _mean(r.generation), lambda r: _speed(r.generation))
-_PP_ERROR = replace(_PP, cell=lambda r: _speed(r.prompt, with_error=True))
-_TG_ERROR = replace(_TG, cell=lambda r: _speed(r.generation, with_error=True))
-_PP_TG = _Column("tg", "pp/tg t/s", lambda r: _mean(r.generation), _both_speeds)
-_COLUMNS = (_SIZE, _BPW, _PPL, _DELTA, _PP, _TG)
-_LAYOUTS = (
-    (2, (_SIZE, _BPW, _PPL, _DELTA, _PP_ERROR, _TG_ERROR)),
-    (2, _COLUMNS),
-    (1, _COLUMNS),
-    (1, (_SIZE, _PPL, _DELTA, _PP, _TG)),
-    (1, (_SIZE, _PPL, _DELTA, _PP_TG)),
-    (1, (_SIZE, _PPL, _DELTA_ALONE, _PP_TG)),
-    (1, (_SIZE, _PPL, _DELTA_ALONE)),
-    (1, (_SIZE, _PPL)),
-)
-"""What is shown at less and less width: the gap before each column, and the columns."""
-_SORTS = ("name", *(column.key for column in _COLUMNS))
+_NAME = "name"
+_SORTS = (_NAME, *(column.key for column in COLUMNS))
 
 
 class ResultsTable(LineList):
-    """One line a measured recipe; `<`, `>` or a click on a title sorts, `-` turns the order.
+    """One line a measured recipe, and how it stands beside the reference.
 
-    Columns that find no room are left out, the least needed first.
+    `<`, `>` or a click on a title sorts, `-` turns the order, `=` makes a recipe the reference. Columns that
+    find no room are left out, the least needed first. While chunks arrive the rows change places only when
+    all of them have one more.
     """
 
     BORDER_TITLE = "results"
@@ -131,9 +36,10 @@ class ResultsTable(LineList):
         Binding("less_than_sign,left", "sort(-1)", "Sort by the column before", show=False),
         Binding("greater_than_sign,right", "sort(1)", "Sort by the column after", show=False),
         Binding("minus", "reverse", "Reverse the order", show=False),
+        Binding("equals_sign", "refer", "Compare with this recipe", show=False),
     ]
     empty = "nothing measured yet\nr measures this recipe, s all presets"
-    keys_hint = "enter use · < > sort · - reverse"
+    keys_hint = "enter use · = compare · < > sort · - turn"
 
     class Chosen(Message):
         """A result was chosen with enter or a double click."""
@@ -142,30 +48,84 @@ class ResultsTable(LineList):
             super().__init__()
             self.result = result
 
+    class ReferenceChosen(Message):
+        """A recipe is to be compared with; or no longer, where it was already."""
+
+        def __init__(self, result: Result) -> None:
+            super().__init__()
+            self.result = result
+
+    class Moved(Message):
+        """The cursor is on another recipe."""
+
+        def can_replace(self, message: Message) -> bool:
+            """Several moves in a row are one."""
+            return isinstance(message, ResultsTable.Moved)
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self._results: dict[Hashable, Result] = {}
+        self._rows: dict[Hashable, Row] = {}
         self._selected: str | None = None
-        self._sort = "size"
+        self._metric = Metric.KLD
+        self._sort = LEADING[Metric.KLD]
         self._descending = False
+        self._order: list[Hashable] = []
+        self._order_is_of: tuple[object, ...] = ()
         self._titles: list[tuple[int, str]] = []
 
-    def show(self, results: Sequence[Result], selected: str | None = None) -> None:
-        """Show results; `selected` is the digest of the recipe to mark."""
-        by_key: dict[Hashable, Result] = {(result.name, result.digest): result for result in results}
-        if (by_key, selected) == (self._results, self._selected):
+    def show(
+        self,
+        results: Sequence[Result],
+        selected: str | None = None,
+        standings: Standings | None = None,
+        chunks: int = 0,
+    ) -> None:
+        """Show results.
+
+        Args:
+            results: What is known.
+            selected: The digest of the recipe to mark.
+            standings: How the recipes stand beside the reference.
+            chunks: How many chunks a whole result has.
+        """
+        standings = standings or Standings()
+        reference = standings.reference.digest if standings.reference else None
+        rows: dict[Hashable, Row] = {
+            result.digest: Row(
+                result, standings.beside.get(result.digest), result.digest == reference, chunks
+            )
+            for result in results
+        }
+        if (rows, selected) == (self._rows, self._selected):
             return
-        self._results, self._selected = by_key, selected
+        self._rows, self._selected = rows, selected
+        against = f" · against {standings.reference.name}" if standings.reference else ""
+        self.border_title = f"{self.BORDER_TITLE}{against}"
         self.show_status(f"{len(results)} measured" if results else "")
         self.update_lines()
+
+    @property
+    def row(self) -> Row | None:
+        """The row under the cursor."""
+        return self._rows.get(self.cursor)
+
+    # The order.
 
     @property
     def order(self) -> tuple[str, bool]:
         """The key of the column that sorts, and whether it descends."""
         return self._sort, self._descending
 
+    def show_first(self, metric: Metric) -> None:
+        """Give a metric's columns room before others; rows that were sorted by another are sorted by it."""
+        self._metric = metric
+        if self._sort in LEADING.values():
+            self.sort_by(LEADING[metric], metric.more_is_better)
+        else:
+            self.update_lines()
+
     def sort_by(self, key: str, descending: bool = False) -> None:
-        """Sort by a column: name, size, bpw, ppl, delta, pp or tg."""
+        """Sort by a column: `name`, or the key of one of `COLUMNS`."""
         self._sort, self._descending = key, descending
         self.update_lines()
 
@@ -186,66 +146,91 @@ class ResultsTable(LineList):
                 self.sort_by(key, key == self._sort and not self._descending)
                 return
 
-    def choose(self, key: Hashable) -> None:
-        """Tell which result was chosen."""
-        self.post_message(self.Chosen(self._results[key]))
-
-    def build_lines(self, width: int) -> tuple[Content | None, list[Line]]:
-        """The titles and one line a result."""
-        if not self._results:
-            return None, []
-        layout = self._fitting(width)
-        self._titles = layout.ends()
-        lines = [Line(key, self._line(self._results[key], layout)) for key in self._sorted_keys()]
-        return self._header_line(layout), lines
-
-    def _fitting(self, width: int) -> _Layout:
-        """The columns that fit beside the names; the names take what is left."""
-        results = self._results.values()
-        longest = max(6, *(len(result.name) for result in results))
-        wanted = min(longest, _NAME_WIDTH)
-        layout = None
-        for gap, columns in _LAYOUTS:
-            widths = tuple(column.width(results) for column in columns)
-            room = width - _MARK - sum(gap + column for column in widths)
-            layout = _Layout(columns, widths, gap, max(4, min(longest, room)))
-            if room >= (longest if gap > 1 else wanted):
-                break
-        assert layout is not None
-        return layout
-
-    def _header_line(self, layout: _Layout) -> Content:
-        parts = [" " * _MARK, self._title("name", "recipe").ljust(layout.name_width)]
-        for column, width in zip(layout.columns, layout.widths, strict=True):
-            parts.append(" " * layout.gap + self._title(column.key, column.title).rjust(width))
-        return Content("".join(parts))
-
-    def _title(self, key: str, title: str) -> str:
-        if key != self._sort:
-            return title
-        return title.strip().split(" ")[0] + ("▼" if self._descending else "▲")
-
-    def _line(self, result: Result, layout: _Layout) -> Content:
-        is_selected = result.digest == self._selected
-        if is_selected:
-            mark = ("▸ ", "bold $accent")
-        else:
-            mark = ("◐ ", "$text-warning") if result.partial else ("  ", "")
-        name = shortened(result.name, layout.name_width).ljust(layout.name_width)
-        cells: list[tuple[str, str]] = [mark, (name, "bold" if is_selected else "")]
-        for column, width in zip(layout.columns, layout.widths, strict=True):
-            text, style = column.cell(result)
-            cells.append((" " * layout.gap + text.rjust(width), style))
-        return Content.assemble(*cells)
-
-    def _sorted_keys(self) -> list[Hashable]:
-        column = next((column for column in _COLUMNS if column.key == self._sort), None)
+    def _ordered_keys(self) -> list[Hashable]:
+        """The keys in their order; new rows find their place at once, others wait until a chunk is done."""
+        column = next((column for column in COLUMNS if column.key == self._sort), None)
         if column is None:
-            return sorted(self._results, key=lambda key: self._results[key].name, reverse=self._descending)
+            return sorted(self._rows, key=lambda k: self._rows[k].result.name, reverse=self._descending)
         sign = -1 if self._descending else 1
 
         def rank(key: Hashable) -> tuple[bool, float]:
-            value = column.value(self._results[key])
+            value = column.rank(self._rows[key])
             return value is None, 0.0 if value is None else sign * value
 
-        return sorted(self._results, key=rank)
+        partial = [row.result.chunks for row in self._rows.values() if row.result.partial]
+        order_is_of = (self._sort, self._descending, min(partial, default=None))
+        if not partial or order_is_of != self._order_is_of:
+            order = sorted(self._rows, key=rank)
+        else:
+            order = [k for k in self._order if k in self._rows]
+            for new in sorted(self._rows.keys() - set(order), key=rank):
+                place = next((i for i, k in enumerate(order) if rank(k) > rank(new)), len(order))
+                order.insert(place, new)
+        self._order, self._order_is_of = order, order_is_of
+        return order
+
+    # The person.
+
+    def choose(self, key: Hashable) -> None:
+        """Tell which result was chosen."""
+        self.post_message(self.Chosen(self._rows[key].result))
+
+    def action_refer(self) -> None:
+        """Ask to compare the others with the recipe under the cursor."""
+        if self.row is not None:
+            self.post_message(self.ReferenceChosen(self.row.result))
+
+    def cursor_moved(self) -> None:
+        """Tell that the cursor is on another recipe."""
+        self.post_message(self.Moved())
+
+    # The lines.
+
+    def build_lines(self, width: int) -> tuple[Content | None, list[Line]]:
+        """The titles and one line a result."""
+        if not self._rows:
+            return None, []
+        keys = self._ordered_keys()
+        rows = [self._rows[key] for key in keys]
+        layout = fitting(rows, width - _MARK, self._metric)
+        self._titles = _ends(layout)
+        lines = [
+            Line(key, self._line(row, index, layout))
+            for index, (key, row) in enumerate(zip(keys, rows, strict=True))
+        ]
+        return self._header_line(layout), lines
+
+    def _header_line(self, layout: Layout) -> Content:
+        titles = [column.padded(self._title(column)) for column in layout.columns]
+        name = f"recipe{self._arrow}" if self._sort == _NAME else "recipe"
+        return Content((" " * layout.gap).join([" " * _MARK + name.ljust(layout.name_width), *titles]))
+
+    @property
+    def _arrow(self) -> str:
+        return "▼" if self._descending else "▲"
+
+    def _title(self, column: Filled) -> str:
+        if column.column.key != self._sort:
+            return column.title
+        return column.title.rstrip(" ±%") + self._arrow
+
+    def _line(self, row: Row, index: int, layout: Layout) -> Content:
+        is_selected = row.result.digest == self._selected
+        if is_selected:
+            mark = ("▸ ", "bold $accent")
+        else:
+            mark = ("◐ ", "$text-warning") if row.result.partial else ("  ", "")
+        name = shortened(row.result.name, layout.name_width).ljust(layout.name_width)
+        cells: list[tuple[str, str]] = [mark, (name, "bold" if is_selected else "")]
+        for column in layout.columns:
+            text, style = column.cells[index]
+            cells.append((" " * layout.gap + text, style))
+        return Content.assemble(*cells)
+
+
+def _ends(layout: Layout) -> list[tuple[int, str]]:
+    """Where each column ends, with its key."""
+    ends = [(_MARK + layout.name_width, _NAME)]
+    for column in layout.columns:
+        ends.append((ends[-1][0] + layout.gap + column.width, column.column.key))
+    return ends

@@ -1,4 +1,4 @@
-"""The status line: a sentence about the cell under the cursor or about what just happened."""
+"""The status line: a sentence about what is under the cursor or about what just happened."""
 
 from __future__ import annotations
 
@@ -15,21 +15,31 @@ class StatusLine(Widget):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self.sentence = ""
+        self.wordings: tuple[str, ...] = ("",)
         self.event = ""
 
-    def explain(self, sentence: str) -> None:
-        """Say what is under the cursor; what just happened is forgotten."""
-        self._show(sentence, "")
+    def explain(self, *wordings: str, moved: bool = True) -> None:
+        """Say what is under the cursor in the first wording that fits, of several from long to short.
+
+        What just happened is forgotten if the cursor moved.
+        """
+        self._show(wordings or ("",), "" if moved else self.event)
 
     def announce(self, event: str) -> None:
         """Say what just happened."""
-        self._show(self.sentence, event)
+        self._show(self.wordings, event)
 
-    def _show(self, sentence: str, event: str) -> None:
-        if (sentence, event) != (self.sentence, self.event):
-            self.sentence, self.event = sentence, event
+    def _show(self, wordings: tuple[str, ...], event: str) -> None:
+        if (wordings, event) != (self.wordings, self.event):
+            self.wordings, self.event = wordings, event
             self.refresh()
+
+    @property
+    def sentence(self) -> str:
+        """What is said of what is under the cursor, at the width there is."""
+        width = self.content_size.width
+        fitting = (wording for wording in self.wordings if len(wording) <= width)
+        return next(fitting, self.wordings[-1])
 
     def render(self) -> Content:
         """The sentence, cut where the line ends."""

@@ -1,0 +1,239 @@
+"""The trade-off chart as plotext draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from rich.text import Text
+from textual.content import Content
+from textual_plotext.plot import Plot
+
+from lqtui.tui.widgets.chart_layout import Axis, Labels, LogAxis, Placed, frontier, line_cells, padded
+from lqtui.tui.widgets.chart_scene import FAR, Point, Scene, errors_fit, near_and_far
+from lqtui.tui.widgets.metric import Metric
+from lqtui.tui.widgets.quantities import MIB, size
+
+PlotColor = str | int | tuple[int, int, int]
+
+
+class Drawing:
+    """One drawing of a scene on a plotext figure."""
+
+    def __init__(
+        self, plot: Plot, scene: Scene, width: int, height: int, colors: Mapping[str, PlotColor]
+    ) -> None:
+        self.plot = plot
+        self.scene = scene
+        self.colors = colors
+        self.size = (width, height)
+        self.near, self.far = near_and_far(scene)
+        canvas_height = height - 2  # the axis and its numbers
+        self.y = _y_axis(scene, self.near, canvas_height)
+        self.y_ticks = self.y.ticks(2)
+        canvas_width = width - 1 - max(len(label) for _, label in self.y_ticks)
+        self.x = Axis(*_x_range(self.near, scene), canvas_width)
+        self.labels = Labels(canvas_width, canvas_height)
+        self.bars = self._error_bars()
+
+    def content(self) -> Content:
+        """The finished drawing."""
+        self._set_up()
+        self._draw_broken()
+        self._draw_far()
+        self._draw_frontier()
+        for cells in self.bars:
+            self._marks(cells, "│", "error")
+            self.labels.block(cells)
+        if self.scene.current_name and not self.scene.current_is_measured:
+            self._draw_prediction()
+        self._draw_points()
+        return Content.from_rich_text(Text.from_ansi(self.plot.build()))
+
+    def legend(self) -> str:
+        """What the marks mean, as much of it as there is room for."""
+        current = "◆ this recipe" if self.scene.current_is_measured else "◇ this recipe, not measured"
+        parts = ["● measured", current]
+        if any(point.partial for point in self.scene.points):
+            parts.insert(1, "◐ not all chunks yet")
+        if self.bars:
+            parts.append(f"│ ±1 {self.scene.errors_are}")
+        elif not errors_fit(self.near):
+            parts.append("± too wide to draw")
+        while len(parts) > 1 and len("  ".join(parts)) > self.size[0] - 2:
+            parts.pop()
+        return "  ".join(parts)
+
+    def _color(self, part: str) -> PlotColor:
+        return self.colors[f"tradeoff--{part}"]
+
+    def _set_up(self) -> None:
+        plot = self.plot
+        plot.clear_figure()
+        plot.plotsize(*self.size)
+        plot._set_size(*self.size)  # as PlotextPlot does: plotsize alone is bound to the terminal's size
+        plot.theme("clear")
+        plot.ticks_color(self._color("axis"))
+        plot.xaxes(True, False)
+        plot.yaxes(True, False)
+        plot.xlim(self.x.low, self.x.high)
+        plot.ylim(self.y.low, self.y.high)
+        (first, label), *others = self.x.ticks(10)
+        x_ticks = [(first, f"{label} MiB"), *others]
+        plot.xticks([place for place, _ in x_ticks], [label for _, label in x_ticks])
+        plot.yticks([place for place, _ in self.y_ticks], [label for _, label in self.y_ticks])
+
+    def _marks(self, cells: Sequence[tuple[int, int]], marker: str, part: str) -> None:
+        if cells:
+            xs = [self.x.coordinate(column) for column, _ in cells]
+            ys = [self.y.coordinate(row) for _, row in cells]
+            self.plot.scatter(xs, ys, marker=marker, color=self._color(part))
+
+    def _text(self, text: str, column: int, row: int, part: str) -> None:
+        x, y = self.x.coordinate(column), self.y.coordinate(row)
+        self.plot.text(text, x, y, color=self._color(part), alignment="left")
+
+    def _draw_broken(self) -> None:
+        """Recipes without a place on the axis, in words at the top."""
+        if self.scene.broken:
+            row = self.y.cells - 1
+            text = f"✗ {', '.join(self.scene.broken)}: broken"
+            if len(text) > self.x.cells:
+                text = f"✗ {len(self.scene.broken)} recipes break the model"[: self.x.cells]
+            start = self.x.cells - len(text)
+            self._text(text, start, row, "broken")
+            self.labels.block((column, row) for column in range(start, self.x.cells))
+
+    def _draw_far(self) -> None:
+        """A much larger file, such as the base model: its quality as a level, its size in words."""
+        for point in self.far:
+            row = self.y.cell(point.y)
+            columns = [(column, row) for column in range(0, self.x.cells, 2)]
+            self._marks(columns, "╌", "axis")
+            text = f" {point.name} {point.said} at {size(int(point.x * MIB))} → "[-self.x.cells :]
+            start = self.x.cells - len(text)
+            is_current = point.digest == self.scene.current_digest
+            self._text(text, start, row, "current" if is_current else "label")
+            self.labels.block((column, row) for column in range(start, self.x.cells))
+
+    @property
+    def _best(self) -> list[Point]:
+        """The whole results that none beats: none is both smaller and better."""
+        sign = -1 if self.scene.metric.more_is_better else 1
+        whole = [point for point in self.near if not point.partial]
+        best = set(frontier((point.x, sign * point.y) for point in whole))
+        return sorted((p for p in whole if (p.x, sign * p.y) in best), key=lambda point: point.x)
+
+    def _draw_frontier(self) -> None:
+        best = self._best
+        if len(best) > 1:
+            xs, ys = [point.x for point in best], [self.y.place(point.y) for point in best]
+            self.plot.plot(xs, ys, marker="braille", color=self._color("frontier"))
+            cells = [(self.x.cell(point.x), self.y.cell(point.y)) for point in best]
+            for start, end in pairwise(cells):
+                self.labels.block(line_cells(start, end))
+
+    def _error_bars(self) -> list[list[tuple[int, int]]]:
+        """The cells of bars that reach a cell away from their points; none where they would hide the rest."""
+        if not errors_fit(self.near):
+            return []
+        bars = []
+        for point in self.near:
+            column, row = self.x.cell(point.x), self.y.cell(point.y)
+            below = self.y.cells_between(point.y - point.error, point.y)
+            above = self.y.cells_between(point.y, point.y + point.error)
+            if below or above:
+                rows = range(max(0, row - below), min(self.y.cells - 1, row + above) + 1)
+                bars.append([(column, line) for line in rows])
+        return bars
+
+    def _draw_prediction(self) -> None:
+        """The recipe in the grid before it is measured: only its size is known."""
+        top = self.y.cells - 1 - bool(self.scene.broken)
+        column = self.x.cell(self.scene.current_size)
+        beyond = column >= self.x.cells
+        column = min(column, self.x.cells - 1)
+        mark = "◇" if not beyond else "→"
+        self._marks([(column, row) for row in range(top)], "┊", "current")
+        self._marks([(column, top)], mark, "current")
+        self.labels.block((column, row) for row in range(top + 1))
+        texts = ["this recipe, not measured", "not measured"]
+        if all(point.name != self.scene.current_name for point in self.scene.points):
+            texts.insert(0, f"{self.scene.current_name} not measured")
+        if placed := self.labels.place(texts, column, top):
+            self._text(*placed, "current")
+
+    def _draw_points(self) -> None:
+        best = {point.digest for point in self._best}
+
+        def rank(point: Point) -> tuple[bool, bool, bool]:
+            return (
+                point.digest == self.scene.current_digest,
+                point.digest == self.scene.selected_digest,
+                point.digest in best,
+            )
+
+        cells: dict[tuple[int, int], list[Point]] = {}
+        for point in sorted(self.near, key=rank, reverse=True):
+            cells.setdefault((self.x.cell(point.x), self.y.cell(point.y)), []).append(point)
+        self.labels.block(cells)
+        self.labels.points.update(cells)
+        names = self._names(cells)
+        for cell, (first, *_) in cells.items():
+            marker, part = self._look(first)
+            self._marks([cell], marker, part)
+            if (placed := names.get(cell)) is not None:
+                self._text(*placed, "label" if part == "point" else part)
+
+    def _names(self, cells: Mapping[tuple[int, int], Sequence[Point]]) -> dict[tuple[int, int], Placed]:
+        """Where the names go: in full if that leaves out none that short ones have room for."""
+        attempts = []
+        for wording in (_name, _short_name):
+            labels = self.labels.copy()
+            wordings = {cell: wording(*points) for cell, points in cells.items()}
+            placed = {cell: labels.place([text], *cell) for cell, text in wordings.items()}
+            attempts.append({cell: place for cell, place in placed.items() if place is not None})
+        return max(attempts, key=len)
+
+    def _look(self, point: Point) -> tuple[str, str]:
+        if point.digest == self.scene.current_digest:
+            return "◐" if point.partial else "◆", "current"
+        if point.digest == self.scene.selected_digest:
+            return "◐" if point.partial else "◉", "selected"
+        return ("◐", "partial") if point.partial else ("●", "point")
+
+
+def _y_axis(scene: Scene, near: Sequence[Point], cells: int) -> Axis:
+    """The upright axis: of KLD from zero, which is the base, or logarithmic; of the others what there is."""
+    points = [*scene.points]
+    reach = {point.digest: point.error for point in near} if errors_fit(near) else {}
+    lows = [point.y - reach.get(point.digest, 0.0) for point in points]
+    highs = [point.y + reach.get(point.digest, 0.0) for point in points]
+    least = 1e-6 if scene.metric is Metric.KLD else max(highs) * 0.01
+    if scene.is_logarithmic:
+        return LogAxis.of(min(point.y for point in points if point.y > 0) / 1.5, max(highs) * 1.5, cells)
+    low, high = padded(min(lows), max(highs), 0.12, least)
+    low = 0.0 if scene.metric is Metric.KLD else max(0.0, low)
+    if scene.broken:  # whose names take the uppermost row
+        high += (high - low) / max(1, cells - 2)
+    return Axis(low, high, cells)
+
+
+def _x_range(near: Sequence[Point], scene: Scene) -> tuple[float, float]:
+    low, high = min(point.x for point in near), max(point.x for point in near)
+    current = scene.current_size
+    if current:
+        low = min(low, current)
+        high = max(high, current) if current <= FAR * high else high
+    return padded(low, high, 0.06, least=high * 0.05)
+
+
+def _name(point: Point, *hidden: Point) -> str:
+    """A point's name, and how many lie under it."""
+    return f"{point.name} +{len(hidden)}" if hidden else point.name
+
+
+def _short_name(point: Point, *hidden: Point) -> str:
+    short = point.name.replace("_layers", "").removesuffix("_q8")
+    return _name(replace(point, name=short), *hidden)
