@@ -94,7 +94,7 @@ class ResultBook:
 
     def recall(self, plan: Plan) -> Known:
         """Take what the store knows of a plan into the rows, and tell what that is."""
-        chunks = self.store.get_chunks(self._key(plan), self._wanted)
+        chunks = self.store.get_chunks(self._key(plan), self.wanted)
         if chunks:
             self._note_scores(plan, chunks)
         speeds = [self.store.get_throughput(key) for key in self._speed_keys(plan)]
@@ -104,7 +104,7 @@ class ResultBook:
         usable = len(chunks)
         if self.settings.divergence:
             usable = next((i for i, chunk in enumerate(chunks) if chunk.kld is None), usable)
-        return Known(usable, usable == self._wanted, all(speed is not None for speed in speeds))
+        return Known(usable, usable == self.wanted, all(speed is not None for speed in speeds))
 
     def chunk_means(self, plan: Plan) -> list[float | None]:
         """What two recipes are compared by: of each chunk known of a plan the mean KLD, or NLL without it.
@@ -158,7 +158,8 @@ class ResultBook:
         return Scores(_nll(mine), _kld(mine)), Scores(_nll(its), _kld(its))
 
     @property
-    def _wanted(self) -> int:
+    def wanted(self) -> int:
+        """How many chunks a whole result has: as many as are asked for, or as the corpus is known to fill."""
         return self._chunks_there_are or self.settings.chunks
 
     def _note_scores(self, plan: Plan, chunks: list[ChunkScores]) -> None:
@@ -177,7 +178,7 @@ class ResultBook:
             seconds=sum(chunk.seconds for chunk in chunks),
             prompt=row.prompt,
             generation=row.generation,
-            partial=len(chunks) < self._wanted,
+            partial=len(chunks) < self.wanted,
         )
         waiting = [digest for digest, row in self.rows.items() if row.delta_nll is None]
         for digest in waiting if plan.digest == self._base.digest else [plan.digest]:

@@ -18,9 +18,10 @@ def outcome(results: Sequence[Result]) -> str:
         return "measured"
     if broken:
         return "this recipe breaks the model: its perplexity is not a number"
-    parts = [f"PPL {result.perplexity:.4f} ± {result.perplexity_se:.4f}"]
+    parts = []
     if result.kld is not None and result.kld_se is not None:
         parts.append(f"KLD {result.kld:.4f} ± {result.kld_se:.4f}")
+    parts.append(f"PPL {result.perplexity:.4f} ± {result.perplexity_se:.4f}")
     if result.prompt and result.generation:
         parts.append(f"pp {result.prompt.mean:.1f} t/s, tg {result.generation.mean:.1f} t/s")
     return ", ".join(parts)

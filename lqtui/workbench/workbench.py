@@ -155,6 +155,11 @@ class Workbench(MemoryFitting):
         return self._book.look(result.digest, other.digest, confidence) if self._book else None
 
     @property
+    def chunks_wanted(self) -> int:
+        """How many chunks a whole result has: as many as are asked for, or as the corpus is known to fill."""
+        return self._book.wanted if self._book else self.settings.chunks
+
+    @property
     def corpus_name(self) -> str:
         """What people call the text that the results are of."""
         name = self._corpus.name if self._corpus else self._corpora.name(self.settings.corpus, self.model)

@@ -309,6 +309,10 @@ class FakeWorkbench:
         scores = self._common_scores(result, other)
         return sequential.look(*scores, confidence) if scores else None
 
+    @property
+    def chunks_wanted(self) -> int:
+        return self.settings.chunks
+
     def _common_scores(self, result: Result, other: Result) -> tuple[paired.Scores, paired.Scores] | None:
         """Of the chunks that both results have."""
         common = min(result.chunks, other.chunks)

@@ -218,6 +218,7 @@ async def test_a_text_shorter_than_the_chunks_asked_for_is_measured_whole_and_on
     await done(opened, measure(opened, "ffn_q8"))
     results = opened.results
     assert all(2 <= result.chunks < 1000 and not result.partial for result in results)
+    assert {result.chunks for result in results} == {opened.chunks_wanted}
     again = await done(opened, measure(opened, "ffn_q8"))
     assert not again.log.exists() and opened.results == results
 

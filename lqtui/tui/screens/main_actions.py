@@ -42,8 +42,8 @@ class AfterEdits(Message):
 def after_edits(action: Callable[[MainActions], None]) -> Callable[[MainActions], None]:
     """Let a command see what the keys before it do, even those of the same instant.
 
-    What a key does to the grid reaches the screen as a message, which is still on its way when the next key is
-    heard; so the command is sent the same way, behind it.
+    What a key does to the grid reaches the screen as a message, which is still on its way when the next key
+    is heard; so the command is sent the same way, behind it.
     """
 
     @wraps(action)

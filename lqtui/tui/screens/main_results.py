@@ -34,8 +34,7 @@ class MainResults(MainActions):
         digest = plan.digest if plan else None
         reference = reference_of(results, digest, self._chosen_reference)
         self._standings = self._comparer.standings(results, reference)
-        chunks = self.workbench.settings.chunks
-        self.query_one(ResultsTable).show(results, digest, self._standings, chunks)
+        self.query_one(ResultsTable).show(results, digest, self._standings, self.workbench.chunks_wanted)
         self._explain_result(moved=False)
         if not self._standings.complete:
             self.call_later(self.show_measured)

@@ -113,11 +113,11 @@ def _verdict(row: Row, *, long: int) -> Cell:
         said, style = "broken", "$text-error"
     elif is_base(result):
         said, style = "base", "dim"
+    elif progress and (found is None or found.verdict == "can't tell"):
+        return Cell(progress, style="$text-warning", is_word=True)
     elif found is None:
-        return Cell(progress, style="$text-warning", is_word=True) if progress else _UNKNOWN
+        return _UNKNOWN
     elif found.verdict == "can't tell":
-        if progress and not long:
-            return Cell(progress, style="$text-warning", is_word=True)
         said, style = _not_told(found, long), "$text-warning"
     else:
         said, style = found.verdict.value, "$text-success" if found.verdict == "better" else ""
