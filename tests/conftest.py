@@ -12,12 +12,16 @@ from pathlib import Path
 import pytest
 from gguf_files import tiny_text, write_tiny_llama
 from header_zoo import write_zoo
+from hypothesis import settings
 from local_hub import LocalHub
 from stock_quantize import StockQuantizer
 
 from lqtui.llama.gguf import BaseModel
 from lqtui.recipe.shape import ModelShape
 from lqtui.store.paths import Paths
+
+settings.register_profile("lqtui", deadline=None)  # how long an example takes proves nothing
+settings.load_profile("lqtui")
 
 _ROOT = Path(__file__).parent.parent
 _SHARED = _ROOT.parent / "shared"

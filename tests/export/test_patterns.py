@@ -63,7 +63,7 @@ def test_every_preset_on_every_model(
     assert_reproduces(plan, zoo[name], stock)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_any_recipe_on_any_model(
     data: st.DataObject, zoo: dict[str, Path], zoo_shapes: dict[str, ModelShape], stock: StockQuantizer

@@ -9,7 +9,7 @@ from dataclasses import astuple, fields
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -58,7 +58,6 @@ def test_kld_of_each_token_is_exact_to_1e_7_also_where_it_is_1e_6(noise: float) 
         assert 1e-7 < expected.mean() < 1e-5
 
 
-@settings(deadline=None)
 @given(two_models())
 def test_kld_is_the_mean_log_of_how_much_less_likely_the_recipe_finds_what_the_base_says(
     models: tuple[NDArray[np.float32], NDArray[np.float32]],
@@ -68,7 +67,6 @@ def test_kld_is_the_mean_log_of_how_much_less_likely_the_recipe_finds_what_the_b
     assert found == pytest.approx(kld_in_double_precision(base, logits), rel=2e-6, abs=2e-6)
 
 
-@settings(deadline=None)
 @given(two_models())
 def test_kld_is_never_negative_and_nil_of_a_model_with_itself(
     models: tuple[NDArray[np.float32], NDArray[np.float32]],
@@ -80,7 +78,6 @@ def test_kld_is_never_negative_and_nil_of_a_model_with_itself(
     assert not itself.kld.any() and itself.same_top.all() and (itself.nll == rows.nll).all()
 
 
-@settings(deadline=None)
 @given(two_models(bound=float(np.finfo(np.float32).max)))
 @pytest.mark.filterwarnings("error")
 def test_finite_logits_however_huge_give_finite_kld(
@@ -90,7 +87,6 @@ def test_finite_logits_however_huge_give_finite_kld(
     assert np.isfinite(token_divergence(logits, BaseRows.of(base, tokens_for(base))).kld).all()
 
 
-@settings(deadline=None)
 @given(two_models(), st.integers(-40, 40), st.integers(-40, 40))
 def test_a_constant_added_to_all_logits_changes_nothing(
     models: tuple[NDArray[np.float32], NDArray[np.float32]], shift_base: int, shift: int

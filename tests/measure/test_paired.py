@@ -7,7 +7,7 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -38,7 +38,6 @@ def numbers(found: Comparison) -> list[float]:
     return [*found.nll, *found.ppl_ratio, *(found.kld or ())]
 
 
-@settings(deadline=None)
 @given(pairs())
 def test_swapping_the_recipes_flips_the_difference_and_the_verdict_and_keeps_the_error(
     pair: tuple[Scores, Scores],
@@ -52,7 +51,6 @@ def test_swapping_the_recipes_flips_the_difference_and_the_verdict_and_keeps_the
     assert swapped.chunks_to_go == found.chunks_to_go
 
 
-@settings(deadline=None)
 @given(pairs(), st.randoms(use_true_random=False))
 def test_the_order_of_chunks_changes_nothing(pair: tuple[Scores, Scores], random: object) -> None:
     order = list(range(len(pair[0].nll)))
@@ -61,7 +59,6 @@ def test_the_order_of_chunks_changes_nothing(pair: tuple[Scores, Scores], random
     assert numbers(compare(*shuffled)) == pytest.approx(numbers(compare(*pair)), rel=1e-9, abs=1e-9)
 
 
-@settings(deadline=None)
 @given(pairs())
 def test_a_recipe_beside_itself_differs_in_nothing(pair: tuple[Scores, Scores]) -> None:
     found = compare(pair[0], pair[0])
@@ -69,7 +66,6 @@ def test_a_recipe_beside_itself_differs_in_nothing(pair: tuple[Scores, Scores]) 
     assert found.verdict is Verdict.CANNOT_TELL and found.chunks_to_go is None
 
 
-@settings(deadline=None)
 @given(pairs())
 def test_the_ratio_is_that_of_the_perplexities_of_all_tokens(pair: tuple[Scores, Scores]) -> None:
     ratio = perplexity(pair[0].nll).value / perplexity(pair[1].nll).value

@@ -7,7 +7,7 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -21,7 +21,6 @@ logits = hnp.arrays(
 )
 
 
-@settings(deadline=None)
 @given(logits, st.randoms(use_true_random=False))
 def test_nll_is_minus_the_log_of_the_softmax(rows: np.ndarray, random: object) -> None:
     tokens = np.array([random.randrange(rows.shape[1]) for _ in rows], np.int32)  # type: ignore[attr-defined]
@@ -31,7 +30,6 @@ def test_nll_is_minus_the_log_of_the_softmax(rows: np.ndarray, random: object) -
         assert nll == pytest.approx(highest + math.log(total) - row[token], rel=1e-5, abs=2e-5)
 
 
-@settings(deadline=None)
 @given(nlls)
 def test_perplexity_is_the_exponential_of_the_mean_and_its_error_llama_perplexitys(nll: np.ndarray) -> None:
     values = nll.tolist()
@@ -45,7 +43,6 @@ def test_perplexity_is_the_exponential_of_the_mean_and_its_error_llama_perplexit
     assert found.tokens == len(values)
 
 
-@settings(deadline=None)
 @given(nlls, st.randoms(use_true_random=False))
 def test_a_paired_difference_is_the_mean_of_the_differences(nll: np.ndarray, random: object) -> None:
     other = nll + np.array([random.uniform(-1, 1) for _ in nll])  # type: ignore[attr-defined]
@@ -55,14 +52,12 @@ def test_a_paired_difference_is_the_mean_of_the_differences(nll: np.ndarray, ran
     assert found.se == pytest.approx(statistics.stdev(differences) / math.sqrt(len(differences)), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(nlls, st.floats(-2, 2))
 def test_a_constant_difference_has_no_error_however_hard_the_text(nll: np.ndarray, shift: float) -> None:
     found = paired_difference(nll + shift, nll)
     assert found.mean == pytest.approx(shift, abs=1e-9) and found.se == pytest.approx(0, abs=1e-9)
 
 
-@settings(deadline=None)
 @given(nlls)
 def test_the_paired_mean_is_the_log_of_the_ratio_of_perplexities(nll: np.ndarray) -> None:
     other = nll[::-1] * 0.9

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -32,7 +32,6 @@ def t_of(differences: NDArray[np.float64]) -> float:
     return statistics.fmean(differences) / (statistics.stdev(differences) / math.sqrt(len(differences)))
 
 
-@settings(deadline=None)
 @given(chunk_means)
 def test_a_verdict_stands_from_the_first_look_at_which_t_is_beyond_its_bound(
     differences: NDArray[np.float64],
@@ -40,7 +39,7 @@ def test_a_verdict_stands_from_the_first_look_at_which_t_is_beyond_its_bound(
     found = first_verdict(differences, 0.95)
     for n in range(2, len(differences) + 1):
         seen = differences[:n]
-        t = abs(t_of(seen)) if seen.std() else math.inf if seen.any() else 0.0
+        t = abs(t_of(seen)) if statistics.stdev(seen) else math.inf if seen.any() else 0.0
         bound = least_t(n, 0.95)
         if not math.isclose(t, bound, rel_tol=1e-6):
             clear = t >= bound if math.isfinite(t) else math.isfinite(bound)
@@ -50,7 +49,6 @@ def test_a_verdict_stands_from_the_first_look_at_which_t_is_beyond_its_bound(
     assert found is None
 
 
-@settings(deadline=None)
 @given(chunk_means)
 def test_later_chunks_never_take_a_verdict_back(differences: NDArray[np.float64]) -> None:
     found = [look(*scores(differences[:n])) for n in range(1, len(differences) + 1)]
@@ -59,7 +57,6 @@ def test_later_chunks_never_take_a_verdict_back(differences: NDArray[np.float64]
             assert (after.decided_after, after.verdict) == (before.decided_after, before.verdict)
 
 
-@settings(deadline=None)
 @given(chunk_means)
 def test_swapping_the_recipes_flips_the_verdict_and_keeps_the_rest(differences: NDArray[np.float64]) -> None:
     found, swapped = look(*scores(differences)), look(*scores(differences)[::-1])
@@ -70,13 +67,11 @@ def test_swapping_the_recipes_flips_the_verdict_and_keeps_the_rest(differences: 
     assert swapped.difference == (-value, se, -high, -low)
 
 
-@settings(deadline=None)
 @given(chunk_means, st.floats(0.001, 1000))
 def test_the_unit_of_the_scores_changes_no_verdict(differences: NDArray[np.float64], unit: float) -> None:
     assert first_verdict(differences * unit, 0.95) == first_verdict(differences, 0.95)
 
 
-@settings(deadline=None)
 @given(chunk_means)
 def test_its_interval_is_wider_than_that_of_one_look(differences: NDArray[np.float64]) -> None:
     pair = scores(differences)

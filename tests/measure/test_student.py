@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lqtui.measure.student import central_probability, quantile
@@ -32,13 +32,11 @@ def test_quantiles_are_those_in_print(confidence: float, dof: int, printed: floa
     assert quantile(confidence, dof) == pytest.approx(printed, abs=0.0005)
 
 
-@settings(deadline=None)
 @given(st.floats(0.01, 0.9999), st.integers(1, 300))
 def test_the_quantile_undoes_the_probability(confidence: float, dof: int) -> None:
     assert central_probability(quantile(confidence, dof), dof) == pytest.approx(confidence, abs=1e-9)
 
 
-@settings(deadline=None)
 @given(st.floats(0, 50), st.integers(1, 40))
 def test_the_probability_is_the_integral_of_the_density(t: float, dof: int) -> None:
     steps = 4000

@@ -78,7 +78,7 @@ def test_a_uniform_recipe_is_named_by_its_type_and_needs_few_overrides(
     assert requested(resolve(shape, again)) == requested(plan)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_rebasing_changes_no_requested_and_no_effective_type(
     data: st.DataObject, zoo_shapes: dict[str, ModelShape]
@@ -99,7 +99,7 @@ def test_rebasing_changes_no_requested_and_no_effective_type(
     assert requested(plan) == types
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_setting_tensors_sets_these_and_no_others(
     data: st.DataObject, zoo_shapes: dict[str, ModelShape]

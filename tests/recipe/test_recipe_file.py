@@ -30,7 +30,7 @@ def types_of(recipe: Recipe) -> dict[str, TensorType]:
     return dict(recipe.overrides)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_what_is_written_is_read_back(data: st.DataObject, zoo_shapes: dict[str, ModelShape]) -> None:
     shape = zoo_shapes[data.draw(st.sampled_from(ZOO))]

@@ -85,7 +85,7 @@ def test_every_type_falls_back_as_in_llama_quantize(
         assert_same(zoo_shapes[name], recipe, stock.dry_run(zoo[name], FileType.Q8_0, [(".*", wanted)]))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(data=st.data())
 def test_any_recipe_gives_llama_quantizes_types(
     data: st.DataObject, zoo: dict[str, Path], zoo_shapes: dict[str, ModelShape], stock: StockQuantizer
