@@ -1,4 +1,4 @@
-"""What tests share: models, a text, a home of lqtui's own, and stock llama.cpp where it can be built."""
+"""What tests share: models, texts, a home of lqtui's own, and stock llama.cpp where it can be built."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from stock_quantize import StockQuantizer
 from lqtui.llama.gguf import BaseModel
 from lqtui.recipe.shape import ModelShape
 from lqtui.store.paths import Paths
+from lqtui.workbench import demo
 
 settings.register_profile("lqtui", deadline=None)  # how long an example takes proves nothing
 settings.load_profile("lqtui")
@@ -61,6 +62,29 @@ def hub(hub_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
 def paths(home: Path) -> Paths:
     """The folders under this test's home."""
     return Paths.under(home)
+
+
+@pytest.fixture(scope="session")
+def demo_model() -> Path:
+    """The trained model of 24 blocks that lqtui brings: what tests run on unless only a format matters."""
+    return demo.demo_model()
+
+
+@pytest.fixture(scope="session")
+def demo_shape(demo_model: Path) -> ModelShape:
+    """The shape of the demo model."""
+    with BaseModel(demo_model) as base:
+        return base.shape
+
+
+@pytest.fixture(scope="session")
+def english(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python's own help topics, which the demo model has not seen: some 150,000 of its tokens."""
+    from pydoc_data.topics import topics
+
+    path = tmp_path_factory.mktemp("text") / "topics.txt"
+    path.write_text("\n\n".join(topics[name] for name in sorted(topics)), encoding="utf-8")
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -8,5 +8,5 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def quick(tiny_corpus: Path) -> list[str]:
-    return ["--corpus", str(tiny_corpus), "--ctx", "128", "--chunks", "2", "--threads", "1"]
+def quick(english: Path) -> list[str]:
+    return ["--corpus", str(english), "--ctx", "128", "--chunks", "2", "--threads", "1"]

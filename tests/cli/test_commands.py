@@ -17,12 +17,12 @@ from tests.cli.running import document, lqtui
 # What commands answer
 
 
-def test_plan_tells_every_tensor_to_the_byte(tiny_model: Path) -> None:
-    found = document(lqtui("plan", tiny_model, "--preset", "attention_q8", "--json"))
+def test_plan_tells_every_tensor_to_the_byte(demo_model: Path) -> None:
+    found = document(lqtui("plan", demo_model, "--preset", "attention_q8", "--json"))
     assert {"name", "file_bytes", "bits_per_weight", "tensors"} <= found.keys()
     assert all(t.keys() == {"name", "requested", "effective", "bytes", "fallback"} for t in found["tensors"])
     types = {t["name"]: t["effective"] for t in found["tensors"]}
-    assert types["blk.0.attn_q.weight"] == "Q8_0" and types["blk.0.ffn_up.weight"] == "Q4_0"
+    assert types["blk.23.attn_q.weight"] == "Q8_0" and types["blk.23.ffn_up.weight"] == "Q4_0"
 
 
 def test_plan_tells_the_memory_at_a_context(tiny_model: Path) -> None:
@@ -48,8 +48,8 @@ def test_plan_says_why_memory_is_unknown(zoo: dict[str, Path]) -> None:
     assert "unknown: llama.cpp cannot load this model" in done.stdout
 
 
-def test_measure_answers_each_recipe_under_its_own_name(tiny_model: Path, quick: list[str]) -> None:
-    done = lqtui("measure", tiny_model, "--all-presets", *quick, "--json")
+def test_measure_answers_each_recipe_under_its_own_name(demo_model: Path, quick: list[str]) -> None:
+    done = lqtui("measure", demo_model, "--all-presets", *quick, "--json")
     found = document(done)
     assert [row["name"] for row in found["results"]] == list(PRESET_NAMES)
     keys = {"name", "file_bytes", "perplexity", "perplexity_se", "seconds", "prompt_tps", "generation_tps"}
@@ -57,6 +57,7 @@ def test_measure_answers_each_recipe_under_its_own_name(tiny_model: Path, quick:
         assert keys <= row.keys()
         assert row["perplexity"] > 1 and row["perplexity_se"] > 0 and row["chunks"] == 2
         assert row["prompt_tps"] is None and row["generation_tps"] is None
+    assert len({row["perplexity"] for row in found["results"]}) == len(PRESET_NAMES)
     assert done.stderr.startswith("measure 11 recipes: ")
 
 
@@ -115,37 +116,37 @@ def test_chunks_are_added_until_the_verdict_stands(tiny_model: Path, tiny_corpus
 
 
 def test_measure_takes_recipe_files_and_measures_speed(
-    tiny_model: Path, quick: list[str], tmp_path: Path
+    demo_model: Path, quick: list[str], tmp_path: Path
 ) -> None:
     recipe = tmp_path / "mine.toml"
     recipe.write_text('name = "mine"\nbase = "Q4_0"\n[tensors]\n"blk.0-1" = "Q8_0"\n')
-    done = lqtui("measure", tiny_model, "--recipe", recipe, *quick, "--tps", "--repetitions", "2", "--json")
+    done = lqtui("measure", demo_model, "--recipe", recipe, *quick, "--tps", "--repetitions", "2", "--json")
     (row,) = document(done)["results"]
     assert row["name"] == "mine"
     assert row["prompt_tps"] > 0 and row["generation_tps"] > 0 and row["prompt_tps_sd"] >= 0
 
 
-def test_quantize_writes_the_bytes_that_plan_told(tiny_model: Path, tmp_path: Path) -> None:
+def test_quantize_writes_the_bytes_that_plan_told(demo_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.gguf"
-    found = document(lqtui("quantize", tiny_model, out, "--preset", "ffn_q8", "--json"))
-    planned = document(lqtui("plan", tiny_model, "--preset", "ffn_q8", "--json"))
+    found = document(lqtui("quantize", demo_model, out, "--preset", "ffn_q8", "--json"))
+    planned = document(lqtui("plan", demo_model, "--preset", "ffn_q8", "--json"))
     assert found["file_bytes"] == planned["file_bytes"] == out.stat().st_size
     assert found["out"] == str(out)
 
 
-def test_export_prints_a_script_or_writes_one_that_can_be_run(tiny_model: Path, tmp_path: Path) -> None:
-    printed = lqtui("export", tiny_model, "--preset", "ffn_q8")
+def test_export_prints_a_script_or_writes_one_that_can_be_run(demo_model: Path, tmp_path: Path) -> None:
+    printed = lqtui("export", demo_model, "--preset", "ffn_q8")
     assert printed.returncode == 0 and printed.stdout.startswith("#!")
     out = tmp_path / "make.sh"
-    found = document(lqtui("export", tiny_model, "--preset", "ffn_q8", "-o", out, "--json"))
+    found = document(lqtui("export", demo_model, "--preset", "ffn_q8", "-o", out, "--json"))
     assert found["out"] == str(out) and out.read_text() == printed.stdout and os.access(out, os.X_OK)
     assert subprocess.run(["bash", "-n", out]).returncode == 0
 
 
-def test_cache_shows_the_pool_and_prunes_it(tiny_model: Path, quick: list[str]) -> None:
-    document(lqtui("measure", tiny_model, "--preset", "ffn_q8", *quick, "--json"))
+def test_cache_shows_the_pool_and_prunes_it(demo_model: Path, quick: list[str]) -> None:
+    document(lqtui("measure", demo_model, "--preset", "ffn_q8", *quick, "--json"))
     found = document(lqtui("cache", "--json"))
-    planned = document(lqtui("plan", tiny_model, "--preset", "ffn_q8", "--json"))
+    planned = document(lqtui("plan", demo_model, "--preset", "ffn_q8", "--json"))
     assert found["bytes"] > 0 and found["models"][0]["model"] == planned["model"]
     pruned = document(lqtui("cache", "--prune", "--json"))
     assert pruned["freed_bytes"] == found["bytes"] and pruned["bytes"] == 0
@@ -158,10 +159,10 @@ def test_doctor_tells_versions_engine_devices_paths_and_terminal(home: Path) -> 
     assert found["engine"]["devices"] and found["paths"]["data"].startswith(str(home))
 
 
-def test_people_get_tables(tiny_model: Path, quick: list[str]) -> None:
+def test_people_get_tables(demo_model: Path, quick: list[str]) -> None:
     for arguments in (
-        ["plan", tiny_model, "--preset", "ffn_q8"],
-        ["measure", tiny_model, "--preset", "ffn_q8", *quick],
+        ["plan", demo_model, "--preset", "ffn_q8"],
+        ["measure", demo_model, "--preset", "ffn_q8", *quick],
     ):
         done = lqtui(*arguments, env={**os.environ, "PYTHONIOENCODING": "ascii"})
         assert done.returncode == 0 and "ffn_q8" in done.stdout and "Traceback" not in done.stderr

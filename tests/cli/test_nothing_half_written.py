@@ -91,8 +91,8 @@ def test_a_killed_engine_fails_the_command_with_1_and_nothing_is_left(tmp_path: 
     assert not list(folder.iterdir())
 
 
-def test_ctrl_c_stops_with_a_sentence_and_keeps_what_is_measured(tiny_model: Path, tiny_corpus: Path) -> None:
-    command = ["measure", tiny_model, "--preset", "ffn_q8", "--corpus", tiny_corpus, "--ctx", "512"]
+def test_ctrl_c_stops_with_a_sentence_and_keeps_what_is_measured(demo_model: Path, english: Path) -> None:
+    command = ["measure", demo_model, "--preset", "ffn_q8", "--corpus", english, "--ctx", "512"]
     process = subprocess.Popen(
         [sys.executable, "-m", "lqtui", *map(str, command), "--chunks", "40", "--threads", "1"],
         stdout=subprocess.PIPE,
@@ -151,7 +151,7 @@ def stored(database: Path) -> dict[tuple[str, int], tuple[str, float]]:
     return {(recipe, chunk): (created, seconds) for recipe, chunk, created, seconds in rows}
 
 
-def test_a_reader_that_goes_away_is_no_traceback(tiny_model: Path) -> None:
+def test_a_reader_that_goes_away_is_no_traceback(demo_model: Path) -> None:
     script = f'"{sys.executable}" -m lqtui plan "$0" --preset ffn_q8 --json | true'
-    done = subprocess.run(["bash", "-c", script, tiny_model], capture_output=True, text=True)
+    done = subprocess.run(["bash", "-c", script, demo_model], capture_output=True, text=True)
     assert "Traceback" not in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +12,15 @@ from typing import Any
 import pytest
 
 from lqtui.recipe.presets import PRESET_NAMES
+from tests.cli.running import document, lqtui
 
 pytestmark = pytest.mark.reference
 
 
 def measured(model: Path, corpus: Path, *options: str) -> tuple[dict[str, dict[str, Any]], str]:
     """The results of `lqtui measure --json` by name, and what it said on standard error."""
-    command = [sys.executable, "-m", "lqtui", "measure", model, "--corpus", corpus, "--json", *options]
-    done = subprocess.run(command, capture_output=True, text=True)
+    arguments = ["measure", model, "--corpus", corpus, "--threads", "1", "--json", *options]
+    done = subprocess.run([sys.executable, "-m", "lqtui", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return {row["name"]: row for row in json.loads(done.stdout)["results"]}, done.stderr
 
@@ -40,7 +42,20 @@ def test_all_presets_equal_stock_llama_perplexity_and_are_measured_once(
     assert again == results
     assert ": quantizing" not in progress and ": perplexity" not in progress
 
-    fresh, progress = measured(smollm2, wikitext, "--preset", "last_4_layers_q8", "--fresh")
-    assert ": perplexity" in progress
-    assert fresh["last_4_layers_q8"]["perplexity"] == results["last_4_layers_q8"]["perplexity"]
-    assert fresh["last_4_layers_q8"]["seconds"] != results["last_4_layers_q8"]["seconds"]
+
+def test_the_demo_models_perplexities_are_those_that_llama_perplexity_tells_of_the_quantized_files(
+    demo_model: Path, english: Path, llama_tools: Path, tmp_path: Path
+) -> None:
+    recipes = {"baseline_fp16": ["--preset", "baseline_fp16"], "ffn_q8": ["--preset", "ffn_q8"]}
+    for base in ("IQ4_XS", "Q2_K"):
+        (tmp_path / base).write_text(f'name = "{base}"\nbase = "{base}"\n')
+        recipes[base] = ["--recipe", str(tmp_path / base)]
+    chosen = [word for words in recipes.values() for word in words]
+    results, _ = measured(demo_model, english, *chosen, "--chunks", "2")
+    for name, options in recipes.items():
+        out = tmp_path / "out.gguf"
+        document(lqtui("quantize", demo_model, out, *options, "--json"))
+        command = [llama_tools / "llama-perplexity", "-m", out, "-f", english, "-c", "512", "--chunks", "2"]
+        told = subprocess.run([*command, "-t", "1"], capture_output=True, text=True, check=True)
+        ppl, se = results[name]["perplexity"], results[name]["perplexity_se"]
+        assert re.findall(r"PPL = (\S+) \+/- (\S+)", told.stderr) == [(f"{ppl:.4f}", f"{se:.5f}")], name

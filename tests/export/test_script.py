@@ -52,8 +52,8 @@ exit "${STAND_IN_EXIT:-0}"
 
 
 @pytest.fixture
-def plan(tiny_shape: ModelShape) -> Plan:
-    return resolve(tiny_shape, preset("first_4_layers_q8", tiny_shape))
+def plan(demo_shape: ModelShape) -> Plan:
+    return resolve(demo_shape, preset("first_4_layers_q8", demo_shape))
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_names_given_as_arguments_arrive_as_they_are(name: str, plan: Plan, work
     assert names(work) == {"m", name}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(text=st.text(st.characters(exclude_categories=["Cs"])))
 def test_no_text_of_a_recipe_leaves_its_comment(text: str, tiny_shape: ModelShape) -> None:
     recipe = Recipe(text, FileType.Q4_0, {"blk.0.attn_q.weight": TensorType.Q8_0}, description=text)
@@ -123,7 +123,7 @@ def test_a_slug_is_a_plain_part_of_a_file_name(name: str) -> None:
 
 def test_the_header_says_which_recipe_and_what_was_measured(plan: Plan) -> None:
     script = export_script(plan, "m.gguf", measured=["perplexity 20.1 ± 1.6"])
-    assert "# first_4_layers_q8: tiny, quantized by a recipe" in script
+    assert "# first_4_layers_q8: lqtui-demo, quantized by a recipe" in script
     assert f"{plan.file_bytes:,} bytes" in script
     assert "# Measured: perplexity 20.1 ± 1.6" in script
     assert "# blk 0-3: attn_k, " in script
@@ -187,8 +187,8 @@ def every_kind(shape: ModelShape) -> list[Plan]:
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
 @pytest.mark.parametrize("name", HOSTILE)
-def test_shellcheck_finds_nothing(name: str, tiny_shape: ModelShape, tmp_path: Path) -> None:
-    for number, plan in enumerate(every_kind(tiny_shape)):
+def test_shellcheck_finds_nothing(name: str, demo_shape: ModelShape, tmp_path: Path) -> None:
+    for number, plan in enumerate(every_kind(demo_shape)):
         path = tmp_path / f"{number}.sh"
         path.write_text(export_script(plan, name), encoding="utf-8")
         # SC2016 doubts that a `$(` in single quotes is meant literally; it is.
@@ -196,9 +196,9 @@ def test_shellcheck_finds_nothing(name: str, tiny_shape: ModelShape, tmp_path: P
         assert done.returncode == 0, done.stdout
 
 
-def test_no_construct_is_newer_than_the_bash_of_macos(tiny_shape: ModelShape) -> None:
+def test_no_construct_is_newer_than_the_bash_of_macos(demo_shape: ModelShape) -> None:
     newer = r"\$\{\w+(@\w|,,|\^\^)|\bdeclare -A|\bmapfile\b|\breadarray\b|&>>|\|&|\bcoproc\b|\$\{\w+\[-\d"
-    for plan in every_kind(tiny_shape):
+    for plan in every_kind(demo_shape):
         script = export_script(plan, "m.gguf")
         assert not re.search(newer, script)
         # bash 3.2 calls an empty array unset: `set -u` would end the script there.
@@ -208,9 +208,9 @@ def test_no_construct_is_newer_than_the_bash_of_macos(tiny_shape: ModelShape) ->
 @pytest.mark.reference
 @pytest.mark.parametrize("name", HOSTILE)
 def test_the_real_llama_quantize_takes_any_name(
-    name: str, plan: Plan, tiny_model: Path, llama_tools: Path, work: Path
+    name: str, plan: Plan, demo_model: Path, llama_tools: Path, work: Path
 ) -> None:
-    shutil.copy(tiny_model, work / name)
+    shutil.copy(demo_model, work / name)
     script = export_script(plan, name)
     done = run(script, work, LLAMA_QUANTIZE=str(llama_tools / "llama-quantize"))
     assert done.returncode == 0, done.stderr[-800:]

@@ -249,7 +249,6 @@ async def test_backspace_shows_the_folder_above(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     app = DialogApp(OpenModelScreen(tmp_path / "sub"))
     async with app.run_test(size=(100, 30)) as pilot:
-        await settle(pilot)
         await pilot.press("backspace")
         await settle(pilot)
         labels = [str(node.label) for node in app.dialog.query_one(GgufTree).root.children]

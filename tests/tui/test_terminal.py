@@ -1,4 +1,4 @@
-"""What only a real terminal shows: the app in tmux, on a model that really runs."""
+"""What only a real terminal shows: the app in tmux, on the demo model."""
 
 from __future__ import annotations
 
@@ -83,8 +83,9 @@ def lqtui(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "lqtui", *map(str, arguments)]
 
 
-def test_open_toggle_measure_and_export(terminal: Terminal, tiny_model: Path, tmp_path: Path) -> None:
-    terminal.start(*lqtui(tiny_model))
+def test_open_toggle_measure_and_export(terminal: Terminal, tmp_path: Path) -> None:
+    terminal.start(*lqtui("--chunks", 1, "--threads", 1))
+    terminal.wait_for("This is the bundled demo model")
     terminal.wait_for("F  F  F  F    F  F  F")
     terminal.keys("v", "j", "4", "v")
     terminal.wait_for("4  4  4  4    4  4  4")
@@ -97,29 +98,30 @@ def test_open_toggle_measure_and_export(terminal: Terminal, tiny_model: Path, tm
     terminal.wait_for("export script")
     terminal.keys("s")
     terminal.wait_for("Saved")
-    script = tmp_path / "work" / "tiny-custom.sh"
+    script = tmp_path / "work" / "lqtui-demo-custom.sh"
     assert "llama-quantize" in script.read_text() and os.access(script, os.X_OK)
     terminal.keys("q")
     terminal.wait_for("ended with 0")
 
 
 def test_a_small_terminal_shows_tabs_and_a_tiny_one_what_it_needs(
-    terminal: Terminal, tiny_model: Path
+    terminal: Terminal, demo_model: Path
 ) -> None:
-    terminal.start(*lqtui(tiny_model), size=(80, 24))
+    terminal.start(*lqtui(demo_model), size=(80, 24))
     assert "results" in terminal.wait_for("block scope")
     terminal.resize(50, 12)
     terminal.wait_for("60")
     terminal.resize(120, 36)
     terminal.wait_for("size / quality")
+    terminal.wait_for("✓ fingerprint")  # a job, about which leaving would ask
     terminal.keys("q")
     terminal.wait_for("ended with 0")
 
 
 def test_leaving_in_the_middle_of_a_job_asks_and_leaves_a_clean_terminal(
-    terminal: Terminal, tiny_model: Path
+    terminal: Terminal, demo_model: Path
 ) -> None:
-    terminal.start(*lqtui(tiny_model, "--chunks", 40))
+    terminal.start(*lqtui(demo_model, "--chunks", 40, "--threads", 1))
     terminal.wait_for("block scope")
     terminal.keys("s")
     terminal.wait_for("running")

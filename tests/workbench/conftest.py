@@ -1,4 +1,4 @@
-"""A workbench on the tiny model, with measurements that take no time."""
+"""A workbench on the demo model, with measurements that take no time."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.workbench.bench_jobs import QUICK
 
 
 @pytest.fixture
-def settings(tiny_corpus: Path) -> Settings:
-    return Settings(corpus=tiny_corpus, **QUICK)
+def settings(english: Path) -> Settings:
+    return Settings(corpus=english, **QUICK)
 
 
 @pytest.fixture
@@ -25,6 +25,6 @@ async def bench(paths: Paths, settings: Settings) -> AsyncIterator[Workbench]:
 
 
 @pytest.fixture
-async def opened(bench: Workbench, tiny_model: Path) -> Workbench:
-    await bench.open(tiny_model)
+async def opened(bench: Workbench, demo_model: Path) -> Workbench:
+    await bench.open(demo_model)
     return bench

@@ -28,6 +28,13 @@ def settings() -> Settings:
 
 
 @pytest.fixture
+async def opened(bench: Workbench, tiny_model: Path) -> Workbench:
+    """A session with a model that is not the demo, which never asks for WikiText-2."""
+    await bench.open(tiny_model)
+    return bench
+
+
+@pytest.fixture
 async def later(paths: Paths, settings: Settings, tiny_model: Path) -> AsyncIterator[Workbench]:
     """A second session, opened when the test says so."""
     bench = Workbench(paths, settings)

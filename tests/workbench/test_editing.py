@@ -18,10 +18,10 @@ from tests.workbench.bench_jobs import done, measure
 
 
 async def test_a_model_opens_with_the_recipe_that_changes_nothing(
-    opened: Workbench, tiny_model: Path
+    opened: Workbench, demo_model: Path
 ) -> None:
     assert opened.model is not None and opened.plan is not None
-    assert opened.model.path == tiny_model
+    assert opened.model.path == demo_model
     assert opened.plan.unchanged and not opened.modified
     assert opened.undo_label is None and opened.redo_label is None
 
@@ -113,7 +113,7 @@ async def test_a_recipe_is_used_renamed_saved_and_loaded(opened: Workbench, tmp_
     "text, sentence",
     [
         (b'base = "Q4_0"\ncolour = "red"', "unknown key 'colour'"),
-        (b'base = "Q4_0"\n[tensors]\n"blk.9" = "Q8_0"', "blk.9"),
+        (b'base = "Q4_0"\n[tensors]\n"blk.24" = "Q8_0"', "blk.24"),
         (b'base = "Q4_0"\n[tensors]\n"blk.0" = "Q9_9"', "Q9_9"),
         (b"base = ", "not a TOML recipe"),
         (b"\xff\xfe", "not UTF-8"),

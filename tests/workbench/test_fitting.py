@@ -26,11 +26,11 @@ async def settled(bench: Workbench) -> Fit:
 async def test_the_engine_is_asked_in_the_background_and_the_answer_is_told(opened: Workbench) -> None:
     told = asyncio.Event()
     opened.subscribe(lambda change: told.set() if change is Change.FIT else None)
-    assert opened.fit == Fit(2048, F16, F16)  # the model's own context is the longest
+    assert opened.fit == Fit(1024, F16, F16)  # the model's own context is the longest
     await asyncio.wait_for(told.wait(), 30)
     fit = opened.fit
     assert fit is not None and fit.memory is not None
-    assert fit.memory.of(part=Part.KV_CACHE) == 2 * 4 * 32 * 2 * 2048  # K and V of 4 blocks, 2 heads of 16
+    assert fit.memory.of(part=Part.KV_CACHE) == 2 * 24 * 64 * 2 * 1024  # K and V of 24 blocks, a head of 64
 
 
 async def test_each_edit_is_told_at_once(opened: Workbench) -> None:
@@ -76,10 +76,11 @@ async def test_another_plan_than_the_current_one_can_be_asked_about(opened: Work
 
 
 async def test_a_model_that_cannot_run_and_a_cache_that_cannot_be_are_unknown_with_the_reason(
-    bench: Workbench, opened: Workbench, zoo: dict[str, Path]
+    bench: Workbench, tiny_model: Path, zoo: dict[str, Path]
 ) -> None:
-    opened.fit_to(512, Q8, Q8)
-    assert "cannot make a context of 512 tokens" in (await settled(opened)).problem  # heads of 16
+    await bench.open(tiny_model)
+    bench.fit_to(512, Q8, Q8)
+    assert "cannot make a context of 512 tokens" in (await settled(bench)).problem  # heads of 16
     await bench.open(zoo["70B"])
     fit = await settled(bench)
     assert fit.memory is None and "cannot load this model" in fit.problem

@@ -47,18 +47,18 @@ async def test_a_job_cancelled_before_it_began_ends_at_once_and_the_next_one_run
 
 
 async def test_cancelling_the_fingerprint_does_not_leave_a_measurement_waiting(
-    bench: Workbench, tiny_model: Path
+    bench: Workbench, demo_model: Path
 ) -> None:
-    await bench.open(tiny_model)
+    await bench.open(demo_model)
     (fingerprint,) = bench.jobs
     bench.cancel(fingerprint.id)
     await done(bench, measure(bench, "ffn_q8"))
 
 
 async def test_a_stopped_measurement_keeps_its_chunks_and_goes_on_after_them(
-    opened: Workbench, paths: Paths, settings: Settings, tiny_model: Path
+    opened: Workbench, paths: Paths, settings: Settings, demo_model: Path
 ) -> None:
-    opened.configure(replace(settings, n_ctx=512, chunks=40, divergence=False))
+    opened.configure(replace(settings, chunks=40, divergence=False))
     for stop in (opened.cancel, lambda job_id: os.kill(opened.jobs[-1].pid or 0, 9)):
         known = opened.results[0].chunks if opened.results else 0
         job = measure(opened, "ffn_q8")
@@ -69,7 +69,7 @@ async def test_a_stopped_measurement_keeps_its_chunks_and_goes_on_after_them(
         (row,) = opened.results
         assert row.partial and known < row.chunks < 40 and row.seconds
     later = Workbench(paths, opened.settings)
-    await later.open(tiny_model)
+    await later.open(demo_model)
     assert later.results == (row,)
     await done(later, measure(later, "ffn_q8"))
     (whole,) = later.results
@@ -96,8 +96,8 @@ async def test_a_model_is_written_in_the_background(opened: Workbench, tmp_path:
     assert f"{plan.file_bytes:,} bytes" in job.message and job.fraction == 1
 
 
-async def test_closing_ends_all_jobs(bench: Workbench, tiny_model: Path) -> None:
-    await bench.open(tiny_model)
+async def test_closing_ends_all_jobs(bench: Workbench, demo_model: Path) -> None:
+    await bench.open(demo_model)
     jobs = [measure(bench, name) for name in ("ffn_q8", "uniform_q4_0")]
     await bench.close()
     assert all(state(bench, job) is JobState.CANCELLED for job in jobs)
@@ -117,18 +117,19 @@ async def test_a_defect_of_ours_fails_one_job_and_is_in_its_log(
 
 
 async def test_listeners_hear_of_progress_at_most_20_times_a_second_and_of_every_state(
-    opened: Workbench, settings: Settings
+    bench: Workbench, settings: Settings, tiny_model: Path
 ) -> None:
+    await bench.open(tiny_model)  # which scores a chunk in a millisecond
     heard: list[tuple[float, tuple[JobState, ...]]] = []
 
     def listen(change: Change) -> None:
         if change is Change.JOBS:
-            heard.append((time.monotonic(), tuple(job.state for job in opened.jobs)))
+            heard.append((time.monotonic(), tuple(job.state for job in bench.jobs)))
 
-    opened.configure(replace(settings, n_ctx=16, chunks=400))
-    stop = opened.subscribe(listen)
+    bench.configure(replace(settings, n_ctx=16, chunks=200, divergence=False))
+    stop = bench.subscribe(listen)
     began = time.monotonic()
-    await done(opened, measure(opened, "ffn_q8"))
+    await done(bench, measure(bench, "ffn_q8"))
     took = time.monotonic() - began
     states = [states for _, states in heard]
     changes = sum(a != b for a, b in pairwise(states))
@@ -136,7 +137,7 @@ async def test_listeners_hear_of_progress_at_most_20_times_a_second_and_of_every
     assert states[-1][-1] is JobState.DONE
     stop()
     told = len(heard)
-    await done(opened, measure(opened, "uniform_q4_0"))
+    await done(bench, measure(bench, "uniform_q4_0"))
     assert len(heard) == told
 
 

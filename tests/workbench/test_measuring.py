@@ -135,10 +135,13 @@ async def test_a_change_is_over_all_chunks_of_the_row_or_not_told(
     assert result.delta_percent is None and result.delta_nll is None
 
 
-async def test_recipes_that_come_to_the_same_weights_are_measured_once(opened: Workbench) -> None:
+async def test_recipes_that_come_to_the_same_weights_are_measured_once(
+    bench: Workbench, tiny_model: Path
+) -> None:
+    await bench.open(tiny_model)
     names = ("first_4_layers_q8", "last_4_layers_q8", "first_8_layers_q8")  # all four blocks
-    await done(opened, measure(opened, *names))
-    assert [result.name for result in opened.results] == ["base", "first_8_layers_q8"]
+    await done(bench, measure(bench, *names))
+    assert [result.name for result in bench.results] == ["base", "first_8_layers_q8"]
 
 
 async def test_any_two_results_are_compared_on_the_chunks_that_both_have(
@@ -162,7 +165,7 @@ async def test_any_two_results_are_compared_on_the_chunks_that_both_have(
 
 
 async def test_what_the_store_knows_is_answered_without_a_child_and_survives_a_restart(
-    opened: Workbench, paths: Paths, settings: Settings, tiny_model: Path
+    opened: Workbench, paths: Paths, settings: Settings, demo_model: Path
 ) -> None:
     await done(opened, measure(opened, "baseline_fp16", "ffn_q8", speed=True))
     results = opened.results
@@ -171,7 +174,7 @@ async def test_what_the_store_knows_is_answered_without_a_child_and_survives_a_r
     await opened.close()
 
     later = Workbench(paths, settings)
-    await later.open(tiny_model)
+    await later.open(demo_model)
     assert {r.digest: r for r in later.results} == {r.digest: r for r in results}
     assert [job.kind for job in later.jobs] == []  # the file is unchanged: not even a fingerprint
     anew = await done(later, measure(later, "ffn_q8", fresh=True))
@@ -210,10 +213,10 @@ async def test_more_chunks_are_scored_after_those_that_are_known(
 
 
 async def test_a_text_shorter_than_the_chunks_asked_for_is_measured_whole_and_once(
-    opened: Workbench, settings: Settings, tmp_path: Path
+    opened: Workbench, settings: Settings, english: Path, tmp_path: Path
 ) -> None:
     short = tmp_path / "short.txt"
-    short.write_text(tiny_text(200))
+    short.write_text(english.read_text()[:3000])
     opened.configure(replace(settings, corpus=short, chunks=1000))
     await done(opened, measure(opened, "ffn_q8"))
     results = opened.results
@@ -233,11 +236,11 @@ async def test_a_corpus_that_cannot_be_read_is_refused_and_the_old_one_stays(
 
 
 async def test_a_model_opens_even_while_its_corpus_is_gone_and_measuring_says_so(
-    paths: Paths, settings: Settings, tiny_model: Path, tmp_path: Path
+    paths: Paths, settings: Settings, demo_model: Path, tmp_path: Path
 ) -> None:
     for _ in range(2):  # the second time its fingerprint is known
         bench = Workbench(paths, replace(settings, corpus=tmp_path / "gone.txt"))
-        await bench.open(tiny_model)
+        await bench.open(demo_model)
         job = await bench.wait(measure(bench, "ffn_q8"))
         assert job.state is JobState.FAILED and "gone.txt cannot be read" in job.message
         await bench.close()
@@ -307,12 +310,10 @@ async def test_a_broken_model_gives_a_result_that_says_so(bench: Workbench, tmp_
     assert "not a number" in bench.script_for(planned(bench, "uniform_q4_0"))
 
 
-async def test_a_type_without_its_importance_matrix_is_refused(opened: Workbench, tmp_path: Path) -> None:
+async def test_a_type_without_its_importance_matrix_is_refused(opened: Workbench) -> None:
     opened.assign(["blk.0.ffn_up.weight"], TensorType.IQ2_XS, "too low")
-    assert opened.plan is not None
-    if opened.plan.missing_imatrix:  # else the shape fell back
-        with pytest.raises(WorkbenchError, match="importance matrix"):
-            opened.measure()
+    with pytest.raises(WorkbenchError, match="importance matrix"):
+        opened.measure()
 
 
 async def test_a_recipe_edited_after_its_measurement_gets_a_name_of_its_own(opened: Workbench) -> None:

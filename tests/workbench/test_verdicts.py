@@ -79,10 +79,14 @@ async def test_recipes_that_memory_does_not_hold_together_are_told_apart_all_the
     assert seen is not None and seen.verdict is Verdict.WORSE and max(chunks(opened, CLEAR)) < 30
 
 
-async def test_what_cannot_be_told_uses_all_chunks_and_no_more(opened: Workbench) -> None:
-    await until_clear(opened, UNCLEAR)
-    seen = opened.look(*(row(opened, name) for name in UNCLEAR))
-    assert seen is not None and seen.verdict is Verdict.CANNOT_TELL and chunks(opened, UNCLEAR) == (30, 30)
+async def test_what_cannot_be_told_uses_all_chunks_and_no_more(
+    bench: Workbench, settings: Settings, tiny_model: Path, tiny_corpus: Path
+) -> None:
+    bench.configure(replace(settings, corpus=tiny_corpus))
+    await bench.open(tiny_model)
+    await until_clear(bench, UNCLEAR)
+    seen = bench.look(*(row(bench, name) for name in UNCLEAR))
+    assert seen is not None and seen.verdict is Verdict.CANNOT_TELL and chunks(bench, UNCLEAR) == (30, 30)
 
 
 async def test_a_broken_model_is_not_measured_on_and_on(bench: Workbench, tmp_path: Path) -> None:
