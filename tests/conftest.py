@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -137,7 +138,7 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SmolLM2-135M-Instruct in F16, made once and kept in the user's cache."""
     script = _shared("models/make-smollm2-f16.sh")
     out = _cache() / "SmolLM2-135M-Instruct-F16.gguf"
-    _run(["bash", str(script), str(out)], {"PYTHON": sys.executable})
+    _run_alone(["bash", str(script), str(out)], {"PYTHON": sys.executable})
     return out
 
 
@@ -166,7 +167,7 @@ def llama_tools() -> Path:
     """The folder of stock llama.cpp's tools, built once (about 5 minutes) from the binding's own source."""
     script = _shared("peers/build-llama-tools.sh")
     out = _cache() / "llama-tools"
-    _run(["bash", str(script), str(out)], {})
+    _run_alone(["bash", str(script), str(out)], {})
     return out / "bin"
 
 
@@ -184,6 +185,9 @@ def _cache() -> Path:
     return path
 
 
-def _run(command: list[str], variables: Mapping[str, str]) -> None:
-    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
+def _run_alone(command: list[str], variables: Mapping[str, str]) -> None:
+    """Run a command that fills the cache, one at a time over all processes that test."""
+    with (_cache() / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
