@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from driving import Q4, Q8, lines, running, toasts, types
 from fakes import FakeWorkbench, llama_shape, measured, moe_shape, qwen_shape
+from textual import events
 from textual.widgets import Input, Static
 
 from lqtui.tui.keys import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
@@ -188,6 +189,24 @@ async def test_keys_act_while_a_job_runs_and_its_result_can_be_put_back(workbenc
         await pilot.pause()
         assert types(workbench, 0) == {Q4} and types(workbench, 1) == {Q8}
         assert workbench.plan.digest == result.digest
+
+
+async def test_keys_of_one_instant_act_in_their_order(workbench):
+    measured_types = []
+    measure = workbench.measure
+
+    def noted():
+        measured_types.append(types(workbench, 0))
+        return measure()
+
+    workbench.measure = noted
+    async with running(workbench) as pilot:
+        before = types(workbench, 0)
+        for key in ("4", "r", "u", "r", "8", "r", "x"):
+            pilot.app.post_message(events.Key(key, key))
+        await pilot.pause()
+        assert measured_types == [{Q4}, before, {Q8}]
+        assert workbench.calls == ["cancel 1"]
 
 
 # -- leaving ----------------------------------------------------------------------------------------
