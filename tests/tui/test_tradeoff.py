@@ -125,6 +125,7 @@ async def test_klds_of_several_magnitudes_are_drawn_on_a_logarithmic_axis() -> N
         chart.show([*RESULTS, close], plan("attention_q8"))
         labels = [line.split("┤")[0].strip() for line in lines_of(chart._canvas) if "┤" in line]
         assert {"0.1", "0.01", "0.001"} <= set(labels)
+        assert "in nats, log, lower is better" in chart.border_title
         rows = {
             name: next(i for i, line in enumerate(lines_of(chart._canvas)) if name in line)
             for name in ("uniform_q4_0", "q8 ", "baseline_fp16")

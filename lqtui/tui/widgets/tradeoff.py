@@ -86,7 +86,12 @@ class TradeoffChart(Widget):
     ) -> None:
         """Show results and the recipe in the grid; `selected_digest` is the recipe to point out."""
         scene = scene_of(results, current, selected_digest, metric)
-        self.border_title = f"{self.BORDER_TITLE} · {metric.described} · c {metric.next}"
+        axis = (
+            metric.described.replace(" in nats", " in nats, log")
+            if scene.is_logarithmic
+            else metric.described
+        )
+        self.border_title = f"{self.BORDER_TITLE} · {axis} · c {metric.next}"
         if scene != self.scene:
             self.scene = scene
             self._canvas.refresh()
