@@ -108,7 +108,7 @@ def _verdict(row: Row, *, long: int) -> Cell:
     result, found = row.result, row.comparison
     progress = f"{result.chunks}/{row.wanted} chunks" if result.partial and row.wanted else ""
     if row.is_reference:
-        said, style = "is this one" if long else "this one", "$text-accent"
+        said, style = "is this one" if long else "this one", "$text-primary"
     elif result.broken:
         said, style = "broken", "$text-error"
     elif is_base(result):

@@ -59,7 +59,7 @@ def _compared(name: str, other: str, found: Comparison) -> list[str]:
     return [
         f"Can't tell {name} from {other} at {sure} confidence after {chunks}, {more}: {both} nats a token.",
         f"Can't tell {name} from {other} ({sure}, {chunks}), {more}: {both}.",
-        f"Can't tell it from {other} after {chunks}, {more}: {deciding}.",
+        f"Can't tell it from {other} ({sure}, {chunks}), {more}: {deciding}.",
         f"Can't tell after {chunks}, {more}: {deciding}.",
     ]
 
