@@ -102,6 +102,18 @@ async def test_a_key_chooses_the_recipe_to_compare_with_and_gives_it_up_again(me
         assert table(pilot).border_title == "results · against attention_q8"
 
 
+async def test_the_base_alone_can_be_chosen_and_given_up_as_any_other(measured_bench):
+    measured_bench.results = (RESULTS["baseline_fp16"],)
+    async with running(measured_bench) as pilot:
+        await pilot.press("f4", "=")
+        await settled(pilot)
+        assert table(pilot).border_title == "results · against baseline_fp16"
+        await pilot.press("=")
+        await settled(pilot)
+        assert table(pilot).border_title == "results"
+        assert status(pilot).startswith("Compared with nothing")
+
+
 async def test_rows_fill_together_while_a_sweep_runs(measured_bench):
     measured_bench.results = ()
     async with running(measured_bench, (120, 40)) as pilot:

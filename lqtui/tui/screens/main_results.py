@@ -71,11 +71,14 @@ class MainResults(MainActions):
         self._chosen_reference = None if is_given_up else result.digest
         self.show_measured()
         reference = self._standings.reference
-        assert reference is not None
-        if is_given_up:
-            self.announce(f"Compared again with this recipe or the best: {reference.name}.")
+        if not is_given_up:
+            self.announce(
+                f"Compared with {result.name}; = again compares with the recipe in the grid or the best."
+            )
+        elif reference is not None:
+            self.announce(f"Compared again with the recipe in the grid or the best: {reference.name}.")
         else:
-            self.announce(f"Compared with {reference.name}; = again compares with this recipe or the best.")
+            self.announce("Compared with nothing until a recipe other than the base is measured.")
 
     @on(ResultsTable.Moved)
     def follow_results_cursor(self) -> None:
