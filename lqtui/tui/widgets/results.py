@@ -36,7 +36,7 @@ class ResultsTable(LineList):
         Binding("less_than_sign,left", "sort(-1)", "Sort by the column before", show=False),
         Binding("greater_than_sign,right", "sort(1)", "Sort by the column after", show=False),
         Binding("minus", "reverse", "Reverse the order", show=False),
-        Binding("equals_sign", "refer", "Compare with this recipe", show=False),
+        Binding("equals_sign", "refer", "Compare the others with this recipe, or no longer", show=False),
     ]
     empty = "nothing measured yet\nr measures this recipe, s all presets"
     keys_hint = "enter use · = compare · < > sort · - turn"
