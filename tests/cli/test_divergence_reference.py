@@ -25,11 +25,10 @@ from numpy.typing import NDArray
 from lqtui.llama import evaluator, runtime
 from lqtui.llama.corpus import corpus_chunks
 from lqtui.measure.divergence import Divergence, divergence
-from lqtui.workbench.demo import demo_model
 
 pytestmark = pytest.mark.reference
 
-N_CTX, CHUNKS = 512, 5
+N_CTX, CHUNKS = 512, 2
 SCORED = N_CTX - 1 - N_CTX // 2
 
 
@@ -79,7 +78,7 @@ def summary(
 def decoded(model: Path, corpus: Path) -> tuple[list[NDArray[np.float64]], list[NDArray[np.int32]]]:
     """A model's log-probabilities of each chunk, and the tokens that come."""
     rows, targets = [], []
-    with runtime.backend(), evaluator.opened([model], 0, N_CTX, 2) as decoder:
+    with runtime.backend(), evaluator.opened([model], 0, N_CTX, 1) as decoder:
         for chunk in corpus_chunks(decoder.model, corpus, N_CTX, CHUNKS):
             (piece,) = decoder.pieces(chunk)
             rows.append(log_softmax(decoder.decode(piece)))
@@ -103,13 +102,10 @@ def printed(text: str) -> dict[str, tuple[float, ...]]:
     return found
 
 
-@pytest.fixture
-def demo() -> Path:
-    return demo_model()
-
-
-@pytest.mark.parametrize("model", ["demo", "smollm2"])
-@pytest.mark.parametrize("preset", ["uniform_q4_0", "attention_q8"])
+@pytest.mark.parametrize(
+    "model, preset",
+    [("demo_model", "uniform_q4_0"), ("demo_model", "attention_q8"), ("smollm2", "uniform_q4_0")],
+)
 def test_the_divergence_is_stock_llama_perplexitys(
     model: str,
     preset: str,
@@ -122,11 +118,11 @@ def test_the_divergence_is_stock_llama_perplexitys(
     lqtui = [sys.executable, "-m", "lqtui"]
     quantized, logits = tmp_path / "quantized.gguf", tmp_path / "base.kld"
     run(*lqtui, "quantize", base, quantized, "--preset", preset)
-    stock = llama_tools / "llama-perplexity"
-    run(stock, "-m", base, "-f", wikitext, "-c", N_CTX, "--chunks", CHUNKS, "--kl-divergence-base", logits)
-    theirs = printed(run(stock, "-m", quantized, "--kl-divergence", "--kl-divergence-base", logits))
-    command = ["measure", base, "--preset", preset, "--kld", "--corpus", wikitext, "--json"]
-    (ours,) = json.loads(run(*lqtui, *command))["results"]
+    stock = [llama_tools / "llama-perplexity", "-t", 1, "--kl-divergence-base", logits]
+    run(*stock, "-m", base, "-f", wikitext, "-c", N_CTX, "--chunks", CHUNKS)
+    theirs = printed(run(*stock, "-m", quantized, "--kl-divergence"))
+    command = ["measure", base, "--preset", preset, "--kld", "--corpus", wikitext, "--chunks", CHUNKS]
+    (ours,) = json.loads(run(*lqtui, *command, "--threads", 1, "--json"))["results"]
 
     recipe, targets = decoded(quantized, wikitext)
     stored = Stored.read(logits)
