@@ -123,10 +123,8 @@ async def test_without_a_model_every_command_is_harmless():
                 continue
             for key in command.keys.split(","):
                 await pilot.press(key)
-                await pilot.pause()
                 while len(pilot.app.screen_stack) > 1:
-                    pilot.app.pop_screen()
-                    await pilot.pause()
+                    await pilot.app.pop_screen()
         assert pilot.app.is_running
 
 
@@ -255,9 +253,9 @@ async def test_the_help_opens_and_closes(workbench):
 async def test_a_command_is_found_by_name_in_the_palette(workbench):
     async with running(workbench) as pilot:
         await pilot.press("ctrl+p", *"set q4")
-        await pilot.pause(0.5)
+        await pilot.app.workers.wait_for_complete()
         await pilot.press("enter")
-        await pilot.pause(0.2)
+        await pilot.pause()
         assert types(workbench, 0) == {Q4}
 
 
