@@ -3,84 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
-import subprocess
-import sys
-import time
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tmux import Terminal, lqtui
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
-
-
-class Terminal:
-    """A tmux window of its own, on a server of its own."""
-
-    def __init__(self, socket: str, folder: Path) -> None:
-        self._socket = socket
-        self._folder = folder
-
-    def start(self, *command: str, size: tuple[int, int] = (120, 36)) -> None:
-        """Run a command, and print how it ended when it has."""
-        line = f"{shlex.join(command)}; echo ended with $?; sleep 60"
-        columns, rows = map(str, size)
-        environment = [f"-eLQTUI_HOME={os.environ['LQTUI_HOME']}", "-eCOLORTERM=truecolor"]
-        self._tmux(
-            *("-f", "/dev/null", "new-session", "-d", "-x", columns, "-y", rows, "-c", str(self._folder)),
-            *environment,
-            line,
-        )
-
-    def keys(self, *keys: str) -> None:
-        """Press keys, one at a time as a person does."""
-        for key in keys:
-            self._tmux("send-keys", key)
-            time.sleep(0.03)
-
-    def resize(self, columns: int, rows: int) -> None:
-        """Change the window's size."""
-        self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
-
-    def screen(self) -> str:
-        """What the window shows."""
-        return self._tmux("capture-pane", "-p")
-
-    def wait_for(self, text: str, seconds: float = 30.0) -> str:
-        """The screen as soon as it shows a text; fails with the screen where it does not in time."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if text in (screen := self.screen()):
-                return screen
-            time.sleep(0.1)
-        raise AssertionError(f"{text!r} did not come within {seconds} s:\n{self.screen()}")
-
-    def stop(self) -> None:
-        """End the server and all that runs in it."""
-        subprocess.run(["tmux", "-L", self._socket, "kill-server"], capture_output=True, check=False)
-
-    def _tmux(self, *arguments: str) -> str:
-        command = ["tmux", "-L", self._socket, *arguments]
-        # A size in the environment would win over the window's own.
-        outside = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-        return subprocess.run(command, env=outside, capture_output=True, text=True, check=True).stdout
-
-
-@pytest.fixture
-def terminal(tmp_path: Path, home: Path) -> Iterator[Terminal]:
-    """A terminal in an empty folder."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    made = Terminal(f"lqtui-test-{uuid.uuid4().hex[:12]}", folder)  # the one before may still be leaving
-    yield made
-    made.stop()
-
-
-def lqtui(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "lqtui", *map(str, arguments)]
 
 
 def test_open_toggle_measure_and_export(terminal: Terminal, tmp_path: Path) -> None:
