@@ -78,6 +78,7 @@ async def measure_plans(
         n_prompt=settings.n_prompt,
         n_gen=settings.n_gen,
         threads=settings.threads_used,
+        other_threads=settings.other_threads,
         gpu_layers=settings.gpu_layers,
         divergence=settings.divergence,
         spread=settings.spread,

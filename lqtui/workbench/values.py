@@ -85,6 +85,12 @@ class Settings:
         """The number of threads: the chosen one, else one per physical core."""
         return self.threads or physical_cores()
 
+    @property
+    def other_threads(self) -> tuple[int, ...]:
+        """What scoring may try instead, where no number was chosen: one thread per logical core."""
+        logical = psutil.cpu_count() or 1
+        return () if self.threads or logical == physical_cores() else (logical,)
+
 
 @dataclass(frozen=True)
 class Fit:

@@ -63,8 +63,8 @@ class Measure(msgspec.Struct, frozen=True, tag=True):
     """Measure recipes: score them chunk by chunk, all together, then time each by itself.
 
     With `divergence` they are also compared with the base model. With `spread` the chunks come from all over
-    the corpus, not from its beginning. `gpu_layers` -1 offloads all layers. `memory` bounds, in bytes, what
-    is kept to save computing.
+    the corpus, not from its beginning. Scoring takes `other_threads` where they prove faster. `gpu_layers` -1
+    offloads all layers. `memory` bounds, in bytes, what is kept to save computing.
     """
 
     model: Path
@@ -79,6 +79,7 @@ class Measure(msgspec.Struct, frozen=True, tag=True):
     n_prompt: int
     n_gen: int
     threads: int
+    other_threads: tuple[int, ...] = ()
     gpu_layers: int = -1
     divergence: bool = True
     spread: bool = False

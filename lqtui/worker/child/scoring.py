@@ -30,7 +30,7 @@ def score(task: Measure, base: BaseModel, entry: PoolEntry, send: Send) -> None:
         chunks = corpus.corpus_chunks(vocabulary, task.corpus, task.n_ctx, task.chunks, spread=task.spread)
     send(CorpusRead(len(chunks)))
     scoring = _Scoring(task, len(chunks), send)
-    sweep = Sweep(task.divergence, task.threads, task.gpu_layers, task.memory)
+    sweep = Sweep(task.divergence, task.threads, task.gpu_layers, task.memory, task.other_threads)
     listener = SweepListener(
         on_wait=partial(send, Progress("waiting", 0, 1, "another lqtui")),
         on_quantized=lambda done, total: send(Progress("quantizing", done >> 20, total >> 20, "MiB")),
