@@ -28,7 +28,7 @@ from lqtui.measure.divergence import Divergence, divergence
 
 pytestmark = pytest.mark.reference
 
-N_CTX, CHUNKS = 512, 2
+N_CTX = 512
 SCORED = N_CTX - 1 - N_CTX // 2
 
 
@@ -45,8 +45,8 @@ class Stored:
         raw = np.memmap(path, np.uint8, "r")
         assert raw[:8].tobytes() == b"_logits_"
         n_ctx, n_vocab, chunks = raw[8:20].view(np.int32)
-        assert (n_ctx, chunks) == (N_CTX, CHUNKS)
-        rows = raw[20 + 4 * N_CTX * CHUNKS :].view(np.uint16).reshape(CHUNKS, SCORED, -1)
+        assert n_ctx == N_CTX
+        rows = raw[20 + 4 * N_CTX * chunks :].view(np.uint16).reshape(chunks, SCORED, -1)
         heads = np.ascontiguousarray(rows[:, :, :4]).view(np.float32)
         return cls(heads[:, :, 0], heads[:, :, 1], rows[:, :, 4 : 4 + n_vocab])
 
@@ -75,11 +75,13 @@ def summary(
     return divergence(*(np.concatenate(values) for values in (nll, base_nll, kld, same)))
 
 
-def decoded(model: Path, corpus: Path) -> tuple[list[NDArray[np.float64]], list[NDArray[np.int32]]]:
+def decoded(
+    model: Path, corpus: Path, chunks: int
+) -> tuple[list[NDArray[np.float64]], list[NDArray[np.int32]]]:
     """A model's log-probabilities of each chunk, and the tokens that come."""
     rows, targets = [], []
     with runtime.backend(), evaluator.opened([model], 0, N_CTX, 1) as decoder:
-        for chunk in corpus_chunks(decoder.model, corpus, N_CTX, CHUNKS):
+        for chunk in corpus_chunks(decoder.model, corpus, N_CTX, chunks):
             (piece,) = decoder.pieces(chunk)
             rows.append(log_softmax(decoder.decode(piece)))
             targets.append(piece.targets)
@@ -103,12 +105,13 @@ def printed(text: str) -> dict[str, tuple[float, ...]]:
 
 
 @pytest.mark.parametrize(
-    "model, preset",
-    [("demo_model", "uniform_q4_0"), ("demo_model", "attention_q8"), ("smollm2", "uniform_q4_0")],
+    "model, preset, chunks",
+    [("demo_model", "uniform_q4_0", 2), ("demo_model", "attention_q8", 2), ("smollm2", "uniform_q4_0", 1)],
 )
 def test_the_divergence_is_stock_llama_perplexitys(
     model: str,
     preset: str,
+    chunks: int,
     request: pytest.FixtureRequest,
     llama_tools: Path,
     wikitext: Path,
@@ -119,16 +122,16 @@ def test_the_divergence_is_stock_llama_perplexitys(
     quantized, logits = tmp_path / "quantized.gguf", tmp_path / "base.kld"
     run(*lqtui, "quantize", base, quantized, "--preset", preset)
     stock = [llama_tools / "llama-perplexity", "-t", 1, "--kl-divergence-base", logits]
-    run(*stock, "-m", base, "-f", wikitext, "-c", N_CTX, "--chunks", CHUNKS)
+    run(*stock, "-m", base, "-f", wikitext, "-c", N_CTX, "--chunks", chunks)
     theirs = printed(run(*stock, "-m", quantized, "--kl-divergence"))
-    command = ["measure", base, "--preset", preset, "--kld", "--corpus", wikitext, "--chunks", CHUNKS]
+    command = ["measure", base, "--preset", preset, "--kld", "--corpus", wikitext, "--chunks", chunks]
     (ours,) = json.loads(run(*lqtui, *command, "--threads", 1, "--json"))["results"]
 
-    recipe, targets = decoded(quantized, wikitext)
+    recipe, targets = decoded(quantized, wikitext, chunks)
     stored = Stored.read(logits)
-    rounded = summary([stored.log_probabilities(chunk) for chunk in range(CHUNKS)], recipe, targets)
-    exact = summary(list(decoded(base, wikitext)[0]), recipe, targets)
-    assert ours["chunks"] == CHUNKS and rounded.tokens == CHUNKS * SCORED
+    rounded = summary([stored.log_probabilities(chunk) for chunk in range(chunks)], recipe, targets)
+    exact = summary(list(decoded(base, wikitext, chunks)[0]), recipe, targets)
+    assert ours["chunks"] == chunks and rounded.tokens == chunks * SCORED
     for name, number, by_storage, whole in (
         ("Mean KLD", ours["kld"], rounded.kld.value, exact.kld.value),
         ("Median KLD", ours["kld_median"], rounded.kld_median, exact.kld_median),

@@ -112,7 +112,7 @@ def test_an_app_that_is_killed_keeps_every_chunk_and_measures_only_the_others(
     tiny_model: Path, tiny_corpus: Path, home: Path
 ) -> None:
     command = ["measure", tiny_model, "--all-presets", "--kld", "--corpus", tiny_corpus, "--ctx", "512"]
-    command += ["--chunks", "40", "--threads", "1", "--json"]
+    command += ["--chunks", "24", "--threads", "1", "--json"]
     process = subprocess.Popen(
         [sys.executable, "-m", "lqtui", *map(str, command)],
         stdout=subprocess.DEVNULL,
@@ -128,11 +128,11 @@ def test_an_app_that_is_killed_keeps_every_chunk_and_measures_only_the_others(
     before = stored(database)
     recipes = {recipe for recipe, _ in before}
     counts = [sum(recipe == which for which, _ in before) for recipe in recipes]
-    assert max(counts) - min(counts) <= 1 < min(counts) < 40  # all recipes of a chunk, then the next
+    assert max(counts) - min(counts) <= 1 < min(counts) < 24  # all recipes of a chunk, then the next
 
     results = document(lqtui(*command))["results"]
     after = stored(database)
-    assert len(after) == 40 * len(recipes) and before.items() <= after.items()
+    assert len(after) == 24 * len(recipes) and before.items() <= after.items()
     document(lqtui(*command, "--fresh"))  # the same numbers as what was measured in one go
     assert [row | {"seconds": 0} for row in document(lqtui(*command))["results"]] == [
         row | {"seconds": 0} for row in results

@@ -235,7 +235,7 @@ def test_random_smollm2_recipes_through_the_exported_script(
     # I-quants would take minutes on a model of this size; they are proven on smaller ones.
     types = [t for t in TYPES if t.layout.family in ("float", "legacy", "K-quant") and t.block_size != 128]
     types.remove(TensorType.F32)
-    bases = [FileType.Q8_0, FileType.Q6_K, FileType.Q5_0, FileType.Q4_K_S, FileType.Q4_0]
+    bases = [FileType.Q8_0, FileType.Q6_K, FileType.Q5_0, FileType.Q4_1, FileType.Q4_0]
     share = random.uniform(0.05, 1)
     names = [tensor.name for tensor in quantizable_tensors(smollm2_shape)]
     overrides = {name: types[random.integers(len(types))] for name in names if random.random() < share}
