@@ -3,7 +3,8 @@
 The types that recipes want of a weight lie in donors: models beside the base that hold quantized weights. For
 each evaluation the base's graph is pointed at the weights of the recipe, and begins behind the blocks whose
 result is known (`lqtui.llama.graph`). Both are proven on this very model before they are relied upon, by
-comparing logits bit by bit; where a proof fails, the recipe's own model is loaded and evaluated whole.
+comparing logits: bit by bit, on GPUs within `GPU_TOLERANCE`. Where a proof fails, the recipe's own model is
+loaded and evaluated whole.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ Weight = tuple[str, int]
 
 _READING_OPS = ("MUL_MAT", "MUL_MAT_ID", "GET_ROWS")
 """Operations that can read a weight of any type."""
+GPU_TOLERANCE = 1e-3
+"""How far logits may lie apart on a GPU, where sums may be taken in any order, as a share of their spread.
+
+A restart that is wrong attends to other tokens, and is off by about the whole spread.
+"""
 _SAMPLE_TOKENS = 32
 _TIMED_TOKENS = 128
 
@@ -74,6 +80,7 @@ class Evaluator:
         self._base, self._base_types, self._donor_files = base, base_types, donors
         self._n_ctx, self._thread_counts, self._gpu_layers = n_ctx, threads, gpu_layers
         self._threads = threads[0]
+        self._tolerance = GPU_TOLERANCE if gpu_layers else 0.0
         self._proofs = proofs
         self._donors: list[Donor] = []
         self._hook = Hook()
@@ -104,7 +111,7 @@ class Evaluator:
             self._decoder.use_threads(self._threads)
         self._sample = self._decoder.sample(min(_SAMPLE_TOKENS, self._n_ctx))
         rows, self.graph, own = self._hook.record(lambda: self._decoder.decode(self._sample))
-        self._expected = rows.tobytes()
+        self._expected = rows.copy()
         self.embedding_length = self._decoder.embedding_length
         self.vocab_size = self._decoder.vocab_size
         self._own = {node: own[node] for node in self.graph.weights}
@@ -184,7 +191,7 @@ class Evaluator:
                 yield rows, piece.targets
 
     def usable(self, depth: int) -> bool:
-        """Whether a restart at a depth gives the very logits of a whole evaluation; tried once a model."""
+        """Whether a restart at a depth gives the logits of a whole evaluation; tried once a model."""
         if depth not in self._proofs:
             self._proofs[depth] = self._prove(depth)
         return self._proofs[depth]
@@ -197,7 +204,7 @@ class Evaluator:
             _, captured = self._changed(sample, Changes(self._own, capture=[depth]))
             self._changed(other, Changes(self._own))
             rows, _ = self._changed(sample, Changes(self._own, depth, captured[depth]))
-            return rows.tobytes() == self._expected
+            return agree(rows, self._expected, self._tolerance)
         return False
 
     def _changed(
@@ -241,9 +248,16 @@ class Evaluator:
             weights = {**self._own, **lent}
             theirs, _ = hook.change(graph, Changes(weights), lambda: decoder.decode(self._sample))
             ours, _ = self._changed(self._sample, Changes(weights))
-            if ours.tobytes() != theirs.tobytes():
+            if not agree(ours, theirs, self._tolerance):
                 raise GraphMismatch("a lent weight gives other logits than in its own model")
         return Donor(types, {(graph.weights[n].name, graph.weights[n].op): p for n, p in lent.items()})
+
+
+def agree(ours: NDArray[np.float32], theirs: NDArray[np.float32], tolerance: float) -> bool:
+    """Whether logits are the same: no further apart than `tolerance` of their spread, in every bit at 0."""
+    if not tolerance:
+        return ours.tobytes() == theirs.tobytes()
+    return bool(np.abs(ours - theirs).max() <= tolerance * theirs.std())
 
 
 @contextlib.contextmanager

@@ -206,7 +206,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sample", type=int, default=0, help="time the tools on so many recipes; 0 is all")
     parser.add_argument("--judged", type=int, default=40, help="chunks that a verdict is judged by")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     with tempfile.TemporaryDirectory() as work:
         header = asyncio.run(run_task(ReadHeader(options.model.absolute()), Path(work, "log")))
         assert header.shape is not None

@@ -363,3 +363,24 @@ def test_a_decode_of_other_nodes_than_recorded_is_noticed(models: dict[str, Path
         fewer = replace(graph, names=graph.names[:-1], ops=graph.ops[:-1])
         with pytest.raises(GraphMismatch):
             hook.change(fewer, evaluator.Changes(weights), lambda: decoder.decode(sample))
+
+
+def test_logits_agree_bit_by_bit_and_on_a_gpu_within_its_tolerance() -> None:
+    logits = np.random.default_rng(11).normal(0, 3, (4, 100)).astype(np.float32)
+    reordered = logits + np.float32(1e-4)
+    assert evaluator.agree(logits, logits.copy(), 0)
+    assert not evaluator.agree(reordered, logits, 0)
+    assert evaluator.agree(reordered, logits, evaluator.GPU_TOLERANCE)
+    assert not evaluator.agree(logits[::-1], logits, evaluator.GPU_TOLERANCE)
+    assert not evaluator.agree(np.full_like(logits, np.nan), logits, evaluator.GPU_TOLERANCE)
+
+
+def test_the_tolerance_of_gpus_tells_the_restarts_that_hold_from_those_that_do_not(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with BaseModel(models["gemma3n"]) as base:
+        own = own_types(base)
+        with evaluator.Evaluator(base.first_part, own, [], 128, [1], 0, {}) as opened:
+            monkeypatch.setattr(opened, "_tolerance", evaluator.GPU_TOLERANCE)
+            usable = [depth for depth in range(1, opened.depths + 1) if opened.usable(depth)]
+    assert usable == [*range(1, 19), 22]
