@@ -146,6 +146,7 @@ class Evaluator:
         depth: int = 0,
         states: States | None = None,
         kept: Mapping[int, States] | None = None,
+        pruned: frozenset[int] = frozenset(),
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int32]]]:
         """Decode a chunk and yield the logits of its second half, with the tokens that they predict.
 
@@ -155,6 +156,7 @@ class Evaluator:
             depth: Where to restart: `states` are the chunk's hidden states there.
             states: None at depth 0.
             kept: Lists to which the hidden states at these depths are added.
+            pruned: Blocks that are left out, their inputs handed on.
 
         Yields:
             Shapes (n, n_vocab) and (n,) for each decode with scored tokens; valid until the next.
@@ -162,7 +164,7 @@ class Evaluator:
         kept = kept or {}
         weights = self._pointers(types)
         for number, piece in enumerate(self._decoder.pieces(chunk)):
-            changes = Changes(weights, depth, states[number] if states else None, tuple(kept))
+            changes = Changes(weights, depth, states[number] if states else None, tuple(kept), pruned)
             rows, captured = self._changed(piece, changes)
             for at, state in captured.items():
                 kept[at].append(state)

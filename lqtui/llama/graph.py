@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from lqtui.llama import native
 Result = TypeVar("Result")
 
 _BLOCK_OUTPUT = re.compile(r"l_out-\d+")
+_FIRST_NORM = "norm-0"
 _NO_OP = 0
 """GGML_OP_NONE: every backend passes over such a node."""
 _MAX_SOURCES = 10
@@ -60,6 +61,14 @@ class WeightUse:
     op: int
 
 
+class LeftOut(NamedTuple):
+    """Nodes that a decode need not compute, and those of them that are given another node's value instead."""
+
+    nodes: frozenset[int]
+    passed: Mapping[int, int]
+    """For the result of each block that is pruned, the node whose value it takes: what the block is given."""
+
+
 @dataclass(frozen=True)
 class Graph:
     """The nodes of one decode in the order in which they are computed.
@@ -73,30 +82,44 @@ class Graph:
     sources: tuple[tuple[int, ...], ...]
     weights: Mapping[int, WeightUse]
     boundaries: tuple[int, ...]
-    _skipped: dict[int, frozenset[int]] = field(default_factory=dict, compare=False, repr=False)
+    _left_out: dict[tuple[int, frozenset[int]], LeftOut] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def depth_of(self, node: int) -> int:
         """How many boundaries come before a node: restarts down to this depth still compute it."""
         return sum(boundary < node for boundary in self.boundaries)
 
-    def skipped(self, depth: int) -> frozenset[int]:
-        """The nodes that a restart at a depth leaves out; none at depth 0."""
-        if depth not in self._skipped:
-            self._skipped[depth] = self._left_out(depth)
-        return self._skipped[depth]
+    def left_out(self, depth: int, pruned: frozenset[int] = frozenset()) -> LeftOut:
+        """What a restart at a depth, and the pruning of blocks behind it, leave out."""
+        if (depth, pruned) not in self._left_out:
+            self._left_out[depth, pruned] = self._without(depth, pruned)
+        return self._left_out[depth, pruned]
 
-    def _left_out(self, depth: int) -> frozenset[int]:
-        if depth == 0:
-            return frozenset()
-        boundary = self.boundaries[depth - 1]
-        needed = set(range(boundary + 1, len(self.names)))
+    def _without(self, depth: int, pruned: frozenset[int]) -> LeftOut:
+        start = self.boundaries[depth - 1] if depth else -1
+        passed: dict[int, int] = {}
+        unwanted = set(range(start + 1))
+        for block in sorted(pruned):
+            if block >= depth:
+                before = self.boundaries[block - 1] if block else self._entry()
+                passed[self.boundaries[block]] = before
+                unwanted.update(range(before + 1, self.boundaries[block] + 1))
+        needed = set(range(len(self.names))) - unwanted
         waiting = list(needed)
         while waiting:
             for source in self.sources[waiting.pop()]:
-                if source != boundary and source not in needed:
+                if source not in needed and source != start and source not in passed:
                     needed.add(source)
                     waiting.append(source)
-        return frozenset(range(boundary + 1)) - needed
+        return LeftOut(frozenset(range(len(self.names))) - needed, passed)
+
+    def _entry(self) -> int:
+        """The node that the first block is given: the one that its norm reads."""
+        if _FIRST_NORM in self.names:
+            for source in self.sources[self.names.index(_FIRST_NORM)]:
+                return source
+        raise GraphMismatch("it cannot be told what the first block is given")
 
 
 @dataclass(frozen=True)
@@ -105,13 +128,14 @@ class Changes:
 
     `weights` are pointers to tensors, by the node that is to read them. `depth` and `state` are the restart:
     the hidden states that the boundary before it holds. `capture` names the depths whose hidden states are
-    wanted.
+    wanted. `pruned` blocks hand on what they are given, as if the model lacked them.
     """
 
     weights: Mapping[int, int] = field(default_factory=dict)
     depth: int = 0
     state: NDArray[np.float32] | None = None
     capture: Collection[int] = ()
+    pruned: frozenset[int] = frozenset()
 
 
 class GraphMismatch(Exception):
@@ -128,7 +152,9 @@ class Hook:
         self._recorded: list[int] = []
         self._graph: Graph | None = None
         self._changes = Changes()
-        self._skip: frozenset[int] = frozenset()
+        self._left_out = LeftOut(frozenset(), {})
+        self._givers: frozenset[int] = frozenset()
+        self._given: NDArray[np.float32] | None = None
         self._inject = -1
         self._capture: dict[int, int] = {}
         self._captured: dict[int, NDArray[np.float32]] = {}
@@ -150,7 +176,8 @@ class Hook:
         Raises GraphMismatch where it was another graph that llama.cpp computed.
         """
         self._graph, self._changes, self._node, self._error = graph, changes, 0, None
-        self._skip = graph.skipped(changes.depth)
+        self._left_out = graph.left_out(changes.depth, changes.pruned)
+        self._givers = frozenset(self._left_out.passed.values())
         self._inject = graph.boundaries[changes.depth - 1] if changes.depth else -1
         self._capture = {graph.boundaries[depth - 1]: depth for depth in changes.capture}
         self._captured = {}
@@ -184,7 +211,7 @@ class Hook:
         tensor = Tensor.from_address(pointer)
         if node >= len(graph.ops) or tensor.op not in (graph.ops[node], _NO_OP):
             raise GraphMismatch(f"node {node} is {tensor.name!r}, which was not recorded")
-        if node in self._skip or node == self._inject:
+        if node in self._left_out.nodes:
             tensor.op = _NO_OP
         else:
             tensor.op = graph.ops[node]  # llama.cpp keeps a graph for decodes of the same shape
@@ -193,22 +220,37 @@ class Hook:
                 if tensor.name.decode("utf-8", "replace") != graph.names[node]:
                     raise GraphMismatch(f"node {node} is {tensor.name!r}, not {graph.names[node]!r}")
                 tensor.src[graph.weights[node].slot] = weight
-        return node == self._inject or node in self._capture
+        is_set = node == self._inject or node in self._left_out.passed
+        return is_set or node in self._givers or node in self._capture
 
     def _after(self, pointer: int) -> bool:
-        lib, node = native.ggml(), self._node - 1
-        size = lib.ggml_nbytes(pointer)
+        node = self._node - 1
         if node == self._inject:
-            state = self._changes.state
-            assert state is not None
-            if size != state.nbytes:
-                raise GraphMismatch(f"{state.nbytes} bytes of hidden states for a node of {size}")
-            lib.ggml_backend_tensor_set(pointer, state.ctypes.data, 0, size)
+            assert self._changes.state is not None
+            _write(pointer, self._changes.state)
+        elif node in self._left_out.passed:
+            assert self._given is not None
+            # The last block gives the rows alone that logits are wanted of, and these are the last ones.
+            _write(pointer, self._given[-(native.ggml().ggml_nbytes(pointer) // 4) :])
+        if node in self._givers:
+            self._given = _read(pointer)
         if node in self._capture:
-            captured = np.empty(size // 4, np.float32)
-            lib.ggml_backend_tensor_get(pointer, captured.ctypes.data, 0, size)
-            self._captured[self._capture[node]] = captured
+            self._captured[self._capture[node]] = _read(pointer)
         return True
+
+
+def _write(pointer: int, values: NDArray[np.float32]) -> None:
+    size = native.ggml().ggml_nbytes(pointer)
+    if size != values.nbytes:
+        raise GraphMismatch(f"{values.nbytes} bytes of hidden states for a node of {size}")
+    native.ggml().ggml_backend_tensor_set(pointer, values.ctypes.data, 0, size)
+
+
+def _read(pointer: int) -> NDArray[np.float32]:
+    size = native.ggml().ggml_nbytes(pointer)
+    values = np.empty(size // 4, np.float32)
+    native.ggml().ggml_backend_tensor_get(pointer, values.ctypes.data, 0, size)
+    return values
 
 
 def _read_graph(pointers: Sequence[int]) -> tuple[Graph, dict[int, int]]:

@@ -40,10 +40,14 @@ from lqtui.store.pool import PoolEntry
 
 
 class Candidate(NamedTuple):
-    """A recipe to be scored: the type of every quantizable tensor, and how many chunks are known already."""
+    """A recipe to be scored: the type of every quantizable tensor, and how many chunks are known already.
+
+    `pruned` blocks are left out of the model, as `llama-quantize --prune-layers` leaves them out.
+    """
 
     types: Types
     known: int = 0
+    pruned: frozenset[int] = frozenset()
 
 
 class SweepListener(NamedTuple):
@@ -251,6 +255,13 @@ def _told_of_all(tell: Callable[[int, int], None], before: int, total: int, done
     tell(before + done, total)
 
 
+class _Distinct(NamedTuple):
+    """A candidate, and the numbers of all candidates that it answers because they are the same weights."""
+
+    candidate: Candidate
+    answers: list[int]
+
+
 @dataclass
 class _Run:
     """One sweep in progress."""
@@ -280,24 +291,26 @@ class _Run:
                 if steps and not self.listener.go_on(number):
                     return
 
-    def _steps(self, chunk: int) -> tuple[list[tuple[Types, list[int]]], list[Step]]:
+    def _steps(self, chunk: int) -> tuple[list[_Distinct], list[Step]]:
         """The different recipes that a chunk is missing, and the steps to evaluate them.
 
         Each recipe comes with the candidates that it answers; the base model is first where it is wanted.
         """
         missing = [i for i, candidate in enumerate(self.candidates) if candidate.known <= chunk]
-        distinct: dict[tuple[tuple[object, ...], ...], tuple[Types, list[int]]] = {}
+        distinct: dict[tuple[tuple[object, ...], ...], _Distinct] = {}
         if missing and self.sweep.divergence:
-            distinct[self._path(self.own)] = (self.own, [])
+            distinct[self._path(Candidate(self.own))] = _Distinct(Candidate(self.own), [])
         for i in missing:
-            types = self.candidates[i].types
-            distinct.setdefault(self._path(types), (types, []))[1].append(i)
+            candidate = self.candidates[i]
+            distinct.setdefault(self._path(candidate), _Distinct(candidate, [])).answers.append(i)
         return list(distinct.values()), plan_steps(list(distinct), self.evaluator.usable)
 
-    def _path(self, types: Types) -> tuple[tuple[object, ...], ...]:
-        levels: list[list[object]] = [[] for _ in range(self.evaluator.depths + 1)]
+    def _path(self, candidate: Candidate) -> tuple[tuple[object, ...], ...]:
+        levels: list[list[object]] = [
+            [level in candidate.pruned] for level in range(self.evaluator.depths + 1)
+        ]
         for name in self.own:
-            levels[self._levels[name]].append(types.get(name, self.own[name]))
+            levels[self._levels[name]].append(candidate.types.get(name, self.own[name]))
         return tuple(map(tuple, levels))
 
     def __post_init__(self) -> None:
@@ -306,7 +319,7 @@ class _Run:
     def _scored(
         self,
         number: int,
-        recipes: list[tuple[Types, list[int]]],
+        recipes: list[_Distinct],
         steps: list[Step],
         workers: ThreadPoolExecutor,
     ) -> Iterator[int]:
@@ -315,7 +328,7 @@ class _Run:
         base: BaseChunk | None = None
         kept: dict[int, States] = {}
         for step in steps:
-            types, answered = recipes[step.recipe]
+            candidate, answered = recipes[step.recipe]
             levels = self._levels_of(step, chunk)
             kept = {depth: states for depth, states in kept.items() if depth <= step.shared}
             if self.sweep.divergence and step.recipe == 0:
@@ -324,7 +337,9 @@ class _Run:
             else:
                 new: dict[int, States] = {at: [] for at in self._affordable(step.keep, kept)}
                 depth = max((d for d in kept if d <= step.depth), default=0)
-                logits = self.evaluator.evaluate(chunk, types, depth, kept.get(depth), new)
+                logits = self.evaluator.evaluate(
+                    chunk, candidate.types, depth, kept.get(depth), new, candidate.pruned
+                )
                 scores = recipe_scores(logits, base, workers)
                 kept |= new
             for i in answered:

@@ -13,6 +13,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from lqtui.llama.errors import EngineError
 from lqtui.llama.evaluator import States, Types, opened
 from lqtui.llama.forward import Decoder
 
@@ -70,11 +71,16 @@ class WholeEvaluator:
         depth: int = 0,
         states: States | None = None,
         kept: Mapping[int, States] | None = None,
+        pruned: frozenset[int] = frozenset(),
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int32]]]:
         """Decode a chunk and yield the logits of its second half, with the tokens that they predict.
 
         As `Evaluator.evaluate` does, which also tells the shapes.
         """
+        if pruned:
+            raise EngineError(
+                "blocks of this model cannot be left out: llama.cpp's graph cannot be changed here"
+            )
         decoder = self._decoder(types)
         for piece in decoder.pieces(chunk):
             rows = decoder.decode(piece)

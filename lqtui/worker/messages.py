@@ -37,13 +37,15 @@ class Fingerprint(msgspec.Struct, frozen=True, tag=True):
 class RecipeTypes(msgspec.Struct, frozen=True):
     """A recipe as the engine needs it: the effective type of every tensor, by name, and what to measure.
 
-    `chunks_known` chunks were scored in an earlier job; scoring goes on after them.
+    `chunks_known` chunks were scored in an earlier job; scoring goes on after them. `pruned` blocks are left
+    out of the model.
     """
 
     types: dict[str, TensorType]
     perplexity: bool
     speed: bool
     chunks_known: int = 0
+    pruned: tuple[int, ...] = ()
 
 
 class UntilClear(msgspec.Struct, frozen=True):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import llama_cpp
 import numpy as np
 import pytest
 from gguf_files import tiny_text, write_tiny_gemma3n, write_tiny_llama
@@ -84,6 +86,7 @@ def run(
     entry: PoolEntry,
     *,
     known: Sequence[int] = (),
+    pruned: Sequence[frozenset[int]] = (),
     divergence: bool = True,
     memory: int = 1 << 30,
     gpu_layers: int = 0,
@@ -92,7 +95,10 @@ def run(
     go_on: Callable[[int], bool] = lambda chunk: True,
 ) -> Scores:
     scores: Scores = {}
-    candidates = [Candidate(types, known[i] if known else 0) for i, types in enumerate(recipes)]
+    candidates = [
+        Candidate(types, known[i] if known else 0, pruned[i] if pruned else frozenset())
+        for i, types in enumerate(recipes)
+    ]
 
     def on_scores(recipe: int, chunk: int, told: TokenScores) -> None:
         assert (recipe, chunk) not in scores
@@ -163,6 +169,27 @@ def test_the_trained_demo_is_scored_as_its_recipes_own_models(
         assert same(fast, whole(base, recipes, chunks, entry))
         kld = [float(fast[i, 0].kld.mean()) for i in range(len(recipes))]  # type: ignore[union-attr]
     assert kld[0] == 0 and min(kld[1:]) > 0
+
+
+@pytest.mark.parametrize("blocks", [{0}, {23}, {5, 6, 7}, {0, 1, 11, 22, 23}])
+def test_a_pruned_block_is_left_out_as_llama_quantize_leaves_it_out(
+    blocks: set[int], demo_model: Path, entry: PoolEntry, tmp_path: Path
+) -> None:
+    file = tmp_path / "pruned.gguf"
+    options = llama_cpp.llama_model_quantize_default_params()
+    options.ftype = llama_cpp.LLAMA_FTYPE_MOSTLY_F16
+    listed = (ctypes.c_int32 * (len(blocks) + 1))(*sorted(blocks), -1)
+    options.prune_layers = ctypes.cast(listed, ctypes.POINTER(ctypes.c_int32))
+    assert llama_cpp.llama_model_quantize(str(demo_model).encode(), str(file).encode(), options) == 0
+    with BaseModel(demo_model) as base, BaseModel(file) as stock:
+        own = own_types(base)
+        chunks = chunks_of(base, 128, 2, tmp_path)
+        q4 = own | {"blk.12.ffn_up.weight": TensorType.Q4_0}  # so that two recipes share pruned blocks
+        ours = run(base, [own, q4], chunks, entry, pruned=[frozenset(blocks)] * 2)
+        theirs = run(stock, [own_types(stock)], chunks, Pool(tmp_path / "other").entry("1" * 64, "engine"))
+    for chunk in range(2):
+        assert np.array_equal(ours[0, chunk].nll, theirs[0, chunk].nll)
+        assert not np.array_equal(ours[1, chunk].nll, ours[0, chunk].nll)
 
 
 def test_what_recipes_share_is_computed_once(demo_model: Path, entry: PoolEntry, tmp_path: Path) -> None:

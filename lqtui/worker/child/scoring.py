@@ -62,7 +62,7 @@ class _Scoring:
     def candidates(self) -> list[Candidate]:
         """The recipes to be scored, with the chunks that are known by now."""
         return [
-            Candidate(recipe.types, known)
+            Candidate(recipe.types, known, frozenset(recipe.pruned))
             for recipe, known in zip(self._recipes.values(), self._known, strict=True)
         ]
 
