@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NewType
 
@@ -12,12 +12,13 @@ import llama_cpp
 
 from lqtui.llama import native
 from lqtui.llama.errors import EngineError, LoadFailed
-from lqtui.llama.graph import Hook
 
 Model = NewType("Model", int)
 """A `llama_model *`."""
 Context = NewType("Context", int)
 """A `llama_context *`."""
+EvalCallback = Callable[[int, bool, object], bool]
+"""llama.cpp's `cb_eval`: what is called before and after it computes a node."""
 
 
 @contextlib.contextmanager
@@ -58,7 +59,7 @@ def loaded_model(shards: Sequence[Path], gpu_layers: int, *, vocab_only: bool = 
 
 @contextlib.contextmanager
 def context(
-    model: Model, n_ctx: int, n_batch: int, threads: int, hook: Hook | None = None
+    model: Model, n_ctx: int, n_batch: int, threads: int, hook: EvalCallback | None = None
 ) -> Iterator[Context]:
     """A context of `n_ctx` tokens that takes `n_batch` of them at once, else with llama.cpp's defaults.
 

@@ -52,15 +52,13 @@ def token_cosines(given: NDArray[np.float32], gives: NDArray[np.float32]) -> NDA
         gives: Hidden states after it, of the same shape.
 
     Returns:
-        Shape (tokens,), 0 where either is all zeros.
+        Shape (tokens,): 0 where either is all zeros, not a number where either is infinite or not a number.
     """
     a, b = given.astype(np.float64), gives.astype(np.float64)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     products: NDArray[np.float64] = np.einsum("ij,ij->i", a, b)
-    cosines: NDArray[np.float64] = np.divide(
-        products, lengths, out=np.zeros_like(products), where=lengths > 0
-    )
-    return cosines
+    with np.errstate(invalid="ignore"):
+        return products / np.where(lengths == 0, 1.0, lengths)
 
 
 def lim(cosine: float) -> float:

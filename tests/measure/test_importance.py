@@ -50,6 +50,11 @@ def test_large_hidden_states_have_a_cosine_too() -> None:
     assert token_cosines(states, states) == pytest.approx([1])
 
 
+def test_a_broken_models_hidden_states_have_none() -> None:
+    broken = np.array([[1, math.nan], [math.inf, 1]], np.float32)
+    assert np.isnan(token_cosines(broken, np.ones((2, 2), np.float32))).all()
+
+
 def test_lim_ranks_the_block_that_turns_its_tokens_further_higher() -> None:
     assert lim(0.2) > lim(0.9) and lim(0.9) == -0.9
 
