@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -89,4 +88,5 @@ def test_what_nobody_would_notice_does_not_move_the_knee() -> None:
     assert found is not None
     beyond = knee(curve_of(*bend, (15, NEGLIGIBLE / 1e6), (40, 0.0)))
     assert beyond is not None and beyond.cost == found.cost
-    assert math.isfinite(found.cost)
+    abruptly = knee(curve_of(*bend[:-1], (14, NEGLIGIBLE / 1e6)))
+    assert abruptly is not None and abruptly.cost == found.cost

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lqtui.solve import knapsack
 from lqtui.solve.errors import BudgetError, SolveError
 from lqtui.solve.items import Problem
 from lqtui.solve.knapsack import solve
@@ -24,8 +25,12 @@ def test_no_recipe_within_the_budget_is_better(of: Problem, data: st.DataObject)
     assert best.is_proved
 
 
+@pytest.mark.parametrize("tried_first", [knapsack._CORE, 3])
 @pytest.mark.parametrize("seed", range(4))
-def test_many_items_are_solved_as_by_a_dynamic_program(seed: int) -> None:
+def test_many_items_are_solved_as_by_a_dynamic_program_however_few_options_are_tried_first(
+    seed: int, tried_first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(knapsack, "_CORE", tried_first)
     chance = random.Random(seed)
     sizes, of_size = (3, 5, 8), (18, 22, 26, 34, 64)  # tensors of few sizes, as models have
     items = []
