@@ -73,6 +73,7 @@ def minimise(
         "threads": 1,  # which gives the same answer every time, and leaves the other cores to the person
         "parallel": "off",
         "time_limit": seconds,
+        "mip_allow_restart": False,  # programs this small lose more by it than they gain
         "mip_rel_gap": 0.0,
         "mip_abs_gap": tolerance * scale,
         "mip_feasibility_tolerance": _TOLERANCE,

@@ -19,7 +19,7 @@ PROVED = 1e-9
 LEAST_COST = 1e-6
 """In nats; shares of less are taken of this, where rounding would show."""
 
-_CORE = 250
+_CORE = 100
 """So many options beside the best ones are tried first: HiGHS takes some tenths of a second for them."""
 _WIDENING = 8.0
 
