@@ -7,8 +7,9 @@ from driving import Q8, running
 from fakes import FakeWorkbench, llama_shape
 
 from lqtui.recipe.types import TensorType
-from lqtui.tui.screens.memory import Chooser, MemoryScreen, next_context
+from lqtui.tui.screens.memory import MemoryScreen, next_context
 from lqtui.tui.widgets.budget import BudgetPane
+from lqtui.tui.widgets.chooser import Chooser
 
 
 def told(pilot) -> str:

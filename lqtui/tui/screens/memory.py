@@ -10,13 +10,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.screen import ModalScreen
-from textual.widget import Widget
 from textual.widgets import Static
 
 from lqtui.recipe.memory import CPU, KV_TYPES, MemoryEstimate, Part
 from lqtui.recipe.types import TensorType
+from lqtui.tui.widgets.chooser import LABEL_WIDTH, Chooser
 from lqtui.tui.widgets.quantities import mebibytes, size
 from lqtui.workbench import Change, Workbench
 
@@ -24,7 +23,6 @@ _SHORTEST = 512
 _LONGEST = 1 << 20
 _LEAST = (1 << 20) // 20
 """Bytes that a part must have to be shown: less would read as 0.0 MiB."""
-_LABEL = 17
 _COLUMN = 11
 _HOW = (
     "The weights follow from the recipe; the rest is what llama.cpp plans for one sequence, read in batches "
@@ -38,46 +36,6 @@ def next_context(n_ctx: int, step: int, longest: int) -> int:
     if step > 0:
         return min(1 << n_ctx.bit_length(), longest)
     return max(1 << (n_ctx - 1).bit_length() - 1, min(_SHORTEST, longest))
-
-
-class Chooser(Widget, can_focus=True):
-    """One line with a value that the arrow keys change."""
-
-    DEFAULT_CSS = """
-    Chooser { height: 1; width: 1fr; &:focus { background: $primary 20%; text-style: bold; } }
-    Chooser:ansi:focus { background: ansi_default; text-style: bold reverse; }
-    """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h,minus", "step(-1)", "Less", show=False),
-        Binding("right,l,plus,space", "step(1)", "More", show=False),
-    ]
-
-    class Stepped(Message):
-        """The person asks for the next value, or the one before."""
-
-        def __init__(self, chooser: Chooser, step: int) -> None:
-            super().__init__()
-            self.chooser, self.step = chooser, step
-
-    def __init__(self, label: str, *, id: str) -> None:
-        super().__init__(id=id)
-        self._label = label
-        self._value = ""
-
-    def show(self, value: str) -> None:
-        """Show the value that now holds."""
-        self._value = value
-        self.refresh()
-
-    def render(self) -> Content:
-        """The label and the value, between arrows."""
-        return Content.assemble(
-            (self._label.ljust(_LABEL), "$text-primary"), ("◂ ", "dim"), self._value, (" ▸", "dim")
-        )
-
-    def action_step(self, step: int) -> None:
-        """Ask for another value."""
-        self.post_message(self.Stepped(self, step))
 
 
 class MemoryScreen(ModalScreen[None]):
@@ -168,15 +126,15 @@ def _table(memory: MemoryEstimate) -> Content:
     """A row for each part, a column for each device, in MiB."""
     devices = dict.fromkeys(buffer.device for buffer in memory.buffers)
     names = {device: "RAM" if device == CPU else device for device in sorted(devices, key=lambda d: d != CPU)}
-    rows = [("MiB".ljust(_LABEL), "bold", [name.rjust(_COLUMN) for name in names.values()])]
+    rows = [("MiB".ljust(LABEL_WIDTH), "bold", [name.rjust(_COLUMN) for name in names.values()])]
     for part in Part:
         each = [memory.of(device=device, part=part) for device in names]
         if sum(each) >= _LEAST:
             if part is Part.WEIGHTS:
                 each = [n - (memory.file_cache if d == CPU else 0) for d, n in zip(names, each, strict=True)]
-            rows.append((part.ljust(_LABEL), "", [mebibytes(n).rjust(_COLUMN) for n in each]))
+            rows.append((part.ljust(LABEL_WIDTH), "", [mebibytes(n).rjust(_COLUMN) for n in each]))
     sums = [memory.in_ram if device == CPU else memory.of(device=device) for device in names]
-    rows.append(("needed".ljust(_LABEL), "bold", [mebibytes(n).rjust(_COLUMN) for n in sums]))
+    rows.append(("needed".ljust(LABEL_WIDTH), "bold", [mebibytes(n).rjust(_COLUMN) for n in sums]))
     lines = [
         Content.assemble((label, style or "$text-primary"), ("".join(cells), style))
         for label, style, cells in rows
