@@ -42,7 +42,8 @@ from lqtui.store.pool import PoolEntry
 class Candidate(NamedTuple):
     """A recipe to be scored: the type of every quantizable tensor, and how many chunks are known already.
 
-    `pruned` blocks are left out of the model, as `llama-quantize --prune-layers` leaves them out.
+    `pruned` blocks are left out of the model. What is left is not renumbered, as `llama-quantize
+    --prune-layers` does: the same, unless what a block does depends on its number (sliding windows).
     """
 
     types: Types

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 
@@ -107,6 +107,12 @@ class Plan(msgspec.Struct, frozen=True, dict=True):
         return all(planned.effective is planned.tensor.type for planned in self.tensors)
 
     @cached_property
+    def pruned(self) -> tuple[int, ...]:
+        """The blocks of the model that the plan leaves out."""
+        left = {planned.tensor.block for planned in self.tensors}
+        return tuple(block for block in range(self.shape.block_count) if block not in left)
+
+    @cached_property
     def missing_imatrix(self) -> tuple[PlannedTensor, ...]:
         """Tensors for which llama-quantize stops without an importance matrix."""
         return tuple(
@@ -132,6 +138,12 @@ def resolve(shape: ModelShape, recipe: Recipe) -> Plan:
         else:
             planned.append(PlannedTensor(tensor, wanted, fitting_type(tensor, wanted), quantizable=True))
     return Plan(shape, recipe, recipe.base, tuple(planned))
+
+
+def without_blocks(plan: Plan, blocks: Collection[int]) -> Plan:
+    """The plan with some blocks left out of the model, as `llama-quantize --prune-layers` leaves them out."""
+    left = tuple(planned for planned in plan.tensors if planned.tensor.block not in blocks)
+    return Plan(plan.shape, plan.recipe, plan.file_type, left)
 
 
 def requested_types(shape: ModelShape, recipe: Recipe) -> dict[str, TensorType]:

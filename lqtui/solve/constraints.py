@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from lqtui.recipe.rules import quantizable_names, quantizable_tensors
 from lqtui.recipe.selectors import roles
 from lqtui.recipe.shape import ModelShape, TensorInfo
 from lqtui.recipe.types import TensorType
+from lqtui.recipe.units import Granularity
 from lqtui.solve.errors import SolveError
-
-
-class Granularity(StrEnum):
-    """What gets a type of its own."""
-
-    TENSOR = "tensor"
-    BLOCK = "block"
 
 
 @dataclass(frozen=True)

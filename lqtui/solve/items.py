@@ -11,7 +11,8 @@ from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.rules import fitting_type, quantizable_names, requires_imatrix
 from lqtui.recipe.shape import ALIGNMENT, ModelShape, TensorInfo
 from lqtui.recipe.types import TensorType
-from lqtui.solve.constraints import Constraints, Granularity, Group, group_tensors
+from lqtui.recipe.units import Granularity
+from lqtui.solve.constraints import Constraints, Group, group_tensors
 from lqtui.solve.errors import SolveError
 
 Costs = Mapping[str, Mapping[TensorType, float]]

@@ -1,5 +1,7 @@
 """One open model: its recipe and history, the jobs, the results. The app and the command line drive it."""
 
+from lqtui.workbench.importance import DEFAULT_CANDIDATES, PROBE
+from lqtui.workbench.solving import FrontierPoint, Solved, Target
 from lqtui.workbench.values import (
     AlreadyQuantizedError,
     Change,
@@ -15,15 +17,20 @@ from lqtui.workbench.values import (
 from lqtui.workbench.workbench import Workbench
 
 __all__ = [
+    "DEFAULT_CANDIDATES",
+    "PROBE",
     "AlreadyQuantizedError",
     "Change",
     "Fit",
+    "FrontierPoint",
     "Job",
     "JobState",
     "OpenModel",
     "Result",
     "Settings",
+    "Solved",
     "Speed",
+    "Target",
     "Workbench",
     "WorkbenchError",
 ]

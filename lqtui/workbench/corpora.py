@@ -88,6 +88,26 @@ class Corpora:
         running.notice(f"WikiText-2 could not be fetched, so Python's own help texts are measured on: {why}")
 
 
+def halves(corpus: Corpus, paths: Paths) -> tuple[Corpus, Corpus]:
+    """A text cut in two near its middle, at the end of a line: what is fitted on one is told on the other.
+
+    Raises WorkbenchError where the text cannot be read, StoreError where the halves cannot be kept.
+    """
+    digest = corpus_digest(corpus.path)
+    parts = []
+    for name in ("first", "second"):
+        path = paths.cache / "corpora" / f"{digest[:16]}-{name}-half.txt"
+        parts.append(Corpus(f"{corpus.name}, {name} half", path))
+    if not all(part.path.exists() for part in parts):
+        text = corpus.path.read_text(encoding="utf-8", errors="surrogateescape")
+        cut = text.find("\n", len(text) // 2) + 1 or len(text) // 2
+        make_directory(parts[0].path.parent)
+        for part, half in zip(parts, (text[:cut], text[cut:]), strict=True):
+            with atomic_write(part.path) as temporary:
+                temporary.write_text(half, encoding="utf-8", errors="surrogateescape")
+    return parts[0], parts[1]
+
+
 def _python_topics(paths: Paths) -> Path:
     """The file of Python's help topics, written to the cache once."""
     from pydoc_data import topics  # 700 kB of text, slow to load

@@ -52,13 +52,14 @@ async def measure_plans(
     fresh: bool,
     speed: bool,
     until_clear: float | None = None,
+    show: Callable[[Progress], None] | None = None,
 ) -> None:
     """Measure what the store does not know of some plans (with `fresh`: all of it), in one child process.
 
     Where recipes are compared with the base model, that is scored too. A measurement that was stopped goes on
     where it was. With `until_clear`, a confidence, scoring ends as soon as it is clear which of the first two
-    plans is better. `changed` is called whenever the book has new rows. Raises JobFailed; what was measured
-    by then is kept.
+    plans is better. `changed` is called whenever the book has new rows. Progress goes to `show` where that
+    tells of more than these plans. Raises JobFailed; what was measured by then is kept.
     """
     missing = _missing(plans, book, fresh=fresh, speed=speed)
     changed()
@@ -85,7 +86,7 @@ async def measure_plans(
         memory=settings.memory_used,
         until_clear=_until_clear(until_clear, plans, missing, book) if until_clear else None,
     )
-    hearing = _Hearing(missing, book, running, changed)
+    hearing = _Hearing(missing, book, running, changed, show)
     try:
         await run_task(task, running.log, hearing.hear, running.started)
     finally:
@@ -111,6 +112,7 @@ def _missing(plans: Sequence[Plan], book: ResultBook, *, fresh: bool, speed: boo
             perplexity=not known.all_chunks,
             speed=speed and not known.speed and plan.digest in asked_for,
             chunks_known=known.chunks,
+            pruned=plan.pruned,
         )
         if recipe.perplexity or recipe.speed:
             missing.append(_Wanted(plan, recipe))
@@ -138,6 +140,7 @@ class _Hearing:
     book: ResultBook
     running: RunningJob
     changed: Callable[[], None]
+    show: Callable[[Progress], None] | None
 
     def __post_init__(self) -> None:
         """Number the stages: first those of scoring, once for all recipes, then those of each speed."""
@@ -149,6 +152,9 @@ class _Hearing:
         """Take an event of the child's."""
         match event:
             case Progress():
+                if self.show is not None:
+                    self.show(event)
+                    return
                 stages = self._scoring + len(_TIMING) * len(self._timing)
                 self.running.progress(event, self._stage(event), stages)
                 return

@@ -40,12 +40,16 @@ class Known(NamedTuple):
 
 @dataclass
 class ResultBook:
-    """What is known of one model under one set of settings; the store behind it outlives the session."""
+    """What is known of one model under one set of settings; the store behind it outlives the session.
+
+    What is not `named` is kept too, and found again by its weights, but shown to nobody as a result.
+    """
 
     store: ResultStore
     model: OpenModel
     settings: Settings
     corpus_digest: str
+    named: bool = True
     rows: dict[str, Result] = field(default_factory=dict)
     _chunks: dict[str, list[ChunkScores]] = field(default_factory=dict)
     _names_kept: dict[str, str] = field(default_factory=dict)
@@ -265,7 +269,7 @@ class ResultBook:
 
     def _keep_name(self, plan: Plan) -> None:
         name = plan.recipe.name
-        if self._names_kept.get(plan.digest) != name:
+        if self.named and self._names_kept.get(plan.digest) != name:
             toml = format_recipe(plan.recipe, plan.shape)
             self.store.put_name(RecipeName(self.model_digest, plan.digest, name, toml))
             self._names_kept[plan.digest] = name

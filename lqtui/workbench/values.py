@@ -31,6 +31,7 @@ class Change(Enum):
     JOBS = auto()
     RESULTS = auto()
     FIT = auto()
+    IMPORTANCE = auto()
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,14 @@ class Settings:
     `corpus` None is WikiText-2 or the text that comes with Python, as `Corpora` says. Chunks of `n_ctx`
     tokens are scored: the first ones as llama-perplexity takes them, or with `spread` some from all over the
     text. With `divergence` they are compared with the base model, and `memory` bounds, in bytes, what is kept
-    meanwhile to save computing; 0 is half of what is free. Speed is `repetitions` runs each of a prompt of
+    meanwhile to save computing; 0 is half of what is free. `calibration` is the text that recipes are fitted
+    on; None is the second half of the corpus. Speed is `repetitions` runs each of a prompt of
     `n_prompt` tokens and of `n_gen` generated ones. `fit_ctx`, `type_k` and `type_v` are the context length
     and the types of its KV cache for which the memory is told.
     """
 
     corpus: Path | None = None
+    calibration: Path | None = None
     n_ctx: int = 512
     chunks: int = 5
     threads: int = 0

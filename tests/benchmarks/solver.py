@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
-from lqtui.solve.constraints import Granularity
+from lqtui.recipe.units import Granularity
 from lqtui.solve.frontier import frontier, knee
 from lqtui.solve.highs import Choice, minimise
 from lqtui.solve.items import Problem, make_problem

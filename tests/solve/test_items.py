@@ -14,7 +14,8 @@ from lqtui.recipe.recipe import resolve, with_types
 from lqtui.recipe.rules import fitting_type, quantizable_tensors
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
-from lqtui.solve.constraints import Constraints, Granularity
+from lqtui.recipe.units import Granularity
+from lqtui.solve.constraints import Constraints
 from lqtui.solve.errors import SolveError
 from lqtui.solve.items import Problem, effective_types, make_problem
 from lqtui.solve.knapsack import solve

@@ -1,0 +1,211 @@
+"""Which tensors deserve the bits: the part of the workbench that estimates and measures it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lqtui.recipe.recipe import Plan
+from lqtui.recipe.types import TensorType
+from lqtui.recipe.units import Granularity, Single, singles, units
+from lqtui.store.estimates import Estimates, EstimatesKey, load_estimates, save_estimates
+from lqtui.workbench.corpora import Corpus, corpus_digest, halves
+from lqtui.workbench.jobs import RunningJob
+from lqtui.workbench.running import Running
+from lqtui.workbench.values import Change, Job, WorkbenchError
+from lqtui.worker.client import run_task
+from lqtui.worker.messages import BlockEstimated, Estimate, Event, Progress, TensorEstimated
+
+if TYPE_CHECKING:  # NumPy comes with them
+    from lqtui.workbench.calibration import Calibration, ImportanceView
+    from lqtui.workbench.result_book import ResultBook
+
+DEFAULT_CANDIDATES = tuple(
+    TensorType(name) for name in ("Q8_0", "Q6_K", "Q5_K", "Q5_0", "Q4_K", "Q4_0", "IQ4_NL", "Q3_K", "Q2_K")
+)
+"""The types among which a recipe is sought, where nobody chose others: those of llama.cpp's own mixes."""
+_ESTIMATED_TYPES = tuple(
+    dict.fromkeys((*DEFAULT_CANDIDATES, *(TensorType(name) for name in ("Q5_1", "Q4_1", "IQ4_XS", "IQ3_S"))))
+)
+_BYTES_PER_TOKEN = 6
+"""No usual text has more for each token, so that many bytes hold as many chunks as are asked for."""
+MIX_CHUNKS = 4
+"""Chunks of the calibration text that a mix is measured on."""
+PROBE = TensorType.Q4_0
+"""The type at which units are measured alone, where nobody chose another."""
+
+
+class Importance(Running):
+    """The part of the workbench that tells which tensors deserve the bits."""
+
+    _calibration: Calibration | None = None
+
+    @property
+    def importance(self) -> ImportanceView:
+        """What is known of it on the calibration text of the open model; nothing where nothing was asked."""
+        from lqtui.workbench.calibration import ImportanceView
+
+        calibration = self._current_calibration()
+        return calibration.view() if calibration else ImportanceView()
+
+    def prediction(self, plan: Plan) -> float | None:
+        """The KLD in nats that is predicted of a plan, None where too little is known."""
+        calibration = self._current_calibration()
+        return calibration.predict(plan) if calibration else None
+
+    def estimate_importance(self) -> Job:
+        """Estimate in the background, in seconds, what each tensor loses and how much each block matters."""
+        self._open_model()
+
+        async def work(running: RunningJob) -> str:
+            calibration = await self._calibrated(running, 1)
+            await self._estimate(calibration, running, _ESTIMATED_TYPES)
+            return f"{len(calibration.view().tensors)} tensors estimated"
+
+        return self._add_job("estimate", "estimate importance", work)
+
+    def measure_sensitivity(
+        self, by: Granularity, types: Sequence[TensorType] = (PROBE,), chunks: int = 1
+    ) -> Job:
+        """Measure in the background what each tensor, or block, costs alone at each of some types.
+
+        The estimates come first, and the order in which to measure from them: the most costly first.
+        """
+        shape = self._open_model().shape
+
+        async def work(running: RunningJob) -> str:
+            calibration = await self._calibrated(running, chunks)
+            await self._estimate(calibration, running, _ESTIMATED_TYPES)
+            of = units(shape, by)
+            wanted = [single for asked in types for single in singles(shape, of, asked)]
+            await self._measure_singles(calibration, wanted, running)
+            return f"{len(wanted)} measured alone, the costliest {_costliest(calibration)}"
+
+        return self._add_job("sensitivity", f"measure each {by} alone", work)
+
+    async def _measure_singles(
+        self, calibration: Calibration, wanted: Sequence[Single], running: RunningJob
+    ) -> None:
+        """Measure singles that are not known, those that are expected to cost most first."""
+        from lqtui.workbench.sensitivity import in_order, measure_singles
+
+        def changed() -> None:
+            calibration.changed()
+            self._tell(Change.IMPORTANCE)
+
+        calibration.add_singles(wanted)
+        book, corpus = calibration.singles, calibration.corpus.path
+        await measure_singles(in_order(wanted, calibration), book, corpus, self.paths, running, changed)
+        changed()
+
+    async def _estimate(
+        self, calibration: Calibration, running: RunningJob, types: Sequence[TensorType]
+    ) -> None:
+        """See that the estimates at some types are there."""
+        known = calibration.estimates
+        if known is not None and set(types) <= set(known.types):
+            return
+        model, settings = self._open_model(), self.settings
+        key = EstimatesKey(
+            model.digest or "", calibration.singles.corpus_digest, settings.n_ctx, 1, model.engine
+        )
+        folder = self.paths.cache / "estimates"
+        kept = load_estimates(folder, key)
+        if kept is None or not set(types) <= set(kept.types):
+            asked = list(dict.fromkeys([*types, *(kept.types if kept else ())]))
+            kept = await self._run_estimate(calibration, running, asked)
+            save_estimates(folder, key, kept)
+        calibration.estimates = kept
+        calibration.changed()
+        self._tell(Change.IMPORTANCE)
+
+    async def _run_estimate(
+        self, calibration: Calibration, running: RunningJob, types: list[TensorType]
+    ) -> Estimates:
+        model, settings = self._open_model(), self.settings
+        task = Estimate(
+            model.path,
+            calibration.corpus.path,
+            settings.n_ctx,
+            1,
+            types,
+            settings.threads_used,
+            settings.gpu_layers,
+            spread=True,
+        )
+        tensors, blocks = [], []
+
+        def hear(event: Event) -> None:
+            match event:
+                case TensorEstimated():
+                    tensors.append(event.estimate)
+                case BlockEstimated():
+                    blocks.append(event.estimate)
+                case Progress():
+                    running.progress(event)
+                case _:
+                    pass
+
+        await run_task(task, running.log, hear, running.started)
+        return Estimates(tuple(tensors), tuple(blocks), tuple(types))
+
+    def _current_calibration(self) -> Calibration | None:
+        """The calibration, as long as model and settings are those that it is of."""
+        known = self._calibration
+        if known is None or self.model is None or known.singles.model.digest != self.model.digest:
+            return None
+        same_text = known.chosen == (self.settings.corpus, self.settings.calibration)
+        return known if same_text and known.singles.settings.n_ctx == self.settings.n_ctx else None
+
+    async def _calibrated(self, running: RunningJob, chunks: int = 1) -> Calibration:
+        """The calibration of the open model, its singles on at least so many chunks.
+
+        Its text is taken in chunks from all over it.
+        """
+        from lqtui.workbench.calibration import Calibration
+
+        await self._ready_book(running)
+        known = self._current_calibration()
+        if known is None:
+            text = self._calibration_text()
+            known = Calibration(
+                text,
+                (self.settings.corpus, self.settings.calibration),
+                self._calibration_book(text, chunks),
+                self._calibration_book(text, MIX_CHUNKS),
+            )
+            self._calibration = known
+        elif known.singles.settings.chunks < chunks:
+            known.measure_singles_in(self._calibration_book(known.corpus, chunks))
+        return known
+
+    def _calibration_text(self) -> Corpus:
+        """The text to fit on: the person's own, or the second half of the one that results are told on.
+
+        Raises WorkbenchError where results are told on that text too.
+        """
+        chosen, told_on = self.settings.calibration, self._corpora.at_hand(self.settings.corpus, self.model)
+        if chosen is not None:
+            if corpus_digest(chosen) == corpus_digest(told_on.path):
+                raise WorkbenchError(f"{chosen} cannot be fitted on and told on; choose two different texts")
+            return Corpus(chosen.stem, chosen)
+        reach = self.settings.chunks * self.settings.n_ctx * _BYTES_PER_TOKEN
+        if self.settings.spread or reach > told_on.path.stat().st_size // 2:
+            raise WorkbenchError(
+                f"{told_on.name} is too short to fit on its second half and tell {self.settings.chunks} "
+                f"chunks of {self.settings.n_ctx} on its first; choose fewer chunks, or another text to fit on"
+            )
+        return halves(told_on, self.paths)[1]
+
+    def _calibration_book(self, corpus: Corpus, chunks: int) -> ResultBook:
+        from lqtui.workbench.result_book import ResultBook
+
+        settings = replace(self.settings, corpus=corpus.path, chunks=chunks, spread=True, divergence=True)
+        digest = f"{corpus_digest(corpus.path)} spread"
+        return ResultBook(self._store, self._open_model(), settings, digest, named=False)
+
+
+def _costliest(calibration: Calibration) -> str:
+    scores = calibration.view().scores
+    return max(scores, key=lambda score: score.kld).unit.label if scores else "none"
