@@ -7,7 +7,7 @@ that a recipe does: `rank_correlation` tells how far they agree with what was me
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,11 +19,34 @@ OUTLIER_Z = 6.0
 Of normally distributed weights two in a billion are."""
 
 
-class WeightRows(NamedTuple):
-    """Rows of a tensor, shape (rows, columns), each of which stands for `times` rows of it, shape (rows,)."""
+class Spread(NamedTuple):
+    """How weights spread: their number and mean, and the sums of powers 2 to 4 of their distance from it."""
 
-    weights: NDArray[np.float32]
-    times: NDArray[np.float64]
+    size: int = 0
+    mean: float = 0.0
+    second: float = 0.0
+    third: float = 0.0
+    fourth: float = 0.0
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of the weights."""
+        return math.sqrt(self.second / self.size)
+
+    @property
+    def excess_kurtosis(self) -> float:
+        """m₄ / m₂² − 3 with the central moments: 0 for a normal distribution, or where all weights are equal.
+
+        The higher it is, the more the largest weights stand out, and they set the steps of the types.
+        """
+        return self.size * self.fourth / self.second**2 - 3 if self.second else 0.0
+
+
+class Tails(NamedTuple):
+    """How many weights lie further below, and above, a mean than a number of standard deviations."""
+
+    below: int
+    above: int
 
 
 class ZScoreShares(NamedTuple):
@@ -35,13 +58,6 @@ class ZScoreShares(NamedTuple):
 
     one_sided: float
     two_sided: float
-
-
-class WeightSpread(NamedTuple):
-    """How a tensor's weights spread: excess kurtosis, and the share of outliers."""
-
-    excess_kurtosis: float
-    outlier_share: float
 
 
 def token_cosines(given: NDArray[np.float32], gives: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -70,44 +86,65 @@ def lim(cosine: float) -> float:
     return -cosine
 
 
-def zd(pieces: Callable[[], Iterable[WeightRows]]) -> ZScoreShares:
+def spread_of(weights: NDArray[np.float32]) -> Spread:
+    """The spread of weights of any shape, of which there is at least one."""
+    rows = weights.reshape(-1, weights.shape[-1])
+    mean = float(rows.mean(dtype=np.float64))
+    off = rows - np.float32(mean)
+    squares = np.square(off)
+    second = squares.sum(axis=1).sum(dtype=np.float64)
+    third, fourth = (np.einsum("ij,ij->i", squares, of).sum(dtype=np.float64) for of in (off, squares))
+    return Spread(weights.size, mean, float(second), float(third), float(fourth))
+
+
+def joined(a: Spread, b: Spread) -> Spread:
+    """The spread of two sets of weights together.
+
+    Source: Pébay, "Formulas for robust, one-pass parallel computation of covariances and arbitrary-order
+    statistical moments", Sandia Report SAND2008-6212, 2008, equations 2.1 and 3.1.
+    """
+    if not a.size or not b.size:
+        return a if a.size else b
+    n, off = a.size + b.size, b.mean - a.mean
+    p, q = a.size / n, b.size / n
+    second = a.second + b.second + off**2 * n * p * q
+    third = a.third + b.third + off**3 * n * p * q * (p - q) + 3 * off * (p * b.second - q * a.second)
+    fourth = (
+        a.fourth
+        + b.fourth
+        + off**4 * n * p * q * (p * p - p * q + q * q)
+        + 6 * off**2 * (p * p * b.second + q * q * a.second)
+        + 4 * off * (p * b.third - q * a.third)
+    )
+    return Spread(n, a.mean + off * q, second, third, fourth)
+
+
+def tails(weights: NDArray[np.float32], spread: Spread, z: float) -> Tails:
+    """How many weights have z-scores below −z and above z, with the mean and deviation of a spread."""
+    reach = z * spread.deviation
+    below, above = spread.mean - reach, spread.mean + reach
+    return Tails(int(np.count_nonzero(weights < below)), int(np.count_nonzero(weights > above)))
+
+
+def outlier_share(of_tensor: Iterable[Tails], spread: Spread) -> float:
+    """The share of a tensor's weights with |z| > OUTLIER_Z, from the tails of its pieces at that z."""
+    return sum(below + above for below, above in of_tensor) / spread.size
+
+
+def zd(of_block: Iterable[Tails], spread: Spread) -> ZScoreShares:
     """A block's z-score distribution: the lower, the more the block matters.
 
     Mean and standard deviation are those of all weights of the block together. Source: Dumitru et al., 2024,
     arXiv:2406.17415, section 3.2.
 
     Args:
-        pieces: Gives the block's weights piece by piece; it is called twice.
-
-    Returns:
-        Zeros where all weights are equal.
+        of_block: The tails of the block's pieces at z = 1.
+        spread: That of the whole block.
     """
-    mean, deviation = _mean_and_deviation(pieces)
-    above = below = total = 0.0
-    for weights, times in pieces():
-        above += float(times @ np.count_nonzero(weights > mean + deviation, axis=1))
-        below += float(times @ np.count_nonzero(weights < mean - deviation, axis=1))
-        total += float(times.sum()) * weights.shape[1]
-    return ZScoreShares(above / total, (above + below) / total)
-
-
-def weight_spread(rows: WeightRows) -> WeightSpread:
-    """How heavy the tails of a tensor's weights are.
-
-    Excess kurtosis is m₄ / m₂² − 3 with the central moments over all weights: 0 for a normal distribution,
-    and the higher, the more the largest weights stand out, which set the steps of the types. An outlier lies
-    more than OUTLIER_Z standard deviations from the mean. Both are 0 where all weights are equal.
-    """
-    weights, times = rows
-    mean, deviation = _mean_and_deviation(lambda: [rows])
-    if not deviation:
-        return WeightSpread(0.0, 0.0)
-    squares = np.square((weights - np.float32(mean)) / np.float32(deviation))
-    total = float(times.sum()) * weights.shape[1]
-    second = float(times @ squares.sum(axis=1, dtype=np.float64)) / total
-    fourth = float(times @ np.square(squares).sum(axis=1, dtype=np.float64)) / total
-    outliers = float(times @ np.count_nonzero(squares > OUTLIER_Z**2, axis=1)) / total
-    return WeightSpread(fourth / second**2 - 3, outliers)
+    counted = list(of_block)
+    above = sum(tail.above for tail in counted)
+    below = sum(tail.below for tail in counted)
+    return ZScoreShares(above / spread.size, (above + below) / spread.size)
 
 
 def rank_correlation(a: ArrayLike, b: ArrayLike) -> float:
@@ -140,22 +177,3 @@ def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     last = np.cumsum(sizes)
     ranks: NDArray[np.float64] = (last - (sizes - 1) / 2)[group]
     return ranks
-
-
-def _mean_and_deviation(pieces: Callable[[], Iterable[WeightRows]]) -> tuple[float, float]:
-    """Mean and standard deviation over all weights of all pieces, by Chan's formula for joining two sets.
-
-    Source: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
-    variances", 1979.
-    """
-    total = mean = squares = 0.0
-    for weights, times in pieces():
-        count = float(times.sum()) * weights.shape[1]
-        own = float(times @ weights.sum(axis=1, dtype=np.float64)) / count
-        centred = weights - np.float32(own)
-        own_squares = float(times @ np.einsum("ij,ij->i", centred, centred, dtype=np.float64))
-        off = own - mean
-        squares += own_squares + off * off * total * count / (total + count)
-        mean += off * count / (total + count)
-        total += count
-    return mean, math.sqrt(squares / total)

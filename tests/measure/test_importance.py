@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -9,25 +10,35 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from lqtui.measure.importance import (
-    WeightRows,
+    OUTLIER_Z,
+    Spread,
+    ZScoreShares,
+    joined,
     lim,
+    outlier_share,
     rank_correlation,
+    spread_of,
+    tails,
     token_cosines,
-    weight_spread,
     zd,
 )
 
-ROWS = arrays(np.float32, (6, 8), elements=st.floats(-4, 4, width=16))
+WEIGHTS = arrays(np.float32, (6, 8), elements=st.floats(-4, 4, width=16))
 
 
-def rows(weights: object, times: object = None) -> WeightRows:
-    made = np.array(weights, np.float32, ndmin=2)
-    return WeightRows(made, np.ones(len(made)) if times is None else np.array(times, np.float64))
+def weights_of(values: object) -> NDArray[np.float32]:
+    return np.array(values, np.float32)
 
 
-def z_scores(weights: np.ndarray) -> np.ndarray:
+def zd_of(*pieces: NDArray[np.float32]) -> ZScoreShares:
+    spread = functools.reduce(joined, map(spread_of, pieces), Spread())
+    return zd([tails(piece, spread, 1) for piece in pieces], spread)
+
+
+def z_scores(weights: NDArray[np.floating]) -> NDArray[np.float64]:
     exact = weights.astype(np.float64)
     return (exact - exact.mean()) / exact.std()
 
@@ -63,46 +74,43 @@ def test_lim_ranks_the_block_that_turns_its_tokens_further_higher() -> None:
 
 
 def test_zd_tells_both_tails_apart() -> None:
-    # Mean 0, standard deviation 1.25: one weight above it, two below its negative.
-    weights = [3, 0, 0, 0, 0, 0, 0, 0, -1.5, -1.5]
-    assert zd(lambda: [rows(weights)]) == pytest.approx((0.1, 0.3))
+    # Mean 0 and a standard deviation of 1.2: one weight lies above it, two below its negative.
+    assert zd_of(weights_of([3, 0, 0, 0, 0, 0, 0, 0, -1.5, -1.5])) == pytest.approx((0.1, 0.3))
 
 
 def test_zd_takes_mean_and_deviation_from_the_whole_block_not_from_each_tensor() -> None:
-    small, large = np.full((4, 4), 0.1), np.array([[-10.0, 10.0, -10.0, 10.0]])
-    exact = np.concatenate([small, large])
-    shares = zd(lambda: [rows(small), rows(large)])
-    assert shares == pytest.approx((np.mean(z_scores(exact) > 1), np.mean(abs(z_scores(exact)) > 1)))
-    assert shares == pytest.approx((0.1, 0.2))  # all of the large tensor, of which no weight stands out in it
+    small, large = weights_of(np.full((4, 4), 0.1)), weights_of([-10, 10, -10, 10])
+    # Of the large tensor, in which no weight stands out, all do in the block.
+    assert zd_of(small, large) == pytest.approx((0.1, 0.2))
+    assert zd_of(large) == (0, 0)
 
 
-@given(ROWS, ROWS)
-def test_zd_of_pieces_is_that_of_all_weights_together(a: np.ndarray, b: np.ndarray) -> None:
-    together = np.concatenate([a, b]).astype(np.float64)
-    z = abs(together - together.mean()) - together.std()
-    assume(abs(z).min() > 1e-4)  # nearer to z = 1, a weight lies on one side or the other by rounding
-    one, two = zd(lambda: [rows(a), rows(b)])
-    assert one == pytest.approx(np.mean(together > together.mean() + together.std()))
-    assert two == pytest.approx(np.mean(abs(together - together.mean()) > together.std()))
+@given(WEIGHTS, WEIGHTS)
+def test_zd_of_pieces_is_that_of_all_weights_together(a: NDArray[np.float32], b: NDArray[np.float32]) -> None:
+    together = np.concatenate([a, b])
+    assume(together.std() > 0.01)
+    z = z_scores(together)
+    assume(np.abs(np.abs(z) - 1).min() > 1e-4)  # nearer to z = 1, a weight lies on one side or the other
+    assert zd_of(a, b) == pytest.approx((np.mean(z > 1), np.mean(np.abs(z) > 1)))
 
 
 def test_of_normal_weights_16_and_32_percent_lie_beyond_a_standard_deviation() -> None:
     weights = np.random.default_rng(0).standard_normal((400, 500)).astype(np.float32) + 7
-    assert zd(lambda: [rows(weights)]) == pytest.approx((0.1587, 0.3173), abs=0.002)
-
-
-def test_equal_weights_have_no_zd() -> None:
-    assert zd(lambda: [rows(np.full((3, 5), 0.3))]) == (0, 0)
-
-
-def test_a_row_that_stands_for_several_counts_as_often() -> None:
-    weights = np.random.default_rng(1).standard_normal((3, 40)).astype(np.float32)
-    repeated = rows(np.repeat(weights, [1, 4, 2], axis=0))
-    assert zd(lambda: [rows(weights, [1, 4, 2])]) == pytest.approx(zd(lambda: [repeated]))
-    assert weight_spread(rows(weights, [1, 4, 2])) == pytest.approx(weight_spread(repeated))
+    assert zd_of(weights) == pytest.approx((0.1587, 0.3173), abs=0.002)
 
 
 # The spread of weights
+
+
+@given(WEIGHTS, WEIGHTS)
+def test_the_spread_of_pieces_joins_to_that_of_all_weights_together(
+    a: NDArray[np.float32], b: NDArray[np.float32]
+) -> None:
+    together = np.concatenate([a, b]).astype(np.float64)
+    off = together - together.mean()
+    exact = (together.size, together.mean(), *(np.sum(off**power) for power in (2, 3, 4)))
+    assert joined(spread_of(a), spread_of(b)) == pytest.approx(exact, rel=1e-5, abs=1e-3)
+    assert joined(Spread(), spread_of(a)) == joined(spread_of(a), Spread()) == spread_of(a)
 
 
 @pytest.mark.parametrize(
@@ -111,22 +119,28 @@ def test_a_row_that_stands_for_several_counts_as_often() -> None:
 )
 def test_kurtosis_is_that_of_the_distribution(draw: str, kurtosis: float, within: float) -> None:
     drawn = getattr(np.random.default_rng(2), draw)(size=(500, 400))
-    assert weight_spread(rows(drawn)).excess_kurtosis == pytest.approx(kurtosis, abs=within)
+    assert spread_of(weights_of(drawn)).excess_kurtosis == pytest.approx(kurtosis, abs=within)
 
 
-def test_the_spread_does_not_depend_on_where_the_weights_lie_or_on_their_scale() -> None:
+def test_kurtosis_does_not_depend_on_where_the_weights_lie_or_on_their_scale() -> None:
     weights = np.random.default_rng(3).standard_t(5, (50, 64)).astype(np.float32)
-    assert weight_spread(rows(weights * 1e-3 + 2e-3)) == pytest.approx(weight_spread(rows(weights)), rel=1e-3)
+    moved = spread_of(weights * np.float32(1e-3) + np.float32(2e-3))
+    assert moved.excess_kurtosis == pytest.approx(spread_of(weights).excess_kurtosis, rel=1e-3)
 
 
 def test_outliers_lie_beyond_six_standard_deviations_of_their_tensor() -> None:
-    weights = np.tile([1.0, -1.0], 5000)
-    weights[:3] = 7, -7, 5.5
-    assert weight_spread(rows(weights)).outlier_share == pytest.approx(2 / 10_000)
+    weights = weights_of(np.tile([1.0, -1.0], 5000)).reshape(100, 100)
+    weights[0, :3] = 7, -7, 5.5
+    spread = spread_of(weights)
+    pieces = [tails(piece, spread, OUTLIER_Z) for piece in np.split(weights, 4)]
+    assert outlier_share(pieces, spread) == pytest.approx(2 / 10_000)
 
 
-def test_equal_weights_have_no_spread() -> None:
-    assert weight_spread(rows(np.full((3, 5), 0.3))) == (0, 0)
+def test_equal_weights_have_no_spread_and_no_tails() -> None:
+    weights = weights_of(np.full((3, 5), 0.25))
+    spread = spread_of(weights)
+    assert (spread.deviation, spread.excess_kurtosis) == (0, 0)
+    assert tails(weights, spread, 1) == (0, 0)
 
 
 # Spearman's correlation
