@@ -153,7 +153,7 @@ def _write_tensor(
     written = 0
     if tensor_type is tensor.type:
         data = base.data(tensor.name)
-        _check_values(data, tensor)
+        check_values(data, tensor)
         written = file.write(data.data)
     else:
         for slab in _quantized_slabs(base, tensor, tensor_type, workers):
@@ -180,14 +180,20 @@ def _quantized_slabs(
 
 
 def _quantize_rows(rows: NDArray[np.uint8], tensor: TensorInfo, tensor_type: TensorType) -> NDArray[np.uint8]:
+    check_values(rows, tensor)
+    return quantized(as_floats(rows, tensor.type), tensor, tensor_type)
+
+
+def quantized(weights: NDArray[np.float32], tensor: TensorInfo, tensor_type: TensorType) -> NDArray[np.uint8]:
+    """Rows of a tensor at a type, shape (rows, bytes), from their weights, shape (rows, columns).
+
+    Types with tables need `ggml_quantize_init` first. Raises EngineError where the result is unusable.
+    """
     lib = native.ggml()
-    _check_values(rows, tensor)
-    weights = _as_floats(rows, tensor)
-    out = np.empty(len(rows) * tensor_type.row_bytes(tensor.columns), np.uint8)
+    rows, columns = weights.shape
+    out = np.empty((rows, tensor_type.row_bytes(columns)), np.uint8)
     number = tensor_type.layout.number
-    size = lib.ggml_quantize_chunk(
-        number, weights.ctypes.data, out.ctypes.data, 0, len(rows), tensor.columns, None
-    )
+    size = lib.ggml_quantize_chunk(number, weights.ctypes.data, out.ctypes.data, 0, rows, columns, None)
     if size != out.size or not lib.ggml_validate_row_data(number, out.ctypes.data, out.size):
         raise EngineError(
             f"{tensor.name} cannot be written as {tensor_type}: llama.cpp finds infinite or undefined values "
@@ -196,7 +202,7 @@ def _quantize_rows(rows: NDArray[np.uint8], tensor: TensorInfo, tensor_type: Ten
     return out
 
 
-def _check_values(data: NDArray[np.uint8], tensor: TensorInfo) -> None:
+def check_values(data: NDArray[np.uint8], tensor: TensorInfo) -> None:
     """Refuse infinite and undefined weights in the base model, as llama-quantize does."""
     if not native.ggml().ggml_validate_row_data(tensor.type.layout.number, data.ctypes.data, data.nbytes):
         raise EngineError(
@@ -204,17 +210,19 @@ def _check_values(data: NDArray[np.uint8], tensor: TensorInfo) -> None:
         )
 
 
-def _as_floats(rows: NDArray[np.uint8], tensor: TensorInfo) -> NDArray[np.float32]:
-    """Rows of the base model as 32-bit floats, exactly as llama-quantize reads them, in the same shape."""
-    match tensor.type:
+def as_floats(rows: NDArray[np.uint8], tensor_type: TensorType) -> NDArray[np.float32]:
+    """Rows of a type, shape (rows, bytes), as 32-bit floats, exactly as llama-quantize reads them."""
+    match tensor_type:
         case TensorType.F32:
             return rows.view(np.float32)
         case TensorType.F16:
             return rows.view(np.float16).astype(np.float32)
         case TensorType.BF16:
             return (rows.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-    traits = native.ggml().ggml_get_type_traits(tensor.type.layout.number).contents
-    floats = np.empty((len(rows), tensor.columns), np.float32)
+    layout = tensor_type.layout
+    traits = native.ggml().ggml_get_type_traits(layout.number).contents
+    columns = rows.shape[1] // layout.block_bytes * layout.block_size
+    floats = np.empty((len(rows), columns), np.float32)
     source = np.ascontiguousarray(rows)
     traits.to_float(source.ctypes.data, floats.ctypes.data, ctypes.c_int64(floats.size))
     return floats
