@@ -15,6 +15,7 @@ import msgspec
 from lqtui.recipe.memory import ContextMemory
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
+from lqtui.store.estimates import BlockEstimate, TensorEstimate
 
 _LENGTH = struct.Struct(">I")
 LENGTH_BYTES = _LENGTH.size
@@ -89,6 +90,23 @@ class Measure(msgspec.Struct, frozen=True, tag=True):
     until_clear: UntilClear | None = None
 
 
+class Estimate(msgspec.Struct, frozen=True, tag=True):
+    """Estimate what types do to each tensor, and how much each block matters, without evaluating a recipe.
+
+    Each tensor is estimated at the effective types where `types` are asked for. With `spread` the chunks come
+    from all over the corpus, not from its beginning. `gpu_layers` -1 offloads all layers.
+    """
+
+    model: Path
+    corpus: Path
+    n_ctx: int
+    chunks: int
+    types: list[TensorType]
+    threads: int
+    gpu_layers: int = -1
+    spread: bool = False
+
+
 class WriteModel(msgspec.Struct, frozen=True, tag=True):
     """Write a recipe's GGUF file. Finishes with its size in bytes."""
 
@@ -121,7 +139,7 @@ class Describe(msgspec.Struct, frozen=True, tag=True):
     """Tell what engine this is. Finishes with an EngineInfo."""
 
 
-Task = ReadHeader | Fingerprint | Measure | WriteModel | FetchWikitext | AskMemory | Describe
+Task = ReadHeader | Fingerprint | Measure | Estimate | WriteModel | FetchWikitext | AskMemory | Describe
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
@@ -164,6 +182,18 @@ class SpeedMeasured(msgspec.Struct, frozen=True, tag=True):
     tokens_per_second: list[float]
 
 
+class TensorEstimated(msgspec.Struct, frozen=True, tag=True):
+    """One more tensor is estimated."""
+
+    estimate: TensorEstimate
+
+
+class BlockEstimated(msgspec.Struct, frozen=True, tag=True):
+    """All tensors of a block are estimated, and the block with them."""
+
+    estimate: BlockEstimate
+
+
 class EngineInfo(msgspec.Struct, frozen=True):
     """What the processor offers the engine, and the devices that it can use."""
 
@@ -189,7 +219,9 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     message: str
 
 
-Event = Progress | CorpusRead | ChunkScored | SpeedMeasured | Finished | Failed
+Event = (
+    Progress | CorpusRead | ChunkScored | SpeedMeasured | TensorEstimated | BlockEstimated | Finished | Failed
+)
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
 _task_decoder = msgspec.json.Decoder(Task, dec_hook=lambda _, text: Path(text))

@@ -15,6 +15,7 @@ from lqtui.worker.messages import (
     AskMemory,
     Describe,
     EngineInfo,
+    Estimate,
     Event,
     FetchWikitext,
     Fingerprint,
@@ -44,6 +45,11 @@ def run(task: Task, send: Send) -> Finished:
             from lqtui.worker.child.measuring import measure
 
             measure(task, send)
+            return Finished(build)
+        case Estimate():
+            from lqtui.worker.child.estimating import estimate
+
+            estimate(task, send)
             return Finished(build)
         case WriteModel():
             return Finished(build, bytes=_write_model(task, send))
