@@ -8,6 +8,30 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from lqtui.cli.options import (
+    AsPublished,
+    AtLeast,
+    By,
+    Chunks,
+    Corpus,
+    Ctx,
+    FitCtx,
+    GpuLayers,
+    Json,
+    Kld,
+    KvType,
+    Model,
+    Pin,
+    PlanCtx,
+    Preset,
+    RecipeFile,
+    Requantize,
+    Same,
+    Threads,
+    Types,
+)
+from lqtui.recipe.units import Granularity
+
 _OPEN = "open"
 
 
@@ -33,42 +57,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=False,
 )
-
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A GGUF file; of a split model, any part.")]
-Preset = Annotated[str | None, typer.Option("--preset", metavar="NAME", help="A published strategy.")]
-RecipeFile = Annotated[Path | None, typer.Option("--recipe", metavar="FILE", help="A recipe file (TOML).")]
-AsPublished = Annotated[
-    bool,
-    typer.Option("--as-published", help="The preset as its unanchored patterns really reached."),
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-Requantize = Annotated[bool, typer.Option("--requantize", help="Go on from an already quantized model.")]
-Kld = Annotated[
-    bool, typer.Option("--kld", help="Compare with the base model too: KL divergence and its kin.")
-]
-Threads = Annotated[int, typer.Option(min=0, max=1024, help="Threads; 0 is one per physical core.")]
-Corpus = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="TEXT",
-        help="Evaluation text; default: WikiText-2, fetched once from the Hugging Face Hub, "
-        "or Python's own help texts where that fails.",
-    ),
-]
-Chunks = Annotated[int, typer.Option(min=1, max=1_000_000, help="Chunks of the text to score.")]
-Ctx = Annotated[int, typer.Option(min=8, max=1 << 24, help="Tokens in a chunk.")]
-GpuLayers = Annotated[int, typer.Option(min=-1, max=100_000, help="Layers to offload to a GPU; -1 is all.")]
-_FIT_CTX_HELP = "Context length that the memory is told for; at most the model's own."
-FitCtx = Annotated[int, typer.Option("--fit-ctx", min=1, max=1 << 24, help=_FIT_CTX_HELP)]
-PlanCtx = Annotated[int, typer.Option("--ctx", "--fit-ctx", min=1, max=1 << 24, help=_FIT_CTX_HELP)]
-KvType = Annotated[
-    str,
-    typer.Option(
-        "--kv-type",
-        metavar="TYPE",
-        help="Type of the KV cache that the memory is told for (F16, Q8_0, Q4_0 …); K/V for two of them.",
-    ),
-]
 
 
 @app.command(_OPEN, hidden=True)
@@ -187,6 +175,113 @@ def measure(
         memory=memory,
     )
     measuring.measure(model, wanted, settings, requantize, json, fresh=fresh, tps=tps, comparing=comparing)
+
+
+@app.command()
+def sensitivity(
+    model: Model,
+    types: Types = None,
+    by: By = Granularity.TENSOR,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Estimate only, in seconds: weighted errors, LIM and ZD."),
+    ] = False,
+    corpus: Corpus = None,
+    chunks: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Chunks of the text's second half to measure on.")
+    ] = 1,
+    ctx: Ctx = 512,
+    threads: Threads = 0,
+    gpu_layers: GpuLayers = -1,
+    requantize: Requantize = False,
+    json: Json = False,
+) -> None:
+    """Measure what each tensor, or block, costs alone: KL divergence from the base model."""
+    from lqtui.cli import importance, runs
+    from lqtui.workbench.importance import PROBE
+
+    settings = runs.settings(corpus, n_ctx=ctx, threads=threads, gpu_layers=gpu_layers)
+    wanted = importance.parse_types(types, (PROBE,))
+    importance.sensitivity(model, settings, wanted, by, chunks, requantize, json, estimate=estimate)
+
+
+@app.command()
+def fit(
+    model: Model,
+    size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Budget: the file's size (400MiB).")
+    ] = None,
+    bpw: Annotated[float | None, typer.Option(metavar="BITS", help="Budget: bits per weight.")] = None,
+    vram: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Budget: VRAM, with --ctx and --kv-type (6GiB).")
+    ] = None,
+    ram: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Budget: RAM, with --ctx and --kv-type.")
+    ] = None,
+    ctx: PlanCtx = 4096,
+    kv_type: KvType = "F16",
+    types: Types = None,
+    by: By = Granularity.TENSOR,
+    pin: Pin = None,
+    at_least: AtLeast = None,
+    same: Same = None,
+    corpus: Corpus = None,
+    holdout: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Text to tell the result on; then --corpus is what is fitted on. "
+            "Default: the first half of the corpus, its second half being fitted on.",
+        ),
+    ] = None,
+    chunks: Chunks = 5,
+    threads: Threads = 0,
+    gpu_layers: GpuLayers = -1,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="Save the recipe (TOML).")
+    ] = None,
+    requantize: Requantize = False,
+    json: Json = False,
+) -> None:
+    """Find the recipe of least KL divergence for a budget; predicted, then measured on other text."""
+    from lqtui.cli import importance, output, runs
+
+    if holdout is not None and corpus is None:
+        output.fail("--holdout needs --corpus TEXT too: the text to fit on")
+    settings = runs.settings(
+        holdout or corpus,
+        chunks,
+        threads=threads,
+        gpu_layers=gpu_layers,
+        fit_ctx=ctx,
+        kv_type=kv_type,
+        calibration=corpus if holdout else None,
+    )
+    wanted = importance.budget(size, bpw, vram, ram)
+    among = importance.choices(types, by, pin or [], at_least or [], same or [])
+    importance.fit(model, settings, wanted, among, out, requantize, json)
+
+
+@app.command()
+def frontier(
+    model: Model,
+    types: Types = None,
+    by: By = Granularity.TENSOR,
+    pin: Pin = None,
+    at_least: AtLeast = None,
+    same: Same = None,
+    corpus: Corpus = None,
+    threads: Threads = 0,
+    gpu_layers: GpuLayers = -1,
+    requantize: Requantize = False,
+    json: Json = False,
+) -> None:
+    """Find the best recipe of every size, with the knee: predicted, and measured at some points."""
+    from lqtui.cli import importance, runs
+
+    settings = runs.settings(corpus, threads=threads, gpu_layers=gpu_layers)
+    among = importance.choices(types, by, pin or [], at_least or [], same or [])
+    importance.frontier(model, settings, among, requantize, json)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -28,6 +29,17 @@ def fail(sentence: str, code: int = 2) -> NoReturn:
 def printable(text: str) -> str:
     """Text without control characters: names come from strangers' files."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size such as 2GiB, 500MB or 1000."""
+    units = {"": 1, "B": 1}
+    units |= {f"{letter}IB": 1 << 10 * (i + 1) for i, letter in enumerate("KMGT")}
+    units |= {f"{letter}B": 1000 ** (i + 1) for i, letter in enumerate("KMGT")}
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]+)?)\s*([A-Za-z]*)", text.strip())
+    if match is None or match[2].upper() not in units:
+        fail(f"cannot read the size {text!r}; write for example 2GiB")
+    return int(float(match[1]) * units[match[2].upper()])
 
 
 def print_json(document: object) -> None:

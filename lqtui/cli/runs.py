@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import re
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -42,6 +41,7 @@ def settings(
     divergence: bool = True,
     spread: bool = False,
     memory: str | None = None,
+    calibration: Path | None = None,
 ) -> Settings:
     """Settings from a command's options."""
     try:
@@ -50,6 +50,7 @@ def settings(
         output.fail(str(error))
     return Settings(
         corpus=expanded(corpus) if corpus else None,
+        calibration=expanded(calibration) if calibration else None,
         n_ctx=n_ctx,
         chunks=chunks,
         threads=threads,
@@ -60,7 +61,7 @@ def settings(
         type_v=type_v,
         divergence=divergence,
         spread=spread,
-        memory=_size(memory) if memory else 0,
+        memory=output.parse_size(memory) if memory else 0,
     )
 
 
@@ -157,7 +158,7 @@ def cache(prune: bool, keep: str | None, older_than: int | None, model: str | No
     try:
         freed = None
         if prune:
-            keep_bytes = _size(keep) if keep else None
+            keep_bytes = output.parse_size(keep) if keep else None
             if (keep, older_than, model) == (None, None, None):
                 keep_bytes = 0
             age = timedelta(days=older_than) if older_than is not None else None
@@ -212,14 +213,3 @@ def doctor(json: bool) -> None:
         output.print_json(found)
     else:
         print_examination(found)
-
-
-def _size(text: str) -> int:
-    """Bytes of a size such as 2GiB, 500MB or 1000."""
-    units = {"": 1, "B": 1}
-    units |= {f"{letter}IB": 1 << 10 * (i + 1) for i, letter in enumerate("KMGT")}
-    units |= {f"{letter}B": 1000 ** (i + 1) for i, letter in enumerate("KMGT")}
-    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]+)?)\s*([A-Za-z]*)", text.strip())
-    if match is None or match[2].upper() not in units:
-        output.fail(f"cannot read the size {text!r}; write for example 2GiB")
-    return int(float(match[1]) * units[match[2].upper()])

@@ -1,6 +1,7 @@
 """One open model: its recipe and history, the jobs, the results. The app and the command line drive it."""
 
 from lqtui.workbench.importance import DEFAULT_CANDIDATES, PROBE
+from lqtui.workbench.scores import ImportanceView, Score
 from lqtui.workbench.solving import FrontierPoint, Solved, Target
 from lqtui.workbench.values import (
     AlreadyQuantizedError,
@@ -23,10 +24,12 @@ __all__ = [
     "Change",
     "Fit",
     "FrontierPoint",
+    "ImportanceView",
     "Job",
     "JobState",
     "OpenModel",
     "Result",
+    "Score",
     "Settings",
     "Solved",
     "Speed",

@@ -2,115 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
-from lqtui.measure.importance import rank_correlation
 from lqtui.recipe.recipe import Plan
 from lqtui.recipe.types import TensorType
-from lqtui.recipe.units import Single, Unit
-from lqtui.solve.costs import CostTable, OutputErrors, cost_table, shared_out
+from lqtui.recipe.units import Single
+from lqtui.solve.costs import CostTable, cost_table, shared_out
 from lqtui.solve.interaction import Interaction, Mixed, fit_interaction
-from lqtui.store.estimates import BlockEstimate, Estimates, TensorEstimate
+from lqtui.store.estimates import Estimates
 from lqtui.workbench.corpora import Corpus
 from lqtui.workbench.result_book import ResultBook
-
-
-@dataclass(frozen=True)
-class Score:
-    """What was measured of one unit alone at one type, on the calibration text. In nats."""
-
-    unit: Unit
-    type: TensorType
-    kld: float
-    kld_se: float
-    delta_nll: float
-    delta_nll_se: float
-    chunks: int
-
-
-@dataclass(frozen=True)
-class ImportanceView:
-    """What is known of which tensors deserve the bits: measured scores, and cheap estimates beside them."""
-
-    scores: tuple[Score, ...] = ()
-    tensors: Mapping[str, TensorEstimate] = field(default_factory=dict)
-    blocks: Mapping[int, BlockEstimate] = field(default_factory=dict)
-
-    @cached_property
-    def probe(self) -> TensorType | None:
-        """The type at which most units were measured."""
-        types = [score.type for score in self.scores]
-        return max(types, key=types.count) if types else None
-
-    @cached_property
-    def _of_probe(self) -> dict[frozenset[str], Score]:
-        return {frozenset(score.unit.names): score for score in self.scores if score.type is self.probe}
-
-    def kld_of(self, names: Collection[str]) -> tuple[float, bool] | None:
-        """The KLD of tensors at the probe's type, and whether it is a sum of singles; None if unknown."""
-        whole = self._of_probe.get(frozenset(names))
-        if whole is not None:
-            return whole.kld, False
-        parts = [self._of_probe.get(frozenset((name,))) for name in names]
-        known = [part.kld for part in parts if part is not None]
-        return (sum(known), True) if known and len(known) == len(parts) else None
-
-    @cached_property
-    def correlations(self) -> dict[str, float]:
-        """Spearman's rank correlation of each cheap score with what was measured, by the score's name.
-
-        Blocks are ranked by LIM and ZD, tensors by their weighted error, where at least four were measured.
-        """
-        found: dict[str, float] = {}
-        of_block: dict[int, float] = {}
-        for block in self.blocks:
-            names = [name for name in self.tensors if name.startswith(f"blk.{block}.")]
-            known = self.kld_of(names)
-            if known is not None:
-                of_block[block] = known[0]
-        for label, score_of in _BLOCK_SCORES.items():
-            pairs = [(score_of(self.blocks[block]), kld) for block, kld in of_block.items()]
-            _correlate(found, label, pairs)
-        pairs = []
-        for name in self.tensors:
-            known, error = self.kld_of([name]), self.error_of(name)
-            if known is not None and error is not None:
-                pairs.append((error, known[0]))
-        _correlate(found, "weighted error", pairs)
-        return found
-
-    def error_of(self, name: str) -> float | None:
-        """The estimated error of a tensor's output at the probe's type, as a share of the output."""
-        output = output_of(self.tensors[name]) if name in self.tensors else None
-        error = output.errors.get(self.probe or TensorType.Q4_0) if output else None
-        return error / output.power if output and error is not None and output.power else None
-
-
-_BLOCK_SCORES: dict[str, Callable[[BlockEstimate], float | None]] = {
-    "LIM": lambda block: block.lim,
-    "ZD": lambda block: block.zd,
-    "ZD two-sided": lambda block: block.zd_two_sided,
-}
-_FEWEST_RANKED = 4
-
-
-def _correlate(found: dict[str, float], label: str, pairs: Iterable[tuple[float | None, float]]) -> None:
-    known = [(score, kld) for score, kld in pairs if score is not None]
-    if len(known) >= _FEWEST_RANKED:
-        rho = rank_correlation(*np.array(known).T)
-        if np.isfinite(rho):
-            found[label] = float(rho)
-
-
-def output_of(estimate: TensorEstimate) -> OutputErrors | None:
-    """A tensor's output errors as the solver takes them: tied embeddings count as the head that they are."""
-    output = estimate.product or estimate.lookup
-    return OutputErrors(output.errors, output.power) if output else None
+from lqtui.workbench.scores import ImportanceView, Score, output_of
 
 
 @dataclass

@@ -13,12 +13,13 @@ from lqtui.store.estimates import Estimates, EstimatesKey, load_estimates, save_
 from lqtui.workbench.corpora import Corpus, corpus_digest, halves
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.running import Running
+from lqtui.workbench.scores import ImportanceView
 from lqtui.workbench.values import Change, Job, WorkbenchError
 from lqtui.worker.client import run_task
 from lqtui.worker.messages import BlockEstimated, Estimate, Event, Progress, TensorEstimated
 
 if TYPE_CHECKING:  # NumPy comes with them
-    from lqtui.workbench.calibration import Calibration, ImportanceView
+    from lqtui.workbench.calibration import Calibration
     from lqtui.workbench.result_book import ResultBook
 
 DEFAULT_CANDIDATES = tuple(
@@ -44,8 +45,6 @@ class Importance(Running):
     @property
     def importance(self) -> ImportanceView:
         """What is known of it on the calibration text of the open model; nothing where nothing was asked."""
-        from lqtui.workbench.calibration import ImportanceView
-
         calibration = self._current_calibration()
         return calibration.view() if calibration else ImportanceView()
 
@@ -194,7 +193,7 @@ class Importance(Running):
         if self.settings.spread or reach > told_on.path.stat().st_size // 2:
             raise WorkbenchError(
                 f"{told_on.name} is too short to fit on its second half and tell {self.settings.chunks} "
-                f"chunks of {self.settings.n_ctx} on its first; choose fewer chunks, or another text to fit on"
+                f"chunks of {self.settings.n_ctx} on its first; choose fewer chunks, or a text to fit on"
             )
         return halves(told_on, self.paths)[1]
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from lqtui.recipe.units import Single
 from lqtui.store.paths import Paths
-from lqtui.workbench.calibration import Calibration, output_of
+from lqtui.workbench.calibration import Calibration
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.measuring import measure_plans
 from lqtui.workbench.result_book import ResultBook
+from lqtui.workbench.scores import output_of
 from lqtui.worker.messages import Progress
 
 _BATCH = 32

@@ -13,16 +13,14 @@ from lqtui.recipe.types import TensorType
 from lqtui.recipe.units import Granularity, Single, singles, units
 from lqtui.solve.constraints import Constraints
 from lqtui.solve.errors import SolveError
-from lqtui.solve.frontier import frontier, knee
 from lqtui.solve.items import Problem, make_problem
-from lqtui.solve.knapsack import Solution, solve
-from lqtui.solve.why import sentence, why
 from lqtui.workbench.importance import PROBE, Importance
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.values import Change, Job, Result, WorkbenchError
 from lqtui.worker.messages import Progress
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # NumPy and HiGHS come with them, which take a tenth of a second to load
+    from lqtui.solve.knapsack import Solution
     from lqtui.workbench.calibration import Calibration
 
 HOLDS = 0.1
@@ -198,6 +196,8 @@ class Solving(Importance):
         """Why the recipe solved last gave a tensor its type, in a sentence; empty where it did not."""
         if self.solved is None or self.model is None or self.solved.plan.shape is not self.model.shape:
             return ""
+        from lqtui.solve.why import sentence, why
+
         problem = self.solved.solution.problem
         position = problem.position_of.get(tensor)
         return "" if position is None else sentence(why(problem.items[position], self.solved.solution))
@@ -222,6 +222,8 @@ class Solving(Importance):
             raise WorkbenchError(str(error)) from None
 
     def _check(self, target: Target, problem: Problem) -> None:
+        from lqtui.solve.knapsack import solve
+
         try:
             solve(problem, target.file_bytes, seconds=0.1)
         except SolveError as error:
@@ -250,6 +252,8 @@ class Solving(Importance):
         running: RunningJob,
     ) -> Solution:
         """Solve, measure, and correct what the prediction rests on, until it holds or nothing is left."""
+        from lqtui.solve.knapsack import solve
+
         for number in range(_ROUNDS):
             problem = self._problem(types, by, constraints, calibration)
             running.progress(Progress("solving", number, _ROUNDS, "rounds"))
@@ -303,6 +307,8 @@ class Solving(Importance):
 
     async def _draw(self, problem: Problem) -> None:
         """Find the frontier of a problem."""
+        from lqtui.solve.frontier import frontier, knee
+
         points = await asyncio.to_thread(frontier, problem, _PIXELS)
         self._points = tuple((point, self._named(point, None)) for point in points)
         self._knee = knee(points)

@@ -1,0 +1,298 @@
+"""`lqtui sensitivity`, `lqtui fit` and `lqtui frontier`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lqtui.cli import output
+from lqtui.cli.driving import exit_unless_done, followed, on_bench
+from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.selectors import select
+from lqtui.recipe.shape import ModelShape
+from lqtui.recipe.types import TensorType, parse_type
+from lqtui.recipe.units import Granularity
+from lqtui.solve.constraints import Constraints
+from lqtui.workbench import (
+    DEFAULT_CANDIDATES,
+    PROBE,
+    FrontierPoint,
+    Job,
+    Settings,
+    Solved,
+    Target,
+    Workbench,
+    WorkbenchError,
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a recipe may take: one of a file's bytes, bits per weight, or bytes of VRAM or RAM."""
+
+    size: int | None = None
+    bpw: float | None = None
+    vram: int | None = None
+    ram: int | None = None
+
+    async def target(self, bench: Workbench) -> Target:
+        """The size of file that the budget comes to on the open model."""
+        if self.size is not None:
+            return bench.target_of_size(self.size)
+        if self.bpw is not None:
+            return bench.target_of_bpw(self.bpw)
+        return await bench.target_of_memory(self.vram or self.ram or 0, vram=self.vram is not None)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Among which recipes the best one is sought: candidate types, granularity, and what else must hold."""
+
+    types: tuple[TensorType, ...]
+    by: Granularity
+    pins: tuple[str, ...] = ()
+    floors: tuple[str, ...] = ()
+    ties: tuple[str, ...] = ()
+
+    def constraints(self, shape: ModelShape) -> Constraints:
+        """The constraints on a model; WorkbenchError for a pattern that cannot be read or hits nothing."""
+        ties = tuple(tuple(role.strip() for role in tie.split(",")) for tie in self.ties)
+        return Constraints(_of_patterns(shape, self.pins), _of_patterns(shape, self.floors), ties)
+
+
+def budget(size: str | None, bpw: float | None, vram: str | None, ram: str | None) -> Budget:
+    """The one budget that a command was given."""
+    if sum(given is not None for given in (size, bpw, vram, ram)) != 1:
+        output.fail("give one budget: --size 400MiB, --bpw 4.5, --vram 6GiB or --ram 8GiB")
+    if bpw is not None and not 0 < bpw <= 32:
+        output.fail(f"--bpw must lie between 0 and 32, and {bpw:g} does not")
+    sizes = (output.parse_size(text) if text is not None else None for text in (size, vram, ram))
+    of_file, of_vram, of_ram = sizes
+    return Budget(of_file, bpw, of_vram, of_ram)
+
+
+def choices(
+    types: str | None,
+    by: Granularity,
+    pins: Sequence[str] = (),
+    floors: Sequence[str] = (),
+    ties: Sequence[str] = (),
+) -> Choices:
+    """What may be chosen, from a command's options."""
+    return Choices(parse_types(types, DEFAULT_CANDIDATES), by, tuple(pins), tuple(floors), tuple(ties))
+
+
+def parse_types(text: str | None, default: tuple[TensorType, ...]) -> tuple[TensorType, ...]:
+    """Types as people list them: `q8_0,q4_0`."""
+    if text is None:
+        return default
+    try:
+        found = [parse_type(name) for name in re.split(r"[,\s]+", text.strip()) if name]
+    except RecipeError as error:
+        output.fail(str(error))
+    if not found:
+        output.fail("--types lists no type; write for example --types Q8_0,Q5_K,Q4_0")
+    return tuple(dict.fromkeys(found))
+
+
+def sensitivity(
+    model: Path,
+    chosen: Settings,
+    types: tuple[TensorType, ...],
+    by: Granularity,
+    chunks: int,
+    requantize: bool,
+    json: bool,
+    *,
+    estimate: bool,
+) -> None:
+    """Measure, or only estimate, what each tensor or block costs alone, and print it."""
+
+    async def run(bench: Workbench) -> tuple[Job, Workbench]:
+        await bench.open(model, requantize=requantize)
+        job = bench.estimate_importance() if estimate else bench.measure_sensitivity(by, types, chunks)
+        return await followed(bench, job), bench
+
+    job, bench = on_bench(chosen, run)
+    view = bench.importance
+    rows = _sensitivity_rows(bench, types, by)
+    if json and (view.tensors or view.scores):
+        output.print_json(
+            {
+                "model": str(model),
+                "by": by,
+                "scores": rows,
+                "blocks": list(view.blocks.values()),
+                "rank_correlation": view.correlations,
+            }
+        )
+    elif rows:
+        _print_sensitivity(rows, view.correlations)
+    exit_unless_done(job)
+
+
+def _sensitivity_rows(
+    bench: Workbench, types: tuple[TensorType, ...], by: Granularity
+) -> list[dict[str, object]]:
+    """A row for each unit and type that is measured, the costliest first; else for each that is estimated."""
+    view = bench.importance
+    assert bench.model is not None
+    measured: list[dict[str, object]] = [
+        {
+            "name": score.unit.label,
+            "type": score.type,
+            "score": score.kld,
+            "kld_se": score.kld_se,
+            "delta_nll": score.delta_nll,
+            "delta_nll_se": score.delta_nll_se,
+            "chunks": score.chunks,
+            "estimated_error": view.error_of(score.unit.names[0]) if len(score.unit.names) == 1 else None,
+        }
+        for score in sorted(view.scores, key=lambda score: -score.kld)
+    ]
+    if measured:
+        return measured
+    estimates = [(view.error_of(name), name) for name in view.tensors]
+    return [
+        {"name": name.removesuffix(".weight"), "type": PROBE, "score": None, "estimated_error": error}
+        for error, name in sorted(estimates, key=lambda pair: -(pair[0] or 0))
+    ]
+
+
+def _print_sensitivity(rows: Sequence[dict[str, object]], correlations: dict[str, float]) -> None:
+    table = [["name", "type", "KLD", "± SE", "ΔNLL", "± SE", "est. error"]]
+    for row in rows:
+        numbers = (row.get(key) for key in ("score", "kld_se", "delta_nll", "delta_nll_se"))
+        error = row["estimated_error"]
+        table.append(
+            [
+                str(row["name"]),
+                str(row["type"]),
+                *(f"{number:.6f}" if isinstance(number, float) else "–" for number in numbers),
+                f"{error:.3%}" if isinstance(error, float) else "–",
+            ]
+        )
+    output.print_table(table, left=2)
+    for label, rho in correlations.items():
+        print(f"{label}: Spearman's rank correlation with what was measured {rho:+.2f}")
+
+
+def fit(
+    model: Path,
+    chosen: Settings,
+    wanted: Budget,
+    among: Choices,
+    out: Path | None,
+    requantize: bool,
+    json: bool,
+) -> None:
+    """Find the best recipe for a budget, print what is predicted and measured of it, and save it."""
+
+    async def run(bench: Workbench) -> tuple[Job, Solved | None]:
+        await bench.open(model, requantize=requantize)
+        assert bench.model is not None
+        target = await wanted.target(bench)
+        job = bench.fit_recipe(target, among.types, among.by, among.constraints(bench.model.shape))
+        job = await followed(bench, job)
+        if out is not None and bench.solved is not None:
+            bench.save_recipe(out)
+        return job, bench.solved
+
+    job, solved = on_bench(chosen, run)
+    if solved is not None and json:
+        output.print_json(_fit_document(model, solved))
+    elif solved is not None:
+        _print_fit(solved, job, out)
+    exit_unless_done(job)
+
+
+def _fit_document(model: Path, solved: Solved) -> dict[str, object]:
+    plan, measured = solved.plan, solved.measured
+    return {
+        "model": str(model),
+        "budget": solved.target.label,
+        "budget_bytes": solved.target.file_bytes,
+        "name": plan.recipe.name,
+        "file_bytes": plan.file_bytes,
+        "bits_per_weight": plan.bits_per_weight,
+        "predicted_kld": solved.predicted_kld,
+        "measured_kld": measured.kld if measured else None,
+        "measured_kld_se": measured.kld_se if measured else None,
+        "perplexity": measured.perplexity if measured else None,
+        "perplexity_se": measured.perplexity_se if measured else None,
+        "proved_optimal": solved.solution.is_proved,
+        "recipe": {name: kind.value for name, kind in solved.solution.types.items()},
+    }
+
+
+def _print_fit(solved: Solved, job: Job, out: Path | None) -> None:
+    plan = solved.plan
+    print(f"{plan.recipe.name}: {plan.file_bytes:,} bytes, {plan.bits_per_weight:.2f} bpw")
+    print(output.printable(job.message))
+    counts: dict[TensorType, int] = {}
+    for planned in plan.tensors:
+        if planned.quantizable:
+            counts[planned.effective] = counts.get(planned.effective, 0) + 1
+    ordered = sorted(counts, key=lambda kind: -kind.bits_per_weight)
+    print("tensors: " + ", ".join(f"{counts[kind]} {kind}" for kind in ordered))
+    if out is not None:
+        print(f"wrote {out}")
+
+
+def frontier(model: Path, chosen: Settings, among: Choices, requantize: bool, json: bool) -> None:
+    """Find the best recipe of every size, and print them."""
+
+    async def run(bench: Workbench) -> tuple[Job, tuple[FrontierPoint, ...]]:
+        await bench.open(model, requantize=requantize)
+        assert bench.model is not None
+        job = bench.find_frontier(among.types, among.by, among.constraints(bench.model.shape))
+        return await followed(bench, job), bench.frontier
+
+    job, points = on_bench(chosen, run)
+    if points and json:
+        output.print_json({"model": str(model), "points": [_point_document(point) for point in points]})
+    elif points:
+        table = [["MiB", "bpw", "predicted KLD", "measured KLD", "± SE", ""]]
+        for point in points:
+            measured = point.measured_kld, point.measured_kld_se
+            table.append(
+                [
+                    f"{point.plan.file_bytes / output.MIB:.1f}",
+                    f"{point.plan.bits_per_weight:.2f}",
+                    f"{point.predicted_kld:.5f}",
+                    *(f"{number:.5f}" if number is not None else "" for number in measured),
+                    "knee" if point.is_knee else "",
+                ]
+            )
+        output.print_table(table, left=0)
+        print(output.printable(job.message))
+    exit_unless_done(job)
+
+
+def _point_document(point: FrontierPoint) -> dict[str, object]:
+    return {
+        "file_bytes": point.plan.file_bytes,
+        "bits_per_weight": point.plan.bits_per_weight,
+        "predicted_kld": point.predicted_kld,
+        "measured_kld": point.measured_kld,
+        "measured_kld_se": point.measured_kld_se,
+        "knee": point.is_knee,
+        "recipe": {p.name: p.requested.value for p in point.plan.tensors if p.quantizable},
+    }
+
+
+def _of_patterns(shape: ModelShape, texts: Sequence[str]) -> dict[str, TensorType]:
+    """The tensors that `PATTERN=TYPE` options name, with their types; the last one to name a tensor wins."""
+    found: dict[str, TensorType] = {}
+    for text in texts:
+        pattern, equals, type_name = text.partition("=")
+        if not equals:
+            raise WorkbenchError(f"cannot read {text!r}; write PATTERN=TYPE, for example blk.*.attn_v=Q6_K")
+        try:
+            kind = parse_type(type_name)
+            found.update((tensor.name, kind) for tensor in select(shape, pattern))
+        except RecipeError as error:
+            raise WorkbenchError(str(error)) from None
+    return found
