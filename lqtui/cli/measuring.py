@@ -57,6 +57,8 @@ def measure(
     comparing: Comparing | None = None,
 ) -> None:
     """Measure recipes and print what is known of them then."""
+    if comparing and comparing.until_verdict and len(wanted) > 2:
+        output.fail("--until-verdict scores the two recipes of --compare alone; measure others without it")
 
     async def run(bench: Workbench) -> tuple[Job, list[Result], Compared | None, str]:
         await bench.open(model, requantize=requantize)

@@ -57,8 +57,8 @@ async def measure_plans(
     """Measure what the store does not know of some plans (with `fresh`: all of it), in one child process.
 
     Where recipes are compared with the base model, that is scored too. A measurement that was stopped goes on
-    where it was. With `until_clear`, a confidence, scoring ends as soon as it is clear which of the first two
-    plans is better. `changed` is called whenever the book has new rows. Progress goes to `show` where that
+    where it was. With `until_clear`, a confidence, scoring ends as soon as it is clear which of two plans is
+    better. `changed` is called whenever the book has new rows. Progress goes to `show` where that
     tells of more than these plans. Raises JobFailed; what was measured by then is kept.
     """
     missing = _missing(plans, book, fresh=fresh, speed=speed)
@@ -122,10 +122,10 @@ def _missing(plans: Sequence[Plan], book: ResultBook, *, fresh: bool, speed: boo
 def _until_clear(
     confidence: float, plans: Sequence[Plan], missing: Sequence[_Wanted], book: ResultBook
 ) -> UntilClear:
-    """How the child knows when the first two plans can be told apart."""
+    """How the child knows when two plans can be told apart."""
     indices = {wanted.plan.digest: index for index, wanted in enumerate(missing)}
-    one, other = (indices.get(plan.digest) for plan in plans[:2])
-    known = [book.chunk_means(plan) for plan in plans[:2]]
+    one, other = (indices.get(plan.digest) for plan in plans)
+    known = [book.chunk_means(plan) for plan in plans]
     for means, index in zip(known, (one, other), strict=True):
         if index is not None:
             del means[missing[index].recipe.chunks_known :]

@@ -194,8 +194,8 @@ class Running(MemoryFitting):
     ) -> Job:
         """Measure some plans in one job; with `fresh`, even what the store knows already.
 
-        With `until_clear`, a confidence, no more chunks are scored than it takes to tell which of the first
-        two plans is better.
+        With `until_clear`, a confidence, no more chunks are scored than it takes to tell which of two plans
+        is better.
         """
         self._open_model()
         for plan in plans:

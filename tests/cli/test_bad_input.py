@@ -156,6 +156,7 @@ def test_a_bad_corpus_is_one_sentence(
         (["measure", "M", "--compare", "first_4_layers_q8", "last_4_layers_q8"], "the same weights"),
         (["measure", "M", "--preset", "ffn_q8", "--until-verdict"], "--until-verdict goes with --compare"),
         (["measure", "M", "--preset", "ffn_q8", "--confidence", "0.9"], "--confidence goes with --compare"),
+        (["measure", "M", "--compare", "ffn_q8", "x.toml", "--all-presets", "--until-verdict"], "alone"),
         (["measure", "M", "--compare", "ffn_q8", "x", "--confidence", "95"], "between 0 and 1"),
         (["measure", "M", "--compare", "ffn_q8", "x", "--confidence", "nan"], "between 0 and 1"),
         (["measure", "M", "--preset", "ffn_q8", "--ctx", "4096"], "longer than the model's own of 2048"),
