@@ -131,6 +131,7 @@ class _Watch:
     _sums: dict[int, NDArray[np.float64]] = field(default_factory=dict)
     _met: dict[str, None] = field(default_factory=dict)
     _tokens: int = 0
+    _is_due: bool = False
     _error: BaseException | None = None
 
     @property
@@ -163,9 +164,13 @@ class _Watch:
                 node = Tensor.from_address(pointer)
                 op = native.op_name(node.op)
                 if ask:
-                    return self._states.wants(pointer, node, op) or _reads_weight(node, op)
+                    self._is_due = _reads_weight(node, op)
+                    if self._is_due and op == "MUL_MAT" and node.src[1] in self._sums:
+                        self._collect(node, op)  # at once: llama.cpp need not stop here for what is known
+                        self._is_due = False
+                    return self._states.wants(pointer, node, op) or self._is_due
                 self._states.see(pointer, node)
-                if _reads_weight(node, op):
+                if self._is_due:
                     self._look_up(node) if op == "GET_ROWS" else self._collect(node, op)
                 return True
             except BaseException as error:  # a stop of the process, too
