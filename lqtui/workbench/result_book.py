@@ -99,15 +99,15 @@ class ResultBook:
     def recall(self, plan: Plan) -> Known:
         """Take what the store knows of a plan into the rows, and tell what that is."""
         chunks = self.store.get_chunks(self._key(plan), self.wanted)
-        if chunks:
-            self._note_scores(plan, chunks)
+        usable = len(chunks)
+        if self.settings.divergence:
+            usable = next((i for i, chunk in enumerate(chunks) if chunk.kld is None), usable)
+        if chunks:  # those before the first without a KLD, or where none has one, the perplexity of all
+            self._note_scores(plan, chunks[:usable] or chunks)
         speeds = [self.store.get_throughput(key) for key in self._speed_keys(plan)]
         for speed in speeds:
             if speed is not None:
                 self._note_speed(plan, speed)
-        usable = len(chunks)
-        if self.settings.divergence:
-            usable = next((i for i, chunk in enumerate(chunks) if chunk.kld is None), usable)
         return Known(usable, usable == self.wanted, all(speed is not None for speed in speeds))
 
     def chunk_means(self, plan: Plan) -> list[float | None]:

@@ -121,6 +121,24 @@ async def test_a_perplexity_without_its_divergence_stays_and_is_measured_anew_wh
     assert row(opened, "uniform_q4_0").kld == beside.kld
 
 
+async def test_a_divergence_known_of_some_chunks_is_shown_of_these_and_then_goes_on(
+    opened: Workbench, settings: Settings
+) -> None:
+    settings = replace(settings, chunks=5)
+    opened.configure(replace(settings, divergence=False))
+    await done(opened, measure(opened, "uniform_q4_0"))
+    alone = row(opened, "uniform_q4_0")
+    opened.configure(replace(settings, chunks=2))
+    await done(opened, measure(opened, "uniform_q4_0"))
+    some = row(opened, "uniform_q4_0")
+    opened.configure(settings)
+    assert row(opened, "uniform_q4_0") == replace(some, partial=True) and some.chunks == 2
+    await done(opened, measure(opened, "uniform_q4_0"))
+    whole = row(opened, "uniform_q4_0")
+    assert (whole.chunks, whole.partial, whole.perplexity) == (5, False, alone.perplexity)
+    assert some.kld is not None and whole.kld is not None
+
+
 async def test_a_change_is_over_all_chunks_of_the_row_or_not_told(
     opened: Workbench, settings: Settings
 ) -> None:
