@@ -30,6 +30,7 @@ from lqtui.cli.options import (
     Threads,
     Types,
 )
+from lqtui.recipe.types import TensorType
 from lqtui.recipe.units import Granularity
 
 _OPEN = "open"
@@ -186,6 +187,12 @@ def sensitivity(
         bool,
         typer.Option("--estimate", help="Estimate only, in seconds: weighted errors, LIM and ZD."),
     ] = False,
+    curves: Annotated[
+        bool,
+        typer.Option(
+            "--curves", help="Lower the blocks one by one, in the order of each score, and see what is kept."
+        ),
+    ] = False,
     corpus: Corpus = None,
     chunks: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Chunks of the text's second half to measure on.")
@@ -201,6 +208,10 @@ def sensitivity(
     from lqtui.workbench.importance import PROBE
 
     settings = runs.settings(corpus, n_ctx=ctx, threads=threads, gpu_layers=gpu_layers)
+    if curves:
+        to = importance.parse_types(types, (TensorType.Q2_K,))
+        importance.curves(model, settings, to[0], 8, requantize, json)
+        return
     wanted = importance.parse_types(types, (PROBE,))
     importance.sensitivity(model, settings, wanted, by, chunks, requantize, json, estimate=estimate)
 

@@ -133,6 +133,28 @@ def sensitivity(
     exit_unless_done(job)
 
 
+def curves(model: Path, chosen: Settings, to: TensorType, steps: int, requantize: bool, json: bool) -> None:
+    """Measure how long quality lasts as blocks are lowered in the order of each score, and print it."""
+
+    async def run(bench: Workbench) -> tuple[Job, Workbench]:
+        await bench.open(model, requantize=requantize)
+        return await followed(bench, bench.measure_lowering(to, steps)), bench
+
+    job, bench = on_bench(chosen, run)
+    if bench.curves and json:
+        output.print_json({"model": str(model), "type": to, "curves": bench.curves})
+    elif bench.curves:
+        shares = [f"{point.share:.0%}" for point in bench.curves[0].points]
+        table = [["quality kept, blocks lowered in the order of", *shares, "90 % kept to"]]
+        for curve in bench.curves:
+            kept = [f"{point.kept:.0%}" + (f"±{point.sd:.0%}" if point.sd else "") for point in curve.points]
+            kept += [""] * (len(shares) - len(kept))
+            end = curve.share_at_kept
+            table.append([curve.label, *kept, "the end" if end is None else f"{end:.0%}"])
+        output.print_table(table)
+    exit_unless_done(job)
+
+
 def _sensitivity_rows(
     bench: Workbench, types: tuple[TensorType, ...], by: Granularity
 ) -> list[dict[str, object]]:

@@ -20,15 +20,25 @@ from lqtui.worker.messages import BlockEstimated, Estimate, Event, Progress, Ten
 
 if TYPE_CHECKING:  # NumPy comes with them
     from lqtui.workbench.calibration import Calibration
+    from lqtui.workbench.lowering import Curve
     from lqtui.workbench.result_book import ResultBook
 
-DEFAULT_CANDIDATES = tuple(
-    TensorType(name) for name in ("Q8_0", "Q6_K", "Q5_K", "Q5_0", "Q4_K", "Q4_0", "IQ4_NL", "Q3_K", "Q2_K")
+DEFAULT_CANDIDATES = (
+    TensorType.Q8_0,
+    TensorType.Q6_K,
+    TensorType.Q5_1,
+    TensorType.Q5_K,
+    TensorType.Q5_0,
+    TensorType.Q4_1,
+    TensorType.Q4_K,
+    TensorType.Q4_0,
+    TensorType.IQ4_NL,
+    TensorType.IQ4_XS,
+    TensorType.Q3_K,
+    TensorType.IQ3_S,
+    TensorType.Q2_K,
 )
-"""The types among which a recipe is sought, where nobody chose others: those of llama.cpp's own mixes."""
-_ESTIMATED_TYPES = tuple(
-    dict.fromkeys((*DEFAULT_CANDIDATES, *(TensorType(name) for name in ("Q5_1", "Q4_1", "IQ4_XS", "IQ3_S"))))
-)
+"""The types among which a recipe is sought, where nobody chose others; none needs an importance matrix."""
 _BYTES_PER_TOKEN = 6
 """No usual text has more for each token, so that many bytes hold as many chunks as are asked for."""
 MIX_CHUNKS = 4
@@ -40,6 +50,8 @@ PROBE = TensorType.Q4_0
 class Importance(Running):
     """The part of the workbench that tells which tensors deserve the bits."""
 
+    curves: tuple[Curve, ...] = ()
+    """What `measure_lowering` found last."""
     _calibration: Calibration | None = None
 
     @property
@@ -59,7 +71,7 @@ class Importance(Running):
 
         async def work(running: RunningJob) -> str:
             calibration = await self._calibrated(running, 1)
-            await self._estimate(calibration, running, _ESTIMATED_TYPES)
+            await self._estimate(calibration, running, DEFAULT_CANDIDATES)
             return f"{len(calibration.view().tensors)} tensors estimated"
 
         return self._add_job("estimate", "estimate importance", work)
@@ -75,13 +87,56 @@ class Importance(Running):
 
         async def work(running: RunningJob) -> str:
             calibration = await self._calibrated(running, chunks)
-            await self._estimate(calibration, running, _ESTIMATED_TYPES)
+            await self._estimate(calibration, running, DEFAULT_CANDIDATES)
             of = units(shape, by)
             wanted = [single for asked in types for single in singles(shape, of, asked)]
             await self._measure_singles(calibration, wanted, running)
             return f"{len(wanted)} measured alone, the costliest {_costliest(calibration)}"
 
         return self._add_job("sensitivity", f"measure each {by} alone", work)
+
+    def measure_lowering(self, to: TensorType = TensorType.Q2_K, steps: int = 8) -> Job:
+        """Measure in the background how long quality lasts as blocks are lowered in the order of each score.
+
+        Scores come from the calibration text, and quality is told on the other.
+        """
+        shape = self._open_model().shape
+
+        async def work(running: RunningJob) -> str:
+            calibration = await self._calibrated(running)
+            await self._estimate(calibration, running, DEFAULT_CANDIDATES)
+            of = [unit for unit in units(shape, Granularity.BLOCK) if unit.block is not None]
+            await self._measure_singles(calibration, singles(shape, of, PROBE), running)
+            self.curves = tuple(await self._measure_curves(calibration, to, steps, running))
+            self._tell(Change.IMPORTANCE)
+            longest = max(self.curves, key=lambda curve: curve.share_at_kept or 1.0)
+            return f"{len(self.curves)} orders measured; {longest.label} keeps 90 % longest"
+
+        return self._add_job("lowering", f"lower blocks to {to} one by one", work)
+
+    async def _measure_curves(
+        self, calibration: Calibration, to: TensorType, steps: int, running: RunningJob
+    ) -> list[Curve]:
+        from lqtui.workbench import lowering
+        from lqtui.workbench.measuring import measure_plans
+
+        shape = self._open_model().shape
+        blocks, view = shape.block_count, calibration.view()
+        lowered = lowering.counts(blocks, steps)
+        orders = lowering.orders(view.block_scores, blocks)
+        plans = {label: lowering.lowered_plans(shape, order, lowered, to) for label, order in orders.items()}
+        book, corpus = await self._ready_book(running)
+        first = next(iter(orders))
+        plans[f"{first}, {lowering.PRUNED}"] = lowering.pruned_plans(book.base, orders[first], lowered)
+        apart = replace(book, named=False, rows={}, _chunks={})
+        everything = [plan for of_order in plans.values() for plan in of_order]
+        await measure_plans(
+            everything, apart, corpus, self.paths, running, lambda: None, fresh=False, speed=False
+        )
+        measured = {
+            label: [apart.rows.get(plan.digest) for plan in of_order] for label, of_order in plans.items()
+        }
+        return lowering.curves(measured, lowered, apart.rows[book.base.digest], blocks)
 
     async def _measure_singles(
         self, calibration: Calibration, wanted: Sequence[Single], running: RunningJob

@@ -23,6 +23,7 @@ from lqtui.store.results import (
     RecipeName,
     ResultStore,
     ScoresKey,
+    TextKey,
     Throughput,
     ThroughputKey,
 )
@@ -53,13 +54,13 @@ class ResultBook:
     rows: dict[str, Result] = field(default_factory=dict)
     _chunks: dict[str, list[ChunkScores]] = field(default_factory=dict)
     _names_kept: dict[str, str] = field(default_factory=dict)
-    _chunks_there_are: int | None = None
-    """How many chunks the corpus fills, once that is known to be fewer than the settings ask for."""
 
     def __post_init__(self) -> None:
-        """Know the base model's own plan, against which every row is compared."""
+        """Know the base model's own plan, against which every row is compared, and how long the text is."""
         shape = self.model.shape
         self._base = resolve(shape, base_recipe(shape))
+        self._text = TextKey(self.model_digest, self.corpus_digest, self.settings.n_ctx, self.model.engine)
+        self._chunks_there_are = self.store.get_text_chunks(self._text)
 
     @property
     def model_digest(self) -> str:
@@ -121,8 +122,10 @@ class ResultBook:
         return [mean if math.isfinite(mean) else None for mean in means]
 
     def note_corpus(self, chunks: int) -> None:
-        """The corpus is cut, into as many chunks as the settings ask for or fewer."""
-        self._chunks_there_are = chunks
+        """The corpus is cut, into as many chunks as the settings ask for, or fewer because it has no more."""
+        if chunks < self.settings.chunks:
+            self._chunks_there_are = chunks
+            self.store.put_text_chunks(self._text, chunks)
         for digest, row in self.rows.items():
             self.rows[digest] = replace(row, partial=row.partial and row.chunks < chunks)
 
@@ -164,7 +167,7 @@ class ResultBook:
     @property
     def wanted(self) -> int:
         """How many chunks a whole result has: as many as are asked for, or as the corpus is known to fill."""
-        return self._chunks_there_are or self.settings.chunks
+        return min(self.settings.chunks, self._chunks_there_are or self.settings.chunks)
 
     def _note_scores(self, plan: Plan, chunks: list[ChunkScores]) -> None:
         self._chunks[plan.digest] = chunks

@@ -54,21 +54,30 @@ class ImportanceView:
         return (sum(known), True) if known and len(known) == len(parts) else None
 
     @cached_property
+    def block_scores(self) -> dict[str, dict[int, float]]:
+        """How important each block is, by the name of the score and the block: measured, LIM, ZD."""
+        found: dict[str, dict[int, float]] = {MEASURED: {}}
+        for block in self.blocks:
+            names = [name for name in self.tensors if name.startswith(f"blk.{block}.")]
+            known = self.kld_of(names)
+            if known is not None:
+                found[MEASURED][block] = known[0]
+        for label, score_of in _BLOCK_SCORES.items():
+            scores = {block: score_of(estimate) for block, estimate in self.blocks.items()}
+            found[label] = {block: score for block, score in scores.items() if score is not None}
+        return {label: scores for label, scores in found.items() if scores}
+
+    @cached_property
     def correlations(self) -> dict[str, float]:
         """Spearman's rank correlation of each cheap score with what was measured, by the score's name.
 
         Blocks are ranked by LIM and ZD, tensors by their weighted error, where at least four were measured.
         """
         found: dict[str, float] = {}
-        of_block: dict[int, float] = {}
-        for block in self.blocks:
-            names = [name for name in self.tensors if name.startswith(f"blk.{block}.")]
-            known = self.kld_of(names)
-            if known is not None:
-                of_block[block] = known[0]
-        for label, score_of in _BLOCK_SCORES.items():
-            pairs = [(score_of(self.blocks[block]), kld) for block, kld in of_block.items()]
-            _correlate(found, label, pairs)
+        scores = dict(self.block_scores)
+        of_block = scores.pop(MEASURED, {})
+        for label, of_score in scores.items():
+            _correlate(found, label, [(score, of_block.get(block)) for block, score in of_score.items()])
         pairs = []
         for name in self.tensors:
             known, error = self.kld_of([name]), self.error_of(name)
@@ -84,6 +93,7 @@ class ImportanceView:
         return error / output.power if output and error is not None and output.power else None
 
 
+MEASURED = "measured"
 _BLOCK_SCORES: dict[str, Callable[[BlockEstimate], float | None]] = {
     "LIM": lambda block: block.lim,
     "ZD": lambda block: block.zd,
@@ -92,10 +102,10 @@ _BLOCK_SCORES: dict[str, Callable[[BlockEstimate], float | None]] = {
 _FEWEST_RANKED = 4
 
 
-def _correlate(found: dict[str, float], label: str, pairs: Iterable[tuple[float | None, float]]) -> None:
+def _correlate(found: dict[str, float], label: str, pairs: Iterable[tuple[float, float | None]]) -> None:
     from lqtui.measure.importance import rank_correlation  # NumPy comes with it, which takes a moment to load
 
-    known = [(score, kld) for score, kld in pairs if score is not None]
+    known = [(score, kld) for score, kld in pairs if kld is not None]
     if len(known) >= _FEWEST_RANKED:
         rho = float(rank_correlation(*zip(*known, strict=True)))
         if math.isfinite(rho):
