@@ -36,6 +36,17 @@ class ScoresKey(msgspec.Struct, frozen=True):
     """The llama.cpp build and its backend."""
 
 
+class TextKey(msgspec.Struct, frozen=True):
+    """A text cut into chunks of a model's tokens."""
+
+    model_digest: str
+    """SHA-256 of the model's file, whose vocabulary is used."""
+    corpus_digest: str
+    """As in a ScoresKey."""
+    n_ctx: int
+    engine: str
+
+
 class ChunkScores(NamedTuple):
     """What was measured of the n scored tokens of one chunk.
 
@@ -199,7 +210,20 @@ _FORMAT_2 = (
     "DROP TABLE measurements",
 )
 
-MIGRATIONS = (_FORMAT_1, _FORMAT_2)
+_FORMAT_3 = (
+    """
+    CREATE TABLE texts (
+        model_digest TEXT NOT NULL,
+        corpus_digest TEXT NOT NULL,
+        n_ctx INTEGER NOT NULL,
+        engine TEXT NOT NULL,
+        chunks INTEGER NOT NULL, -- as many as the text fills
+        PRIMARY KEY (model_digest, corpus_digest, n_ctx, engine)
+    )
+    """,
+)
+
+MIGRATIONS = (_FORMAT_1, _FORMAT_2, _FORMAT_3)
 """For each format version from 1 on, the statements that lead to it; released ones are never edited."""
 
 
@@ -254,6 +278,21 @@ class ResultStore:
         if len({chunk.nll.size for chunk in chunks}) > 1:
             raise self._database.damaged("chunks of different lengths")
         return chunks
+
+    def get_text_chunks(self, key: TextKey) -> int | None:
+        """Return how many chunks a text fills, or None where that is not known."""
+        rows = self._database.rows(
+            "SELECT chunks FROM texts WHERE model_digest = ? AND corpus_digest = ? AND n_ctx = ? "
+            "AND engine = ?",
+            *msgspec.structs.astuple(key),
+        )
+        return int(rows[0][0]) if rows else None
+
+    def put_text_chunks(self, key: TextKey, chunks: int) -> None:
+        """Save how many chunks a text fills."""
+        self._database.write(
+            "INSERT OR REPLACE INTO texts VALUES (?, ?, ?, ?, ?)", *msgspec.structs.astuple(key), chunks
+        )
 
     def get_throughput(self, key: ThroughputKey) -> Throughput | None:
         """Return the speed asked for by `key`, or None where it was never measured."""

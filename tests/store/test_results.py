@@ -23,6 +23,7 @@ from lqtui.store.results import (
     RecipeName,
     ResultStore,
     ScoresKey,
+    TextKey,
     Throughput,
     ThroughputKey,
 )
@@ -135,6 +136,18 @@ def test_a_speed_is_found_by_its_threads_and_lengths(path: Path) -> None:
         assert store.get_throughput(msgspec.structs.replace(SPEED, n_prompt=0, n_gen=128)) is None
         assert store.throughputs_for(SPEED.model_digest) == [speed]
         assert store.throughputs_for("other") == []
+
+
+def test_how_many_chunks_a_text_fills_is_found_by_whose_tokens_they_are(path: Path) -> None:
+    key = TextKey(KEY.model_digest, KEY.corpus_digest, KEY.n_ctx, KEY.engine)
+    with ResultStore(path) as store:
+        assert store.get_text_chunks(key) is None
+        store.put_text_chunks(key, 12)
+        store.put_text_chunks(msgspec.structs.replace(key, n_ctx=1024), 6)
+        for other in ({"model_digest": "ff"}, {"corpus_digest": "ff"}, {"engine": "other"}):
+            assert store.get_text_chunks(msgspec.structs.replace(key, **other)) is None
+    with ResultStore(path) as store:
+        assert store.get_text_chunks(key) == 12
 
 
 def test_a_recipe_may_have_several_names(path: Path) -> None:
@@ -302,7 +315,7 @@ def test_a_database_of_a_newer_lqtui_is_left_alone(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreError, match=r"written by a newer lqtui \(format 99; this one knows 2\)"):
+    with pytest.raises(StoreError, match=r"written by a newer lqtui \(format 99; this one knows 3\)"):
         ResultStore(path)
 
 

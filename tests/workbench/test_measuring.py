@@ -231,7 +231,7 @@ async def test_more_chunks_are_scored_after_those_that_are_known(
 
 
 async def test_a_text_shorter_than_the_chunks_asked_for_is_measured_whole_and_once(
-    opened: Workbench, settings: Settings, english: Path, tmp_path: Path
+    opened: Workbench, settings: Settings, english: Path, tmp_path: Path, paths: Paths, demo_model: Path
 ) -> None:
     short = tmp_path / "short.txt"
     short.write_text(english.read_text()[:3000])
@@ -242,6 +242,10 @@ async def test_a_text_shorter_than_the_chunks_asked_for_is_measured_whole_and_on
     assert {result.chunks for result in results} == {opened.chunks_wanted}
     again = await done(opened, measure(opened, "ffn_q8"))
     assert not again.log.exists() and opened.results == results
+    later = Workbench(paths, replace(opened.settings, chunks=999))
+    await later.open(demo_model)
+    assert later.results == results and later.chunks_wanted == results[0].chunks
+    await later.close()
 
 
 async def test_a_corpus_that_cannot_be_read_is_refused_and_the_old_one_stays(
