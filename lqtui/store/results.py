@@ -314,13 +314,6 @@ class ResultStore:
             throughput.created,
         )
 
-    def throughputs_for(self, model_digest: str) -> list[Throughput]:
-        """Return every speed measured of a model, the oldest first."""
-        rows = self._database.rows(
-            "SELECT * FROM throughputs WHERE model_digest = ? ORDER BY created, rowid", model_digest
-        )
-        return [self._throughput(row) for row in rows]
-
     def put_name(self, name: RecipeName) -> None:
         """Remember that a recipe was known by this name, with the text that last stood for it."""
         self._database.write(

@@ -134,8 +134,9 @@ def test_a_speed_is_found_by_its_threads_and_lengths(path: Path) -> None:
         assert store.get_throughput(SPEED) == speed
         assert store.get_throughput(msgspec.structs.replace(SPEED, n_threads=4)) is None
         assert store.get_throughput(msgspec.structs.replace(SPEED, n_prompt=0, n_gen=128)) is None
-        assert store.throughputs_for(SPEED.model_digest) == [speed]
-        assert store.throughputs_for("other") == []
+        store.put_throughput(msgspec.structs.replace(speed, mean=99.0))
+        again = store.get_throughput(SPEED)
+        assert again is not None and again.mean == 99
 
 
 def test_how_many_chunks_a_text_fills_is_found_by_whose_tokens_they_are(path: Path) -> None:
