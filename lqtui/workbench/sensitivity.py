@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lqtui.recipe.units import Single
@@ -12,10 +13,13 @@ from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.measuring import measure_plans
 from lqtui.workbench.result_book import ResultBook
 from lqtui.workbench.scores import output_of
+from lqtui.workbench.values import Result
 from lqtui.worker.messages import Progress
 
 _BATCH = 32
 """Singles measured in one process: what comes early in the order is known early."""
+_KNOWN_WITHIN = 0.25
+_NEGLIGIBLE = 0.05
 
 
 async def measure_singles(
@@ -26,22 +30,72 @@ async def measure_singles(
     running: RunningJob,
     changed: Callable[[], None],
 ) -> None:
-    """Measure singles, in their order, on the chunks that the book's settings ask for.
+    """Measure singles, in their order, on as many chunks as the book's settings ask for at most.
 
-    What the store knows is not measured again. Raises JobFailed; what was measured by then is kept.
+    All get one chunk, and then only those that are not clear yet get more, twice as many each round. What the
+    store knows is not measured again. Raises JobFailed; what was measured by then is kept.
     """
-    for start in range(0, len(wanted), _BATCH):
-        batch = wanted[start : start + _BATCH]
+    left = list(wanted)
+    for chunks in _rounds(book.settings.chunks):
+        round_book = replace(book, settings=replace(book.settings, chunks=chunks), rows={}, _chunks={})
+        for start in range(0, len(left), _BATCH):
+            batch = left[start : start + _BATCH]
+            show = _Shown(running, chunks, start, len(batch), len(left))
+            try:
+                await measure_plans(
+                    [single.plan for single in batch],
+                    round_book,
+                    corpus,
+                    paths,
+                    running,
+                    lambda: None,
+                    fresh=False,
+                    speed=False,
+                    show=show,
+                )
+            finally:
+                for plan in (book.base, *(single.plan for single in batch)):
+                    book.recall(plan)
+                changed()
+        rows = [book.rows[single.plan.digest] for single in left]
+        usual = sum(row.kld or 0.0 for row in rows) / max(1, len(rows))
+        left = [single for single, row in zip(left, rows, strict=True) if not is_clear(row, usual)]
 
-        def show(event: Progress, start: int = start, count: int = len(batch)) -> None:
-            if event.stage != "perplexity":
-                running.progress(event)
-                return
-            done = start + count * event.done / max(1, event.total)
-            running.progress(Progress("sensitivity", round(done), len(wanted), "measured"))
 
-        plans = [single.plan for single in batch]
-        await measure_plans(plans, book, corpus, paths, running, changed, fresh=False, speed=False, show=show)
+@dataclass(frozen=True)
+class _Shown:
+    """Shows how far a batch is as part of its whole round."""
+
+    running: RunningJob
+    chunks: int
+    start: int
+    count: int
+    total: int
+
+    def __call__(self, event: Progress) -> None:
+        if event.stage != "scoring":
+            self.running.progress(event)
+            return
+        done = self.start + self.count * event.done / max(1, event.total)
+        title = "sensitivity" if self.chunks == 1 else f"sensitivity, {self.chunks} chunks"
+        self.running.progress(Progress(title, round(done), self.total, "measured"))
+
+
+def is_clear(row: Result, usual: float) -> bool:
+    """Whether more chunks would tell little of a single whose like cost `usual` nats of KLD in the mean.
+
+    Its cost is known within a quarter, or is so small that it does not matter how small. The errors of chunks
+    are taken for twice those of tokens, as they are about.
+    """
+    if row.kld is None or row.kld_se is None:
+        return row.broken
+    interval = 4 * row.kld_se
+    return interval <= _KNOWN_WITHIN * row.kld or row.kld + interval <= _NEGLIGIBLE * usual
+
+
+def _rounds(chunks: int) -> list[int]:
+    """How many chunks all have after each round: 1, 2, 4 … up to `chunks`."""
+    return [1 << i for i in range((chunks - 1).bit_length())] + [chunks]
 
 
 def in_order(wanted: Sequence[Single], calibration: Calibration) -> list[Single]:
