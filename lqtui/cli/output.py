@@ -18,6 +18,7 @@ from lqtui.workbench import Fit, Job, JobState
 
 MIB = 1 << 20
 _BAR = 24
+_REDRAWN_SECONDS = 0.1
 
 
 def fail(sentence: str, code: int = 2) -> NoReturn:
@@ -163,30 +164,35 @@ class ProgressLine:
         self._last = 0.0
 
     def show(self, job: Job) -> None:
-        """Show where a running job is, at most ten times a second, and a notice when there is one."""
-        now = time.monotonic()
+        """Show where a running job is: a new stage at once, else ten times a second at most."""
         if job.notice != self._noticed:
             self._noticed = job.notice
             self.end()
             print(printable(f"{job.title}: {job.notice}"), file=sys.stderr)
         if job.state is not JobState.RUNNING or not job.stage:
             return
+        now, stage = time.monotonic(), (job.stage, job.stage_number)
+        is_new, self._shown = stage != self._shown, stage
         if not self._terminal:
-            if (job.stage, job.stage_number) != self._shown:
+            if is_new:
                 print(f"{job.title}: {job.stage}", file=sys.stderr)
-                self._shown = (job.stage, job.stage_number)
             return
-        if now - self._last < 0.1 and job.done < job.total:
-            return
-        self._last = now
-        filled = round(_BAR * job.fraction)
-        left = f"{job.eta:.0f} s left in this step" if job.eta is not None else ""
-        line = f"{'█' * filled}{'░' * (_BAR - filled)} {job.stage} {job.done}/{job.total} {job.unit}  {left}"
-        sys.stderr.write(f"\r\x1b[K{printable(line)}")
-        sys.stderr.flush()
+        if is_new or now - self._last >= _REDRAWN_SECONDS or job.stage_fraction == 1:
+            self._last = now
+            sys.stderr.write(f"\r\x1b[K{printable(_progress(job))}")
+            sys.stderr.flush()
 
     def end(self) -> None:
         """Clear the line."""
         if self._terminal:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+def _progress(job: Job) -> str:
+    """How far a running job is with its stage."""
+    filled = round(_BAR * job.stage_fraction)
+    bar = "█" * filled + "░" * (_BAR - filled)
+    count = f"{job.done}/{job.total}" if job.total else f"{job.done}"
+    left = f"  {job.eta:.0f} s left in this step" if job.eta is not None else ""
+    return f"{bar} {job.stage} {count} {job.unit}{left}"

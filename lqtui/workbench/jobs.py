@@ -28,14 +28,15 @@ class _Pace:
     """When a stage began, how much of it was done then, and how much is done by now."""
 
     began: float
-    before: int
-    done: int = 0
+    before: float
+    done: float = 0
 
-    def time_left(self, done: int, total: int) -> float | None:
-        """Seconds until all is done, None as long as there is too little to tell by."""
+    def time_left(self, done: float, total: float) -> float | None:
+        """Seconds until all is done, None as long as there is too little to tell by, or no total (0)."""
         self.done = done
         spent = time.monotonic() - self.began
-        return spent * (total - done) / (done - self.before) if done > self.before and spent > 0.2 else None
+        is_known = total > 0 and done > self.before and spent > 0.2
+        return spent * (total - done) / (done - self.before) if is_known else None
 
 
 class RunningJob:
@@ -52,10 +53,10 @@ class RunningJob:
 
         A stage that is left and come back to goes on: what lay between is part of its pace.
         """
+        done, total = (event.done, event.total) if event.share is None else (event.share, 1)
         pace = self._paces.get((event.stage, stage_number))
-        if pace is None or event.done < pace.done:
-            pace = self._paces[event.stage, stage_number] = _Pace(time.monotonic(), event.done)
-        eta = pace.time_left(event.done, event.total)
+        if pace is None or done < pace.done:
+            pace = self._paces[event.stage, stage_number] = _Pace(time.monotonic(), done)
         self._queue.update(
             self._id,
             stage=event.stage,
@@ -64,7 +65,8 @@ class RunningJob:
             unit=event.unit,
             stage_number=stage_number,
             stage_count=stage_count,
-            eta=eta,
+            share=event.share,
+            eta=pace.time_left(done, total),
         )
 
     def progress_of(self, event: Event) -> None:

@@ -28,7 +28,7 @@ from lqtui.worker.messages import (
     UntilClear,
 )
 
-_SCORING = ("waiting", "quantizing", "loading", "perplexity")
+_SCORING = ("waiting", "quantizing", "loading", "scoring")
 """The stages in which all recipes are scored together."""
 _TIMING = ("loading", "prompt speed", "generation speed")
 """The stages for each recipe whose speed is measured."""

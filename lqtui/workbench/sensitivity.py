@@ -78,7 +78,8 @@ class _Shown:
             return
         done = self.start + self.count * event.done / max(1, event.total)
         title = "sensitivity" if self.chunks == 1 else f"sensitivity, {self.chunks} chunks"
-        self.running.progress(Progress(title, round(done), self.total, "measured"))
+        share = (self.start + self.count * (event.share or 0.0)) / self.total
+        self.running.progress(Progress(title, round(done), self.total, "measured", share=share))
 
 
 def is_clear(row: Result, usual: float) -> bool:

@@ -123,8 +123,9 @@ class JobState(StrEnum):
 class Job:
     """A job as it was at one moment. Times are in seconds; `eta` is for the stage at hand, None if unknown.
 
-    `crashed` tells a failure of the engine or of lqtui from input that could not be used. `notice` says what
-    is done otherwise than the person would expect.
+    `total` is 0 as long as it is not known. `share` of the stage's work is done where that is not `done` of
+    `total`. `crashed` tells a failure of the engine or of lqtui from input that could not be used. `notice`
+    says what is done otherwise than the person would expect.
     """
 
     id: int
@@ -136,6 +137,7 @@ class Job:
     done: int = 0
     total: int = 0
     unit: str = ""
+    share: float | None = None
     stage_number: int = 0
     stage_count: int = 1
     elapsed: float = 0.0
@@ -152,16 +154,12 @@ class Job:
 
     @property
     def stage_fraction(self) -> float:
-        """How much of the stage at hand is done, from 0 to 1."""
-        return 1.0 if self.state is JobState.DONE else min(1.0, self.done / self.total) if self.total else 0.0
-
-    @property
-    def fraction(self) -> float:
-        """How much of the job is done, from 0 to 1, its stages counted alike."""
+        """How much of the stage at hand is done, from 0 to 1; 0 where that is not known."""
         if self.state is JobState.DONE:
             return 1.0
-        within = self.done / self.total if self.total else 0.0
-        return min(1.0, (self.stage_number + within) / max(1, self.stage_count))
+        if self.share is not None:
+            return self.share
+        return min(1.0, self.done / self.total) if self.total else 0.0
 
 
 @dataclass(frozen=True)

@@ -143,13 +143,18 @@ Task = ReadHeader | Fingerprint | Measure | Estimate | WriteModel | FetchWikitex
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
-    """How far the job is: `done` of `total` in `unit`, in a stage of one recipe, or of all (None)."""
+    """How far the job is: `done` of `total` in `unit`, in a stage of one recipe, or of all (None).
+
+    `total` is 0 where it is not known yet. `share` of the stage's work is done, 0 to 1, where that is not
+    `done / total` because some take longer than others.
+    """
 
     stage: str
     done: int
     total: int
     unit: str
     recipe: int | None = None
+    share: float | None = None
 
 
 class CorpusRead(msgspec.Struct, frozen=True, tag=True):

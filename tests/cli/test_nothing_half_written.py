@@ -100,7 +100,7 @@ def test_ctrl_c_stops_with_a_sentence_and_keeps_what_is_measured(demo_model: Pat
         text=True,
     )
     assert process.stderr is not None
-    while "perplexity" not in process.stderr.readline():
+    while "scoring" not in process.stderr.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     out, error = process.communicate(timeout=20)

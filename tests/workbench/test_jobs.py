@@ -93,7 +93,7 @@ async def test_a_model_is_written_in_the_background(opened: Workbench, tmp_path:
     plan = planned(opened, "attention_q8")
     job = await done(opened, opened.quantize_plan(plan, tmp_path / "out.gguf"))
     assert (tmp_path / "out.gguf").stat().st_size == plan.file_bytes
-    assert f"{plan.file_bytes:,} bytes" in job.message and job.fraction == 1
+    assert f"{plan.file_bytes:,} bytes" in job.message and job.stage_fraction == 1
 
 
 async def test_closing_ends_all_jobs(bench: Workbench, demo_model: Path) -> None:
@@ -156,7 +156,7 @@ async def test_recipes_are_scored_together_and_then_timed_one_by_one(opened: Wor
     opened.subscribe(listen)
     job = await done(opened, measure(opened, "uniform_q4_0", "attention_q8", speed=True))
     timing = ("loading", "prompt speed", "generation speed")
-    stages = ("waiting", "quantizing", "loading", "perplexity", *timing, *timing)
+    stages = ("waiting", "quantizing", "loading", "scoring", *timing, *timing)
     assert job.stage_count == len(stages) and (job.stage_number, job.stage) == (9, "generation speed")
     assert told == sorted(told, key=lambda stage: stage[0])
     assert all(stage in (stages[number], "waiting", "quantizing") for number, stage in told)
@@ -173,16 +173,16 @@ async def test_the_time_left_is_told_by_the_pace_of_the_stage_though_others_come
         for seconds, stage, so_far, total in (
             (0, "quantizing", 0, 10),
             (5, "quantizing", 5, 10),
-            (5, "perplexity", 0, 100),
-            (10, "perplexity", 20, 100),
+            (5, "scoring", 0, 100),
+            (10, "scoring", 20, 100),
             (5, "quantizing", 0, 10),  # another group of recipes
             (1, "quantizing", 5, 10),
-            (4, "perplexity", 20, 100),
-            (10, "perplexity", 40, 100),
-            (1, "perplexity", 41, 50),  # it turns out to be less
+            (4, "scoring", 20, 100),
+            (10, "scoring", 40, 100),
+            (1, "scoring", 41, 50),  # it turns out to be less
         ):
             clock.now += seconds
-            running.progress(Progress(stage, so_far, total, "blocks"))
+            running.progress(Progress(stage, so_far, total, "chunks"))
             told.append((stage, queue.job(1).eta))
         return ""
 
@@ -191,11 +191,11 @@ async def test_the_time_left_is_told_by_the_pace_of_the_stage_though_others_come
     assert told == [
         ("quantizing", None),
         ("quantizing", 5),
-        ("perplexity", None),
-        ("perplexity", 40),
+        ("scoring", None),
+        ("scoring", 40),
         ("quantizing", None),
         ("quantizing", 1),
-        ("perplexity", 80),
-        ("perplexity", 45),
-        ("perplexity", pytest.approx(31 * 9 / 41)),
+        ("scoring", 80),
+        ("scoring", 45),
+        ("scoring", pytest.approx(31 * 9 / 41)),
     ]

@@ -82,7 +82,7 @@ async def test_a_child_killed_while_it_writes_leaves_neither_out_nor_a_part_of_i
 # Cancelling
 
 
-@pytest.mark.parametrize("what", ["quantizing", "perplexity", "writing"])
+@pytest.mark.parametrize("what", ["quantizing", "scoring", "writing"])
 async def test_cancelling_ends_the_child_and_leaves_nothing_half_written(
     what: str,
     run: Run,
@@ -92,7 +92,7 @@ async def test_cancelling_ends_the_child_and_leaves_nothing_half_written(
     tiny_corpus: Path,
     paths: Paths,
 ) -> None:
-    run.until = scored if what == "perplexity" else quantized_something
+    run.until = scored if what == "scoring" else quantized_something
     folder = tmp_path / "out"
     folder.mkdir()
     task: Task = slow_measure(run.until, slow_model, slow_shape, tiny_corpus, paths)

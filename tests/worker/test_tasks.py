@@ -8,6 +8,7 @@ import subprocess
 import threading
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from local_hub import LocalHub
@@ -27,6 +28,7 @@ from lqtui.worker.messages import (
     ReadHeader,
     RecipeTypes,
     SpeedMeasured,
+    UntilClear,
 )
 from tests.worker.child_runs import (
     Run,
@@ -78,6 +80,33 @@ async def test_a_measurement_goes_on_after_the_chunks_that_are_known(
     later = RecipeTypes(types, perplexity=True, speed=False, chunks_known=2)
     await rest(measure_task(tiny_model, tiny_shape, tiny_corpus, paths, recipes=[later]))
     assert [(c.chunk, c.nll) for c in rest.of(ChunkScored)] == [(2, whole.of(ChunkScored)[2].nll)]
+
+
+async def test_progress_counts_the_chunks_of_all_recipes_and_weighs_the_work_that_each_takes(
+    run: Run, tiny_model: Path, tiny_shape: ModelShape, tiny_corpus: Path, paths: Paths
+) -> None:
+    task = measure_task(tiny_model, tiny_shape, tiny_corpus, paths, "uniform_q4_0", "last_4_layers_q8")
+    half = msgspec.structs.replace(task.recipes[1], chunks_known=2)
+    await run(msgspec.structs.replace(task, recipes=[task.recipes[0], half]))
+    told = [(event.done, event.total) for event in run.of(Progress) if event.stage == "scoring"]
+    assert told == sorted(told) and set(told) == {(done, 4) for done in range(5)}
+    shares = [event.share for event in run.of(Progress) if event.share is not None]
+    # Two chunks of the base and one recipe, then one of the base and two recipes: 7 evaluations.
+    assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1 and 2 / 7 in shares
+
+
+@pytest.mark.parametrize("memory", [1, 1 << 30], ids=["in rounds", "all at once"])
+async def test_until_a_verdict_the_total_is_what_it_will_probably_take_once_that_can_be_told(
+    memory: int, run: Run, demo_model: Path, demo_shape: ModelShape, english: Path, paths: Paths
+) -> None:
+    asked = UntilClear(0.95, (0, 1), ([], []))
+    task = measure_task(demo_model, demo_shape, english, paths, "uniform_q4_0", "attention_q8", memory=memory)
+    await run(msgspec.structs.replace(task, chunks=30, until_clear=asked))
+    told = [(event.done, event.total) for event in run.of(Progress) if event.stage == "scoring"]
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[0] == (0, 0) and told[-1] == (len(run.of(ChunkScored)),) * 2
+    known = [(done, total) for done, total in told if total]
+    assert len(known) > 2 and all(done < total < 30 for done, total in known[:-1])
 
 
 async def test_a_model_is_written_with_the_size_that_was_planned(

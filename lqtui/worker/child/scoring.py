@@ -13,7 +13,7 @@ from lqtui.llama import corpus, runtime
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.scoring import TokenScores
 from lqtui.llama.sweep import Candidate, Sweep, SweepListener
-from lqtui.measure.paired import Scores
+from lqtui.measure.paired import MOST_CHUNKS, Scores
 from lqtui.measure.sequential import look
 from lqtui.store.pool import PoolEntry
 from lqtui.worker.child.tasks import Send
@@ -53,7 +53,8 @@ class _Scoring:
         self._send = send
         self._chunks = chunks
         self._recipes = {i: recipe for i, recipe in enumerate(task.recipes) if recipe.perplexity}
-        self._known = [recipe.chunks_known for recipe in self._recipes.values()]
+        self._before = [recipe.chunks_known for recipe in self._recipes.values()]
+        self._known = self._before.copy()
         self._verdict = _Verdict(task.until_clear) if task.until_clear else None
         self._blocks = 0
         self._last = time.perf_counter()
@@ -72,12 +73,18 @@ class _Scoring:
         return min(self._known) < self._chunks and not (self._verdict and self._verdict.stands)
 
     def on_blocks(self, done: int, total: int) -> None:
-        """Tell how far it is, of as much as it will probably take."""
-        if done == self._blocks:  # it begins, or goes on after recipes were quantized and loaded
+        """Tell how many chunks of recipes are scored, of as many as it will probably take."""
+        if done <= self._blocks:  # it begins, or goes on after recipes were quantized and loaded
             self._last = time.perf_counter()
         self._blocks = done
-        expected = min(self._chunks, self._verdict.expected_chunks) if self._verdict else self._chunks
-        self._send(Progress("perplexity", done, max(done, round(total * expected / self._chunks)), "blocks"))
+        before = sum(self._before)
+        expected = self._verdict.expected_chunks if self._verdict else self._chunks
+        of_all = 0
+        if expected is not None:
+            of_all = sum(max(min(expected, self._chunks), known) for known in self._known) - before
+        # A sweep that may end with a verdict says nothing of the share of the work.
+        share = done / total if total and not self._verdict else None
+        self._send(Progress("scoring", sum(self._known) - before, of_all, "chunks", share=share))
 
     def on_scores(self, number: int, chunk: int, scores: TokenScores) -> None:
         """Tell a chunk's scores."""
@@ -108,8 +115,8 @@ class _Verdict:
         self._means = tuple([math.nan if mean is None else mean for mean in known] for known in asked.known)
         self.stands = False
         """Whether no chunk more is needed: it is clear, or never will be because a recipe is broken."""
-        self.expected_chunks: float = math.inf
-        """About how many chunks it takes in all."""
+        self.expected_chunks: int | None = None
+        """About how many chunks it takes in all; None as long as their spread is not known."""
         self._look()
 
     def add(self, recipe: int, of_tokens: NDArray[np.float64] | NDArray[np.float32]) -> None:
@@ -126,4 +133,8 @@ class _Verdict:
         mine, its = (Scores(np.array(means[:common])[:, None]) for means in self._means)
         found = look(mine, its, self._asked.confidence)
         self.stands = found.decided_after is not None or math.isnan(found.difference.value)
-        self.expected_chunks = math.inf if found.chunks_to_go is None else common + found.chunks_to_go
+        if self.stands:
+            self.expected_chunks = common
+        elif common > 1:
+            more = MOST_CHUNKS if found.chunks_to_go is None else found.chunks_to_go
+            self.expected_chunks = common + more
