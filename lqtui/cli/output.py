@@ -154,6 +154,11 @@ def number(value: float | None, digits: int, *, sign: bool = False) -> str:
     return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
 
 
+def error(value: float | None, digits: int) -> str:
+    """A standard error; a dash where too little was measured to know it."""
+    return "–" if value == math.inf else number(value, digits)
+
+
 class ProgressLine:
     """One line on standard error that follows a job; on a file, a line for each new stage."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lqtui.cli.output import MIB, number, print_table, printable
+from lqtui.cli.output import MIB, error, number, print_table, printable
 from lqtui.workbench import Result, Speed
 
 if TYPE_CHECKING:  # NumPy comes with them, which takes a tenth of a second to load
@@ -65,8 +65,13 @@ def comparison_document(compared: Compared) -> dict[str, object]:
     """A comparison in JSON: differences are of the first recipe less the second."""
     found, look = compared.comparison, compared.look
     decided = look or found
-    intervals = {"delta_nll": found.nll, "ppl_ratio": found.ppl_ratio, "delta_kld": found.kld}
-    if look:  # the other intervals hold the truth only where the number of chunks was settled before
+    intervals: dict[str, tuple[float | None, ...] | None] = {
+        "delta_nll": found.nll,
+        "ppl_ratio": found.ppl_ratio,
+        "delta_kld": found.kld,
+    }
+    if look:  # the ends of the others hold the truth only where the number of chunks was settled before
+        intervals = {name: known and (*known[:2], None, None) for name, known in intervals.items()}
         intervals["delta_kld" if found.kld else "delta_nll"] = look.difference
     return {
         "recipe": compared.recipe,
@@ -90,17 +95,20 @@ def print_results(results: Sequence[Result]) -> None:
     """Results for people, errors beside the numbers."""
     compared = any(result.kld is not None for result in results)
     timed = any(result.prompt or result.generation for result in results)
+    of_different_texts = len({result.chunks for result in results}) > 1
     divergence = ["KLD", "± SE", "99 %", "99.9 %", "same top"] if compared else []
     speeds = ["pp t/s", "tg t/s"] if timed else []
-    rows = [["recipe", "MiB", "bpw", "PPL", "± SE", "ΔPPL %", "± SE", *divergence, *speeds]]
+    chunks = ["chunks"] if of_different_texts else []
+    rows = [["recipe", "MiB", "bpw", *chunks, "PPL", "± SE", "ΔPPL %", "± SE", *divergence, *speeds]]
     for r in results:
         rows.append(
             [
                 r.name,
                 f"{r.file_bytes / MIB:.1f}",
                 f"{r.bits_per_weight:.2f}",
+                *((f"{r.chunks}",) if of_different_texts else ()),
                 number(r.perplexity, 4),
-                number(r.perplexity_se, 4),
+                error(r.perplexity_se, 4),
                 *_delta(r),
                 *(_divergence(r) if compared else ()),
                 *(_speed(speed) for speed in (r.prompt, r.generation) if timed),
@@ -113,7 +121,7 @@ def _delta(result: Result) -> tuple[str, str]:
     """The change against the base and its error, as two cells."""
     if result.delta_percent == 0 and not result.delta_percent_se:
         return "base", ""
-    return number(result.delta_percent, 2, sign=True), number(result.delta_percent_se, 2)
+    return number(result.delta_percent, 2, sign=True), error(result.delta_percent_se, 2)
 
 
 def _speed(speed: Speed | None) -> str:
@@ -124,7 +132,7 @@ def _divergence(result: Result) -> list[str]:
     same = result.top1_agreement
     return [
         number(result.kld, 5),
-        number(result.kld_se, 5),
+        error(result.kld_se, 5),
         number(result.kld_p99, 4),
         number(result.kld_p999, 4),
         number(same if same is None else 100 * same, 2) + (" %" if same is not None else ""),
@@ -136,9 +144,10 @@ def print_comparison(compared: Compared) -> None:
     found = compared.comparison
     rows = [["", "", "± SE"]]
     if found.kld is not None:
-        rows.append(["ΔKLD", number(found.kld.value, 6, sign=True), number(found.kld.se, 6)])
-    rows.append(["ΔNLL", number(found.nll.value, 6, sign=True), number(found.nll.se, 6)])
-    rows.append(["PPL ratio", number(found.ppl_ratio.value, 5), number(found.ppl_ratio.se, 5)])
-    print(printable(f"\n{compared.recipe} less {compared.other}, by chunk, on {found.chunks} chunks:"))
+        rows.append(["ΔKLD", number(found.kld.value, 6, sign=True), error(found.kld.se, 6)])
+    rows.append(["ΔNLL", number(found.nll.value, 6, sign=True), error(found.nll.se, 6)])
+    rows.append(["PPL ratio", number(found.ppl_ratio.value, 5), error(found.ppl_ratio.se, 5)])
+    chunks = f"{found.chunks} chunk{'s' if found.chunks > 1 else ''}"
+    print(printable(f"\n{compared.recipe} less {compared.other}, by chunk, on {chunks}:"))
     print_table(rows)
     print(printable(f"\n{compared.sentence}"))
