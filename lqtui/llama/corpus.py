@@ -75,7 +75,7 @@ def corpus_chunks(
         length *= 2
     if len(tokens) < _MIN_CHUNKS * n_ctx:
         raise EngineError(
-            f"the corpus {path} is too short: {len(tokens)} tokens, and two chunks of {n_ctx} need "
+            f"the corpus {path.name} is too short: {len(tokens)} tokens, and two chunks of {n_ctx} need "
             f"{_MIN_CHUNKS * n_ctx}; use a longer text or a smaller --ctx"
         )
     there_are = len(tokens) // n_ctx

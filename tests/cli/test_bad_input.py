@@ -126,7 +126,7 @@ def test_a_type_that_needs_an_importance_matrix_is_refused(tmp_path: Path, quick
     "content, sentence",
     [
         (None, "cannot be read"),
-        (b"", "too short: 0 tokens"),
+        (b"", "the corpus corpus.txt is too short: 0 tokens"),
         (b"short", "two chunks of 512 need 1024"),
         (bytes(range(256)) * 40, "is not text"),
     ],
@@ -159,7 +159,7 @@ def test_a_bad_corpus_is_one_sentence(
         (["measure", "M", "--compare", "ffn_q8", "x.toml", "--all-presets", "--until-verdict"], "alone"),
         (["measure", "M", "--compare", "ffn_q8", "x", "--confidence", "95"], "between 0 and 1"),
         (["measure", "M", "--compare", "ffn_q8", "x", "--confidence", "nan"], "between 0 and 1"),
-        (["measure", "M", "--preset", "ffn_q8", "--ctx", "4096"], "longer than the model's own of 2048"),
+        (["measure", "M", "--preset", "ffn_q8", "--ctx", "100000"], "longer than the model's own of 2048"),
         (["measure", "M", "--preset", "ffn_q8", "--memory", "much"], "cannot read the size"),
         (["cache", "--keep", "1GiB"], "go with --prune"),
         (["cache", "--prune", "--keep", "9" * 400], "cannot read the size"),

@@ -7,6 +7,7 @@ from functools import partial
 from lqtui.llama import corpus, runtime
 from lqtui.llama.activations import observe
 from lqtui.llama.estimates import estimate_tensors
+from lqtui.llama.forward import check_context
 from lqtui.llama.gguf import BaseModel
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.store.estimates import TensorEstimate
@@ -17,7 +18,8 @@ from lqtui.worker.messages import BlockEstimated, CorpusRead, Estimate, Progress
 def estimate(task: Estimate, send: Send) -> None:
     """Do an Estimate task."""
     with runtime.backend(), BaseModel(task.model) as base:
-        # First of all: a text that cannot be used is told before the whole model is loaded.
+        # First of all: a context or a text that cannot be used is told before the whole model is loaded.
+        check_context(task.n_ctx, base.shape.context_length)
         with runtime.loaded_model([base.first_part], 0, vocab_only=True) as vocabulary:
             chunks = corpus.corpus_chunks(
                 vocabulary, task.corpus, task.n_ctx, task.chunks, spread=task.spread

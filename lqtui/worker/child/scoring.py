@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lqtui.llama import corpus, runtime
+from lqtui.llama.forward import check_context
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.scoring import TokenScores
 from lqtui.llama.sweep import Candidate, Sweep, SweepListener
@@ -25,7 +26,8 @@ _FIRST_ROUND = 4
 
 def score(task: Measure, base: BaseModel, entry: PoolEntry, send: Send) -> None:
     """Score the recipes of a task whose chunks are not all known."""
-    # First of all: a text that cannot be used is told before anything is quantized.
+    # First of all: a context or a text that cannot be used is told before anything is quantized.
+    check_context(task.n_ctx, base.shape.context_length)
     with runtime.loaded_model([base.first_part], 0, vocab_only=True) as vocabulary:
         chunks = corpus.corpus_chunks(vocabulary, task.corpus, task.n_ctx, task.chunks, spread=task.spread)
     send(CorpusRead(len(chunks)))
