@@ -236,7 +236,7 @@ class ResultBook:
 
     def _row(self, plan: Plan) -> Result:
         row = self.rows.get(plan.digest)
-        name = plan.recipe.name
+        name = self._as_known(plan).recipe.name
         if row is not None:
             return replace(row, name=name)
         types = {planned.name: planned.effective for planned in plan.tensors}
@@ -270,7 +270,12 @@ class ResultBook:
             self.settings.repetitions,
         )
 
+    def _as_known(self, plan: Plan) -> Plan:
+        """A plan by its own name; the base as lqtui itself calls it, by the name that people gave it."""
+        return self.base if plan.recipe == self._base.recipe else plan
+
     def _keep_name(self, plan: Plan) -> None:
+        plan = self._as_known(plan)
         name = plan.recipe.name
         if self.named and self._names_kept.get(plan.digest) != name:
             toml = format_recipe(plan.recipe, plan.shape)

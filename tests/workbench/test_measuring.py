@@ -71,10 +71,23 @@ async def test_the_base_is_scored_beside_what_is_compared_with_it_and_only_once(
     assert not again.log.exists()
 
 
-async def test_the_base_keeps_the_name_that_it_was_measured_under(opened: Workbench) -> None:
-    await done(opened, measure(opened, "baseline_fp16"))
-    await done(opened, measure(opened, "uniform_q4_0"))
+async def test_the_base_keeps_the_name_that_it_was_measured_under(
+    opened: Workbench, settings: Settings, paths: Paths, demo_model: Path
+) -> None:
+    opened.configure(replace(settings, repetitions=1, n_gen=1))
+    await done(opened, opened.measure())
+    assert row(opened, "baseline_fp16").name == "base"
+    await done(opened, measure(opened, "baseline_fp16", fresh=True))
+    await done(opened, opened.measure())  # the base once more, as lqtui calls it
+    assert row(opened, "baseline_fp16").name == "baseline_fp16"
+    opened.use(planned(opened, "uniform_q4_0").recipe, "preset")
+    await done(opened, opened.measure())
     assert {result.name for result in opened.results} == {"baseline_fp16", "uniform_q4_0"}
+    later = Workbench(paths, opened.settings)
+    await later.open(demo_model)
+    await done(later, measure(later, "uniform_q4_0", fresh=True))
+    assert {result.name for result in later.results} == {"baseline_fp16", "uniform_q4_0"}
+    await later.close()
 
 
 async def test_all_presets_are_one_job_with_the_same_answers_as_each_alone(
