@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lqtui.recipe.recipe import Plan, resolve, with_types
@@ -12,7 +12,7 @@ from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.types import TensorType
 from lqtui.recipe.units import Granularity, Single, singles, units
 from lqtui.solve.constraints import Constraints
-from lqtui.solve.errors import SolveError
+from lqtui.solve.errors import BudgetError, SolveError
 from lqtui.solve.items import Problem, make_problem
 from lqtui.workbench.importance import PROBE, Importance
 from lqtui.workbench.jobs import RunningJob
@@ -39,10 +39,14 @@ _PIXELS = 64
 
 @dataclass(frozen=True)
 class Target:
-    """The size that a recipe's file may have, to the byte, and what people call it."""
+    """The size that a recipe's file may have, to the byte, and what people call it.
+
+    Where `has_room`, a target larger than any recipe is met by the largest one, and else it is a mistake.
+    """
 
     file_bytes: int
     label: str
+    has_room: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,14 +112,15 @@ class Solving(Importance):
             )
         needed = (fit.memory.on_gpus or fit.memory.needed) if vram else fit.memory.in_ram
         kind = "VRAM" if vram else "RAM"
-        label = f"{budget / 2**30:.4g} GiB {kind} at {fit.n_ctx} tokens"
+        size = f"{budget / 2**30:.4g} GiB" if budget >= 2**30 else f"{budget / 2**20:.4g} MiB"
+        label = f"{size} {kind} at {fit.n_ctx} tokens"
         beside = needed - plan.data_bytes
         if budget <= beside:
             raise WorkbenchError(
                 f"a context of {fit.n_ctx} tokens alone takes {beside / 2**20:,.0f} MiB of {kind}, and the "
                 f"budget is {budget / 2**20:,.0f} MiB; choose a smaller context, or another KV type"
             )
-        return Target(plan.shape.meta_bytes + budget - beside, label)
+        return Target(plan.shape.meta_bytes + budget - beside, label, has_room=True)
 
     def smallest_and_largest(self, types: Sequence[TensorType]) -> tuple[int, int]:
         """The file sizes in bytes between which recipes of some candidate types lie."""
@@ -136,7 +141,7 @@ class Solving(Importance):
         on. Raises WorkbenchError at once where no recipe can meet the target.
         """
         constraints = constraints or Constraints()
-        self._check(target, self._problem(types, by, constraints, None))
+        target = self._checked(target, self._problem(types, by, constraints, None))
 
         async def work(running: RunningJob) -> str:
             calibration = await self._known_costs(running, types, by)
@@ -221,13 +226,15 @@ class Solving(Importance):
         except SolveError as error:
             raise WorkbenchError(str(error)) from None
 
-    def _check(self, target: Target, problem: Problem) -> None:
-        from lqtui.solve.knapsack import solve
-
-        try:
-            solve(problem, target.file_bytes, seconds=0.1)
-        except SolveError as error:
-            raise WorkbenchError(f"{target.label}: {error}") from None
+    def _checked(self, target: Target, problem: Problem) -> Target:
+        """A target that some recipe meets, which this one must be unless it has room."""
+        smallest, largest = problem.smallest_bytes, problem.largest_bytes
+        if target.has_room:
+            target = replace(target, file_bytes=min(target.file_bytes, largest))
+        if not smallest <= target.file_bytes <= largest:
+            error = BudgetError(target.file_bytes, smallest, largest)
+            raise WorkbenchError(f"{target.label}: {error}")
+        return target
 
     async def _known_costs(
         self, running: RunningJob, types: Sequence[TensorType], by: Granularity

@@ -1,0 +1,244 @@
+"""Which tensors deserve the bits: measured and estimated on one text, fitted to budgets, told on another."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lqtui.recipe.recipe import resolve, with_types
+from lqtui.recipe.rules import quantizable_tensors
+from lqtui.recipe.types import TensorType
+from lqtui.recipe.units import Granularity
+from lqtui.solve.constraints import Constraints
+from lqtui.store.paths import Paths
+from lqtui.workbench import JobState, Score, Settings, Workbench, WorkbenchError, measuring
+from lqtui.workbench.corpora import Corpus, halves
+from lqtui.workbench.sensitivity import is_clear
+from lqtui.workbench.values import Result
+from tests.workbench.bench_jobs import QUICK, done, until
+
+TYPES = (TensorType.Q8_0, TensorType.Q5_0, TensorType.Q4_0)
+MIB = 1 << 20
+
+
+def score(bench: Workbench, label: str, kind: TensorType = TensorType.Q4_0) -> Score:
+    (found,) = [s for s in bench.importance.scores if (s.unit.label, s.type) == (label, kind)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def measured_home(tmp_path_factory: pytest.TempPathFactory, demo_model: Path, english: Path) -> Path:
+    """A home in which every block of the demo was measured alone."""
+    home = tmp_path_factory.mktemp("measured")
+
+    async def measure() -> None:
+        bench = Workbench(Paths.under(home), Settings(corpus=english, **QUICK))
+        await bench.open(demo_model)
+        await done(bench, bench.measure_sensitivity(Granularity.BLOCK))
+        await bench.close()
+
+    asyncio.run(measure())
+    return home
+
+
+@pytest.fixture
+def home(measured_home: Path, home: Path) -> Path:
+    """This test's own copy of it."""
+    shutil.copytree(measured_home, home)
+    return home
+
+
+@pytest.fixture
+async def by_block(opened: Workbench) -> Workbench:
+    """A workbench that knows what every block of the demo costs alone."""
+    await done(opened, opened.measure_sensitivity(Granularity.BLOCK))
+    return opened
+
+
+async def test_every_block_and_the_embedding_are_measured_alone_on_the_texts_second_half(
+    by_block: Workbench, paths: Paths, settings: Settings, demo_model: Path, english: Path
+) -> None:
+    scores = by_block.importance.scores
+    assert {s.unit.label for s in scores} == {"token_embd", *(f"blk.{block}" for block in range(24))}
+    # The same recipe, measured in the ordinary way on that half.
+    _, second = halves(Corpus("english", english), paths)
+    other = Workbench(paths, replace(settings, corpus=second.path, chunks=1, spread=True))
+    await other.open(demo_model)
+    assert other.model is not None
+    shape = other.model.shape
+    types = {t.name: TensorType.Q4_0 if t.block == 3 else t.type for t in quantizable_tensors(shape)}
+    plan = resolve(shape, with_types(shape, "block 3", types))
+    await done(other, other.measure_plans([plan], "measure", speed=False))
+    result = other.result(plan)
+    assert result is not None
+    found = score(by_block, "blk.3")
+    assert (found.kld, found.kld_se, found.chunks) == (result.kld, result.kld_se, 1)
+    await other.close()
+
+
+async def test_singles_are_no_results_and_are_never_measured_twice(
+    by_block: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert by_block.results == ()
+    known = by_block.importance.scores
+
+    async def refuse(*_: object) -> None:
+        raise AssertionError("the engine was asked")
+
+    monkeypatch.setattr(measuring, "run_task", refuse)
+    await done(by_block, by_block.measure_sensitivity(Granularity.BLOCK))
+    assert by_block.importance.scores == known
+
+
+async def test_estimates_stand_beside_what_was_measured_with_their_rank_correlation(
+    by_block: Workbench,
+) -> None:
+    view = by_block.importance
+    assert set(view.blocks) == set(range(24))
+    assert view.correlations["LIM"] > 0  # the first block turns its tokens most, and costs most
+    assert view.correlations["ZD"] < 0  # on this model the cheap score lies
+    assert view.error_of("blk.0.attn_v.weight") == pytest.approx(0.007, rel=0.3)
+
+
+async def test_a_stopped_measurement_keeps_what_it_has_and_goes_on_from_there(opened: Workbench) -> None:
+    job = opened.measure_sensitivity(Granularity.TENSOR)
+    await until(lambda: len(opened.importance.scores) >= 32, 60)
+    opened.cancel(job.id)
+    assert (await opened.wait(job)).state is JobState.CANCELLED
+    kept = {s.unit.label: s.kld for s in opened.importance.scores}
+    assert 32 <= len(kept) < 169
+    await done(opened, opened.measure_sensitivity(Granularity.TENSOR))
+    now = {s.unit.label: s.kld for s in opened.importance.scores}
+    assert len(now) == 169
+    assert kept.items() <= now.items()
+
+
+def test_more_chunks_go_to_singles_that_are_neither_clear_nor_negligible() -> None:
+    def known(kld: float, se: float) -> Result:
+        return Result("single", "digest", 1, 1.0, {}, perplexity=10.0, kld=kld, kld_se=se)
+
+    assert is_clear(known(0.010, 0.0005), usual=0.01)
+    assert not is_clear(known(0.010, 0.001), usual=0.01)
+    assert is_clear(known(0.0001, 0.00005), usual=0.01)
+    assert is_clear(replace(known(0.1, 0.1), perplexity=float("nan"), kld=None), usual=0.01)
+
+
+async def test_a_solved_recipe_keeps_its_budget_and_is_told_on_text_that_nothing_was_fitted_on(
+    opened: Workbench,
+) -> None:
+    before = opened.plan
+    budget = 6 * MIB
+    job = await done(opened, opened.fit_recipe(opened.target_of_size(budget), TYPES, Granularity.BLOCK))
+    solved = opened.solved
+    assert solved is not None
+    assert solved.plan.file_bytes <= budget
+    assert solved.solution.is_proved
+    assert opened.plan == solved.plan
+    assert opened.result(solved.plan) == solved.measured
+    assert solved.off_by is not None
+    assert abs(solved.off_by) < 0.6  # 3 chunks of 128 tokens are little to tell by
+    assert f"{solved.predicted_kld:.4g}" in job.message
+    assert opened.undo() is not None
+    assert opened.plan == before
+
+
+async def test_no_other_recipe_of_the_frontier_is_better_and_smaller(by_block: Workbench) -> None:
+    await done(by_block, by_block.find_frontier(TYPES, Granularity.BLOCK))
+    points = by_block.frontier
+    sizes = [point.plan.file_bytes for point in points]
+    costs = [point.predicted_kld for point in points]
+    assert len(points) > 10
+    assert sizes == sorted(set(sizes))
+    assert costs == sorted(costs, reverse=True)
+    assert sum(point.measured_kld is not None for point in points) >= 3
+    assert sum(point.is_knee for point in points) <= 1
+
+
+async def test_pins_and_floors_hold_in_the_solved_recipe(by_block: Workbench) -> None:
+    constraints = Constraints(
+        {"blk.5.ffn_up.weight": TensorType.Q8_0}, {"token_embd.weight": TensorType.Q5_0}
+    )
+    target = by_block.target_of_bpw(5.2)
+    await done(by_block, by_block.fit_recipe(target, TYPES, Granularity.BLOCK, constraints))
+    assert by_block.plan is not None
+    types = {name: planned.effective for name, planned in by_block.plan.by_name.items()}
+    assert types["blk.5.ffn_up.weight"] is TensorType.Q8_0
+    assert types["token_embd.weight"] in (TensorType.Q8_0, TensorType.Q5_0)
+    assert "Q8_0" in by_block.why("blk.5.ffn_up.weight")
+    assert "MiB" in by_block.why("blk.6.ffn_up.weight")
+    assert by_block.plan.bits_per_weight <= 5.2
+
+
+@pytest.mark.parametrize(("budget", "says"), [(1 * MIB, "at least"), (900 * MIB, "at most")])
+async def test_a_budget_that_no_recipe_has_is_refused_at_once_with_the_nearest(
+    budget: int, says: str, opened: Workbench
+) -> None:
+    with pytest.raises(WorkbenchError, match=says):
+        opened.fit_recipe(opened.target_of_size(budget), TYPES)
+    assert opened.jobs == () or all(job.kind == "fingerprint" for job in opened.jobs)
+
+
+async def test_a_text_is_never_both_fitted_on_and_told_on(
+    paths: Paths, settings: Settings, demo_model: Path, english: Path
+) -> None:
+    first, second = (half.path.read_text() for half in halves(Corpus("english", english), paths))
+    assert first + second == english.read_text()
+    for chosen, says in (
+        (replace(settings, calibration=english), "two different texts"),
+        (replace(settings, chunks=5000), "too short"),
+    ):
+        bench = Workbench(paths, chosen)
+        await bench.open(demo_model)
+        job = await bench.wait(bench.measure_sensitivity(Granularity.BLOCK))
+        assert job.state is JobState.FAILED
+        assert says in job.message
+        await bench.close()
+
+
+async def test_memory_is_a_budget_too_and_the_solved_recipe_fits_it(by_block: Workbench) -> None:
+    assert by_block.plan is not None
+    whole = await by_block.known_fit(by_block.plan)
+    assert whole.memory is not None
+    budget = whole.memory.in_ram - 12 * MIB  # the weights must fall from 17.6 MiB to 5.6
+    target = await by_block.target_of_memory(budget, vram=False)
+    await done(by_block, by_block.fit_recipe(target, TYPES, Granularity.BLOCK))
+    fit = await by_block.known_fit(by_block.plan)
+    assert fit.memory is not None
+    assert budget - MIB // 4 < fit.memory.in_ram <= budget
+
+
+async def test_memory_that_no_recipe_fills_is_given_the_largest_and_too_little_is_refused(
+    by_block: Workbench,
+) -> None:
+    target = await by_block.target_of_memory(64 << 30, vram=True)
+    await done(by_block, by_block.fit_recipe(target, TYPES, Granularity.BLOCK))
+    assert by_block.plan is not None
+    assert by_block.plan.file_bytes == by_block.smallest_and_largest(TYPES)[1]
+    with pytest.raises(WorkbenchError, match="1024 tokens alone"):
+        await by_block.target_of_memory(1 * MIB, vram=False)
+
+
+async def test_a_prediction_follows_from_what_is_known_and_there_is_none_before(opened: Workbench) -> None:
+    assert opened.model is not None
+    shape = opened.model.shape
+    types = {t.name: TensorType.Q4_0 if t.block == 3 else t.type for t in quantizable_tensors(shape)}
+    plan = resolve(shape, with_types(shape, "block 3", types))
+    assert opened.prediction(plan) is None
+    await done(opened, opened.measure_sensitivity(Granularity.BLOCK))
+    assert opened.prediction(plan) == pytest.approx(score(opened, "blk.3").kld, rel=1e-6)
+
+
+async def test_quality_falls_as_blocks_are_lowered_and_a_measured_order_keeps_it_longest(
+    opened: Workbench,
+) -> None:
+    await done(opened, opened.measure_lowering(TensorType.Q2_K, steps=4))
+    found = {curve.label: curve for curve in opened.curves}
+    assert {"measured", "LIM", "ZD", "ZD two-sided", "measured, pruned", "random, mean of 3"} <= set(found)
+    kept = {label: [point.kept for point in curve.points] for label, curve in found.items()}
+    assert kept["measured"][-1] == kept["ZD"][-1] < 1  # all blocks lowered are the same model in any order
+    assert sum(kept["measured"]) > sum(kept["random, mean of 3"])
+    assert kept["measured, pruned"][2] < kept["measured"][2]  # to drop a block costs more than to lower it
