@@ -56,8 +56,10 @@ def result_document(result: Result) -> dict[str, object]:
         "seconds": result.seconds,
         "prompt_tps": result.prompt.mean if result.prompt else None,
         "prompt_tps_sd": result.prompt.sd if result.prompt else None,
+        "prompt_noisy": result.prompt.noisy if result.prompt else None,
         "generation_tps": result.generation.mean if result.generation else None,
         "generation_tps_sd": result.generation.sd if result.generation else None,
+        "generation_noisy": result.generation.noisy if result.generation else None,
     }
 
 
@@ -115,6 +117,8 @@ def print_results(results: Sequence[Result]) -> None:
             ]
         )
     print_table(rows)
+    if any(speed.noisy for r in results for speed in (r.prompt, r.generation) if speed):
+        print("\n* the runs differ by more than 10 %: other work slowed some down; --fresh measures anew")
 
 
 def _delta(result: Result) -> tuple[str, str]:
@@ -125,7 +129,7 @@ def _delta(result: Result) -> tuple[str, str]:
 
 
 def _speed(speed: Speed | None) -> str:
-    return f"{speed.mean:.1f} ± {speed.sd:.1f}" if speed else "–"
+    return f"{speed.mean:.1f} ± {speed.sd:.1f}{'*' if speed.noisy else ''}" if speed else "–"
 
 
 def _divergence(result: Result) -> list[str]:

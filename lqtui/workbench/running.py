@@ -170,12 +170,15 @@ class Running(MemoryFitting):
         self._reopen_book()
         self._tell(Change.RESULTS)
 
-    def measure(self) -> Job:
-        """Measure the current recipe in the background, and the base model that it is compared with."""
+    def measure(self, *, fresh: bool = False) -> Job:
+        """Measure the current recipe in the background, and the base model that it is compared with.
+
+        With `fresh` even what the store knows is measured again, such as speeds that something disturbed.
+        """
         plan = self._current_plan()
         base = resolve(plan.shape, base_recipe(plan.shape))
         plans = [plan] if plan.digest == base.digest else [plan, base]
-        return self.measure_plans(plans, f"measure {plan.recipe.name}")
+        return self.measure_plans(plans, f"measure {plan.recipe.name}", fresh=fresh)
 
     def measure_presets(self) -> Job:
         """Measure the published strategies in the background."""

@@ -162,6 +162,10 @@ class Job:
         return min(1.0, self.done / self.total) if self.total else 0.0
 
 
+_NOISY_SHARE = 0.1
+"""A standard deviation of speeds beyond this share of their mean is not the model's own."""
+
+
 @dataclass(frozen=True)
 class Speed:
     """Tokens per second: mean and standard deviation over repetitions."""
@@ -169,6 +173,11 @@ class Speed:
     mean: float
     sd: float
     repetitions: int
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the runs differ so much that something else must have held some of them up."""
+        return self.sd > _NOISY_SHARE * self.mean
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lqtui.cli.results import Compared, comparison_document, print_comparison, print_results
+from lqtui.cli.results import (
+    Compared,
+    comparison_document,
+    print_comparison,
+    print_results,
+    result_document,
+)
 from lqtui.measure.paired import Scores, compare
 from lqtui.measure.sequential import look
-from lqtui.workbench import Result
+from lqtui.workbench import Result, Speed
 
 RESULT = Result("ffn_q8", "d1", 1 << 20, 4.5, {}, perplexity=12.5, perplexity_se=0.25, chunks=7)
 
@@ -34,6 +40,18 @@ def test_perplexities_of_different_texts_say_how_many_chunks_each_is_of(
     assert [row[at] for row in rows] == ["7", "30"] and [row[at + 1] for row in rows] == ["12.5000"] * 2
     print_results([RESULT, replace(RESULT, name="uniform_q4_0")])
     assert "chunks" not in capsys.readouterr().out
+
+
+def test_speeds_that_something_disturbed_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    quiet, busy = Speed(200.0, 19.9, 5), Speed(50.0, 5.1, 5)
+    print_results([replace(RESULT, prompt=quiet, generation=busy)])
+    told = capsys.readouterr().out
+    assert "200.0 ± 19.9 " in told and "50.0 ± 5.1*" in told and "* the runs differ" in told
+    document = result_document(replace(RESULT, prompt=quiet, generation=busy))
+    assert (document["prompt_noisy"], document["generation_noisy"]) == (False, True)
+    assert result_document(RESULT)["prompt_noisy"] is None
+    print_results([replace(RESULT, prompt=quiet, generation=quiet)])
+    assert "*" not in capsys.readouterr().out
 
 
 def test_an_error_that_cannot_be_known_yet_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:

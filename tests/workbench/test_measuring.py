@@ -90,6 +90,20 @@ async def test_the_base_keeps_the_name_that_it_was_measured_under(
     await later.close()
 
 
+async def test_what_is_known_is_measured_again_where_that_is_asked_for(
+    opened: Workbench, settings: Settings
+) -> None:
+    opened.configure(replace(settings, n_gen=1))
+    await done(opened, opened.measure())
+    known = row(opened, "baseline_fp16")
+    again = await done(opened, opened.measure())
+    assert not again.log.exists() and row(opened, "baseline_fp16") == known
+    await done(opened, opened.measure(fresh=True))
+    anew = row(opened, "baseline_fp16")
+    assert anew.prompt != known.prompt and anew.generation != known.generation
+    assert anew.perplexity == known.perplexity
+
+
 async def test_all_presets_are_one_job_with_the_same_answers_as_each_alone(
     opened: Workbench, settings: Settings
 ) -> None:
