@@ -207,7 +207,8 @@ def sensitivity(
     from lqtui.cli import importance, runs
     from lqtui.workbench.importance import PROBE
 
-    settings = runs.settings(corpus, n_ctx=ctx, threads=threads, gpu_layers=gpu_layers)
+    told_on = 5 if curves else 1
+    settings = runs.settings(corpus, told_on, ctx, threads, gpu_layers)
     if curves:
         to = importance.parse_types(types, (TensorType.Q2_K,))
         importance.curves(model, settings, to[0], 8, requantize, json)
@@ -290,7 +291,7 @@ def frontier(
     """Find the best recipe of every size, with the knee: predicted, and measured at some points."""
     from lqtui.cli import importance, runs
 
-    settings = runs.settings(corpus, threads=threads, gpu_layers=gpu_layers)
+    settings = runs.settings(corpus, chunks=1, threads=threads, gpu_layers=gpu_layers)
     among = importance.choices(types, by, pin or [], at_least or [], same or [])
     importance.frontier(model, settings, among, requantize, json)
 

@@ -89,7 +89,7 @@ class Corpora:
 
 
 def halves(corpus: Corpus, paths: Paths) -> tuple[Corpus, Corpus]:
-    """A text cut in two near its middle, at the end of a line: what is fitted on one is told on the other.
+    """A text cut in two near its middle: what is fitted on one is told on the other.
 
     Raises WorkbenchError where the text cannot be read, StoreError where the halves cannot be kept.
     """
@@ -100,12 +100,19 @@ def halves(corpus: Corpus, paths: Paths) -> tuple[Corpus, Corpus]:
         parts.append(Corpus(f"{corpus.name}, {name} half", path))
     if not all(part.path.exists() for part in parts):
         text = corpus.path.read_text(encoding="utf-8", errors="surrogateescape")
-        cut = text.find("\n", len(text) // 2) + 1 or len(text) // 2
+        cut = _middle(text)
         make_directory(parts[0].path.parent)
         for part, half in zip(parts, (text[:cut], text[cut:]), strict=True):
             with atomic_write(part.path) as temporary:
                 temporary.write_text(half, encoding="utf-8", errors="surrogateescape")
     return parts[0], parts[1]
+
+
+def _middle(text: str) -> int:
+    """Where the second half of a text begins: behind a line, else a word, that ends soon after the middle."""
+    half, reach = len(text) // 2, len(text) // 8
+    ends = (text.find(end, half, half + reach) + 1 for end in "\n ")
+    return next(filter(None, ends), half)
 
 
 def _python_topics(paths: Paths) -> Path:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from lqtui.recipe.recipe import Plan, resolve, with_types
 from lqtui.recipe.rules import quantizable_tensors
+from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 from lqtui.recipe.units import Granularity, Single, singles, units
 from lqtui.solve.constraints import Constraints
 from lqtui.solve.errors import BudgetError, SolveError
-from lqtui.solve.items import Problem, make_problem
+from lqtui.solve.items import Problem, effective_types, make_problem
 from lqtui.workbench.importance import PROBE, Importance
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.values import Change, Job, Result, WorkbenchError
@@ -240,9 +241,14 @@ class Solving(Importance):
         self, running: RunningJob, types: Sequence[TensorType], by: Granularity
     ) -> Calibration:
         """See that estimates and singles are there from which the costs of some types follow."""
+        shape = self._open_model().shape
+        lost = _never_had(shape, types)
+        if lost:
+            running.notice(
+                f"no tensor of {shape.name} can have {lost}: its rows do not divide into their blocks"
+            )
         calibration = await self._calibrated(running)
         await self._estimate(calibration, running, [*types, PROBE])
-        shape = self._open_model().shape
         await self._measure_singles(calibration, singles(shape, units(shape, by), PROBE), running)
         costliest = sorted(calibration.view().scores, key=lambda score: -score.kld)
         fine = [score.unit for score in costliest if score.unit.block is not None][:_FINE_PROBES]
@@ -355,6 +361,12 @@ class Solving(Importance):
             speed=False,
         )
         return book.rows.get(plan.digest)
+
+
+def _never_had(shape: ModelShape, types: Sequence[TensorType]) -> str:
+    """The candidates that every tensor would fall back from, as a list for people; empty where none is."""
+    had = {kind for tensor in quantizable_tensors(shape) for kind in effective_types(tensor, types)}
+    return ", ".join(kind for kind in types if kind not in had)
 
 
 def _off_by(measured: float | None, predicted: float) -> float | None:
