@@ -136,6 +136,6 @@ async def test_a_key_repaints_only_the_rows_that_it_changes(workbench):
         grid = pilot.app.main.query_one(LayerGrid)
         drawn = []
         original = grid._painter.row
-        grid._painter.row = lambda row, *rest: drawn.append(row.label) or original(row, *rest)
+        grid._painter.row = lambda y, row, *rest: drawn.append(row.label) or original(y, row, *rest)
         await pilot.press("4")
         assert set(drawn) == {"0"}

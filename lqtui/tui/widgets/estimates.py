@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 _TWO_DIGITS_BELOW = 3.55
+_SMALL = 1e-4
 
 
 def decimals_of(error: float) -> int:
@@ -28,6 +29,16 @@ def rounded(value: float, error: float | None) -> tuple[str, str]:
         return _fixed(value, 2 - math.floor(math.log10(abs(value)))) if value else "0", ""
     decimals = decimals_of(error)
     return _fixed(value, decimals), _fixed(error, decimals)
+
+
+def small(value: float, error: float | None = None) -> tuple[str, str]:
+    """As `rounded`, with a power of ten where there would be more than three zeros: `1.87e-6`, `0.14e-6`."""
+    if not 0 < value < _SMALL:
+        return rounded(value, error)
+    power = math.floor(math.log10(value))
+    parts = rounded(value / 10.0**power, error and error / 10.0**power)
+    number, said = (f"{part}e{power}" if part else "" for part in parts)
+    return number, said
 
 
 def difference(value: float, error: float | None) -> tuple[str, str]:

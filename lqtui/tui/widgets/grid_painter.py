@@ -13,6 +13,8 @@ from lqtui.recipe.recipe import Plan
 from lqtui.recipe.types import TensorType
 from lqtui.tui.widgets.grid_layout import GridLayout, GridRow
 from lqtui.tui.widgets.grid_selection import GridSelection, Scope
+from lqtui.tui.widgets.heat import HeatPainter, place_in
+from lqtui.tui.widgets.importance import ImportanceColumn
 from lqtui.tui.widgets.quantities import mebibytes
 from lqtui.tui.widgets.type_glyphs import FALLBACK_MARK, TypeStyles, code_of
 
@@ -56,15 +58,20 @@ def read_row(plan: Plan, row: GridRow) -> RowContent:
 
 
 def fixed_width(layout: GridLayout) -> int:
-    """Cells that a row needs without its bar."""
-    return 1 + layout.label_width + 1 + layout.cells_width + 2 + _TYPE_WIDTH + 1 + _MIB_WIDTH + 1
+    """Cells that a row needs without its bars."""
+    return 1 + layout.label_width + 1 + layout.cells_width + 2 + _TYPE_WIDTH + 1 + _MIB_WIDTH
 
 
 class GridPainter:
     """Draws with one set of styles at one width; `style` gives the grid's component styles by name."""
 
     def __init__(
-        self, layout: GridLayout, styles: TypeStyles, style: Callable[[str], Style], width: int
+        self,
+        layout: GridLayout,
+        styles: TypeStyles,
+        style: Callable[[str], Style],
+        width: int,
+        importance: ImportanceColumn | None = None,
     ) -> None:
         self._layout = layout
         self._types = styles
@@ -72,9 +79,19 @@ class GridPainter:
         self._label, self._cursor = style("label"), style("cursor")
         self._header_here = style("header-here")
         self._bar, self._track = style("bar"), style("track")
-        room = min(width - fixed_width(layout) - 2, _BAR_MOST)
-        self._bar_width = room if room >= _BAR_LEAST else 0
         self.sticky_width = 2 + layout.label_width
+        room = width - fixed_width(layout)
+        self._type_width, self._heat = _TYPE_WIDTH + 2, None
+        if importance is not None:
+            place = place_in(room, layout)
+            if place is None:  # the cells tell the types; the sizes stay
+                self._type_width, room = 0, room + _TYPE_WIDTH + 2
+                place = place_in(room, layout)
+            if place is not None:
+                self._heat = HeatPainter(importance, layout, place, style)
+                room -= place.cells
+        room = min(room - 3, _BAR_MOST)
+        self._bar_width = room if room >= _BAR_LEAST else 0
 
     def groups(self) -> Strip:
         """The header's first line: attn, ffn, experts."""
@@ -84,6 +101,9 @@ class GridPainter:
             line = f" {name} ".ljust(width - 1, "─") if width > len(name) + 2 else f" {name}"
             segments.append(Segment(" " * (start - x) + line, self._dim))
             x = start + len(line)
+        if self._heat is not None:
+            tail = self._layout.cells_width + self._type_width + 1 + _MIB_WIDTH
+            segments += [Segment(" " * (tail - x), self._dim), self._heat.title()]
         return Strip(segments)
 
     def labels(self, selection: GridSelection) -> Strip:
@@ -98,12 +118,24 @@ class GridPainter:
             segments.append(Segment(column.label, self._header_here + _UNDERLINE if here else self._dim))
             segments.append(Segment(" " * (column.width - before - len(column.label)), self._dim))
             x = column.x + column.width
-        tail = f"  {'type':<{_TYPE_WIDTH}} {'MiB':>{_MIB_WIDTH}}"
-        segments.append(Segment(tail + ("  of base"[: self._bar_width + 2]), self._dim))
+        tail = "  type".ljust(self._type_width)[: self._type_width] + f" {'MiB':>{_MIB_WIDTH}}"
+        segments.append(Segment(tail, self._dim))
+        if self._heat is not None:
+            segments += self._heat.labels(selection)
+        of_base = "of base" if self._bar_width >= len("of base") else "base" if self._bar_width else ""
+        segments.append(Segment(f"  {of_base}", self._dim))
         return Strip(segments)
 
-    def row(self, row: GridRow, content: RowContent, selected: range, here: CursorHere | None) -> Strip:
-        """A row: cursor mark, label, cells, type, size, and its share of the base model's size."""
+    def row(
+        self,
+        y: int,
+        row: GridRow,
+        content: RowContent,
+        selected: range,
+        here: CursorHere | None,
+        scope: Scope = Scope.BLOCK,
+    ) -> Strip:
+        """A row: cursor mark, label, cells, type, size, importance, and its share of the base's size."""
         on_row = here is not None and here.focused and here.scope is Scope.BLOCK
         label_style = self._cursor if on_row else self._label if here or selected else self._dim
         segments = [
@@ -113,9 +145,12 @@ class GridPainter:
         if row.note:
             return Strip([*segments, Segment(f" {row.note}", self._dim)])
         segments += self._cells(row, content, selected, here)
-        type_style = self._dim if content.type_label == "mixed" else self._text
-        segments.append(Segment(f"  {content.type_label:<{_TYPE_WIDTH}}", type_style))
+        if self._type_width:
+            type_style = self._dim if content.type_label == "mixed" else self._text
+            segments.append(Segment(f"  {content.type_label:<{_TYPE_WIDTH}}", type_style))
         segments.append(Segment(f" {mebibytes(content.size):>{_MIB_WIDTH}}", self._text))
+        if self._heat is not None:
+            segments += self._heat.row(y, row, scope)
         if self._bar_width:
             filled = max(1, round(min(content.share, 1.0) * self._bar_width))
             segments.append(Segment("  " + "━" * filled, self._bar))

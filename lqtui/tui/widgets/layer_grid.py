@@ -22,6 +22,7 @@ from lqtui.tui.keys import GRID_COMMANDS
 from lqtui.tui.widgets.grid_layout import GridLayout, grid_layout
 from lqtui.tui.widgets.grid_painter import CursorHere, GridPainter, RowContent, fixed_width, read_row
 from lqtui.tui.widgets.grid_selection import GridSelection, Scope
+from lqtui.tui.widgets.importance import ImportanceColumn
 from lqtui.tui.widgets.type_glyphs import TypeStyles
 
 _HEADER_LINES = 2
@@ -43,13 +44,23 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
     LayerGrid > .layer-grid--label { color: $text-primary; text-style: bold; }
     LayerGrid > .layer-grid--bar { color: $primary; }
     LayerGrid > .layer-grid--track { color: $foreground 22%; }
+    LayerGrid > .layer-grid--heat-cool { color: $foreground 80%; }
+    LayerGrid > .layer-grid--heat-warm { color: $text-warning; }
+    LayerGrid > .layer-grid--heat-hot { color: $text-error; }
+    LayerGrid > .layer-grid--estimate { color: $foreground 50%; }
     LayerGrid > .layer-grid--cursor {
         color: $block-cursor-foreground; background: $block-cursor-background; text-style: bold;
     }
     LayerGrid:ansi > .layer-grid--dim, LayerGrid:ansi > .layer-grid--track { color: ansi_bright_black; }
+    LayerGrid:ansi > .layer-grid--heat-cool { color: ansi_default; }
+    LayerGrid:ansi > .layer-grid--estimate { color: ansi_bright_black; }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"layer-grid--{name}" for name in ("text", "dim", "header-here", "label", "bar", "track", "cursor")
+        f"layer-grid--{name}"
+        for name in (
+            *("text", "dim", "header-here", "label", "bar", "track", "cursor"),
+            *("heat-cool", "heat-warm", "heat-hot", "estimate"),
+        )
     }
     BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in GRID_COMMANDS]
 
@@ -79,6 +90,7 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__(id=id, classes=classes)
         self.plan: Plan | None = None
         self.selection = GridSelection(_NOTHING)
+        self.importance: ImportanceColumn | None = None
         self._shape: ModelShape | None = None
         self._contents: dict[int, RowContent] = {}
         self._strips: LRUCache[tuple[object, ...], Strip] = LRUCache(1024)
@@ -106,11 +118,18 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
             if before.get(y) != self._content(y):
                 self._refresh_row(y)
 
+    def show_importance(self, column: ImportanceColumn | None) -> None:
+        """Show a column of scores; None takes it away."""
+        if column != self.importance:
+            self.importance = column
+            self._forget_drawings()
+            self.refresh()
+
     def _adopt(self, plan: Plan | None) -> None:
         layout = grid_layout(plan.shape) if plan else _NOTHING
         self.plan, self._contents = plan, {}
         self.selection = GridSelection(layout, row=layout.block_rows[0] if layout.block_rows else 0)
-        self._left = 0
+        self._left, self.importance = 0, None
         self._forget_drawings()
         self.virtual_size = self._whole_size()
         self.scroll_to(0, 0, animate=False, force=True)
@@ -173,7 +192,7 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
         painter = self._painter
         if painter is None:
             painter = self._painter = GridPainter(
-                self.rows_and_columns, TypeStyles(self.app), self._component_style, width
+                self.rows_and_columns, TypeStyles(self.app), self._component_style, width, self.importance
             )
         if y == 0:
             strip = painter.groups()
@@ -198,10 +217,10 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
             else None
         )
         content = self._content(y)
-        key = (y, content, selected.start, selected.stop, here)
+        key = (y, content, selected.start, selected.stop, here, selection.scope)
         strip = self._strips.get(key)
         if strip is None:
-            strip = painter.row(self.rows_and_columns.rows[y], content, selected, here)
+            strip = painter.row(y, self.rows_and_columns.rows[y], content, selected, here, selection.scope)
             self._strips[key] = strip
         return strip
 
@@ -216,8 +235,9 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
         before, self.selection = self.selection, selection
         if not selection.layout.rows or selection == before:
             return
+        turned = self.importance is not None and before.scope is not selection.scope
         for y in self._visible_rows():
-            if y in (before.row, selection.row) or _marks(before, y) != _marks(selection, y):
+            if turned or y in (before.row, selection.row) or _marks(before, y) != _marks(selection, y):
                 self._refresh_row(y)
         self.refresh(Region(0, 1, self.size.width, 1))
         self._keep_cursor_visible()
