@@ -15,6 +15,9 @@ from lqtui.tui.widgets.chart_scene import FAR, Point, Scene, errors_fit, near_an
 from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.quantities import MIB, size
 
+_APART = 3
+"""Columns from one hollow mark of a frontier to the next, at least."""
+
 PlotColor = str | int | tuple[int, int, int]
 
 
@@ -43,18 +46,25 @@ class Drawing:
         self._draw_broken()
         self._draw_far()
         self._draw_frontier()
+        self._draw_forecasts()
         for cells in self.bars:
             self._marks(cells, "│", "error")
             self.labels.block(cells)
-        if self.scene.current_name and not self.scene.current_is_measured:
+        if self.scene.current_forecast is not None:
+            self._draw_forecast_of_current(self.scene.current_forecast)
+        elif self.scene.current_name and not self.scene.current_is_measured:
             self._draw_prediction()
         self._draw_points()
+        if self.scene.current_forecast is not None:  # above what lies in the same place
+            self._marks([self._place_of_current(self.scene.current_forecast)], "◇", "current")
         return Content.from_rich_text(Text.from_ansi(self.plot.build()))
 
     def legend(self) -> str:
         """What the marks mean, as much of it as there is room for."""
-        current = "◆ this recipe" if self.scene.current_is_measured else "◇ this recipe, not measured"
-        parts = ["● measured", current]
+        scene = self.scene
+        told = "predicted" if scene.current_forecast is not None else "not measured"
+        current = "◆ this recipe" if scene.current_is_measured else f"◇ this recipe, {told}"
+        parts = ["● measured", *(["○ predicted"] if scene.forecasts else []), current]
         if any(point.partial for point in self.scene.points):
             parts.insert(1, "◐ not all chunks yet")
         if self.bars:
@@ -148,8 +158,42 @@ class Drawing:
                 bars.append([(column, line) for line in rows])
         return bars
 
+    def _draw_forecasts(self) -> None:
+        """The predicted frontier as hollow marks with room between them; solid where it was measured."""
+        taken: dict[int, tuple[int, int]] = {}
+        for forecast in self.scene.forecasts:
+            column = self.x.cell(forecast.x)
+            if all(near not in taken for near in range(column - _APART + 1, column + _APART)):
+                taken[column] = (column, self.y.cell(forecast.y))
+        self._marks(list(taken.values()), "○", "forecast")
+        self.labels.block(taken.values())
+        measured = [
+            (self.x.cell(forecast.x), self.y.cell(forecast.measured))
+            for forecast in self.scene.forecasts
+            if forecast.measured is not None
+        ]
+        self._marks(measured, "●", "forecast")
+        self.labels.block(measured)
+        knee = next((forecast for forecast in self.scene.forecasts if forecast.is_knee), None)
+        if knee is not None:
+            cell = self.x.cell(knee.x), self.y.cell(knee.y)
+            self._marks([cell], "○", "knee")
+            self.labels.block([cell])
+            if placed := self.labels.place([f"knee {size(int(knee.x * MIB))}", "knee"], *cell):
+                self._text(*placed, "knee")
+
+    def _draw_forecast_of_current(self, kld: float) -> None:
+        """The recipe in the grid before it is measured, at its predicted KLD."""
+        cell = self._place_of_current(kld)
+        self.labels.block([cell])
+        if placed := self.labels.place([f"{self.scene.current_name} predicted", "predicted"], *cell):
+            self._text(*placed, "current")
+
+    def _place_of_current(self, kld: float) -> tuple[int, int]:
+        return min(self.x.cell(self.scene.current_size), self.x.cells - 1), self.y.cell(kld)
+
     def _draw_prediction(self) -> None:
-        """The recipe in the grid before it is measured: only its size is known."""
+        """The recipe in the grid before it is measured, and with nothing predicted: its size is known."""
         top = self.y.cells - 1 - bool(self.scene.broken)
         column = self.x.cell(self.scene.current_size)
         beyond = column >= self.x.cells
@@ -208,11 +252,11 @@ def _y_axis(scene: Scene, near: Sequence[Point], cells: int) -> Axis:
     """The upright axis: of KLD from zero, which is the base, or logarithmic; of the others what there is."""
     points = [*scene.points]
     reach = {point.digest: point.error for point in near} if errors_fit(near) else {}
-    lows = [point.y - reach.get(point.digest, 0.0) for point in points]
-    highs = [point.y + reach.get(point.digest, 0.0) for point in points]
+    lows = [point.y - reach.get(point.digest, 0.0) for point in points] + scene.heights
+    highs = [point.y + reach.get(point.digest, 0.0) for point in points] + scene.heights
     least = 1e-6 if scene.metric is Metric.KLD else max(highs) * 0.01
     if scene.is_logarithmic:
-        return LogAxis.of(min(point.y for point in points if point.y > 0) / 1.5, max(highs) * 1.5, cells)
+        return LogAxis.of(min(y for y in scene.heights if y > 0) / 1.5, max(highs) * 1.5, cells)
     low, high = padded(min(lows), max(highs), 0.12, least)
     low = 0.0 if scene.metric is Metric.KLD else max(0.0, low)
     if scene.broken:  # whose names take the uppermost row
@@ -221,7 +265,8 @@ def _y_axis(scene: Scene, near: Sequence[Point], cells: int) -> Axis:
 
 
 def _x_range(near: Sequence[Point], scene: Scene) -> tuple[float, float]:
-    low, high = min(point.x for point in near), max(point.x for point in near)
+    places = [point.x for point in near] + [forecast.x for forecast in scene.forecasts]
+    low, high = min(places), max(places)
     current = scene.current_size
     if current:
         low = min(low, current)

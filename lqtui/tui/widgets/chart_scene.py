@@ -13,12 +13,14 @@ from lqtui.tui.widgets.standings import is_base
 
 if TYPE_CHECKING:
     from lqtui.recipe.recipe import Plan
-    from lqtui.workbench import Result
+    from lqtui.workbench import FrontierPoint, Result
 
 FAR = 1.5
 """A file so many times larger than the next one is put at the edge, for the others to have room."""
 _ERRORS_FIT = 2.5
 """Error bars are drawn where they stretch the points' range by no more than this."""
+_LEAST_FORECAST = 1e-4
+"""Nats that nobody would notice: what is predicted below has no place, as the axis would be all theirs."""
 _LOGARITHMIC = 20
 """KLDs of which the largest is so many times the smallest are drawn on a logarithmic axis."""
 
@@ -37,6 +39,16 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Forecast:
+    """The best recipe of its size in MiB: its predicted KLD, and the measured one where there is one."""
+
+    x: float
+    y: float
+    measured: float | None
+    is_knee: bool
+
+
+@dataclass(frozen=True)
 class Scene:
     """All that a chart shows; equal scenes look the same."""
 
@@ -47,7 +59,17 @@ class Scene:
     current_name: str = ""
     current_digest: str = ""
     current_size: float = 0.0
+    current_forecast: float | None = None
+    """The current recipe's predicted KLD, where it is not measured."""
     selected_digest: str | None = None
+    forecasts: tuple[Forecast, ...] = ()
+
+    @property
+    def heights(self) -> list[float]:
+        """All that has a place on the upright axis."""
+        current = [] if self.current_forecast is None else [self.current_forecast]
+        of_forecasts = [y for f in self.forecasts for y in (f.y, f.measured) if y is not None]
+        return [*(point.y for point in self.points), *of_forecasts, *current]
 
     @property
     def current_is_measured(self) -> bool:
@@ -57,7 +79,7 @@ class Scene:
     @property
     def is_logarithmic(self) -> bool:
         """Whether the points would crowd at the bottom of a linear axis."""
-        positive = [point.y for point in self.points if point.y > 0]
+        positive = [y for y in self.heights if y > 0]
         return self.metric is Metric.KLD and bool(positive) and max(positive) > _LOGARITHMIC * min(positive)
 
 
@@ -66,8 +88,13 @@ def scene_of(
     current: Plan | None,
     selected_digest: str | None = None,
     metric: Metric = Metric.KLD,
+    frontier: Sequence[FrontierPoint] = (),
+    predicted: float | None = None,
 ) -> Scene:
-    """What is to be drawn of results and the recipe in the grid; broken ones have no place on an axis."""
+    """What is to be drawn of results and the recipe in the grid; broken ones have no place on an axis.
+
+    `frontier` and the current recipe's `predicted` KLD are drawn where the metric is the KLD.
+    """
     values = {Metric.KLD: _kld, Metric.PPL: _perplexities(results), Metric.SPEED: _speed}[metric]
     paired = metric is Metric.PPL and any(result.delta_percent_se for result in results)
     points = []
@@ -91,14 +118,25 @@ def scene_of(
         broken=tuple(result.name for result in results if result.broken),
         errors_are="SD" if metric is Metric.SPEED else "paired SE" if paired else "SE",
         selected_digest=selected_digest,
+        forecasts=_forecasts(frontier) if metric is Metric.KLD else (),
     )
     if current is None:
         return scene
+    is_measured = any(point.digest == current.digest for point in points)
     return replace(
         scene,
+        current_forecast=predicted if metric is Metric.KLD and predicted and not is_measured else None,
         current_name=current.recipe.name,
         current_digest=current.digest,
         current_size=current.file_bytes / MIB,
+    )
+
+
+def _forecasts(frontier: Sequence[FrontierPoint]) -> tuple[Forecast, ...]:
+    return tuple(
+        Forecast(point.plan.file_bytes / MIB, point.predicted_kld, point.measured_kld, point.is_knee)
+        for point in frontier
+        if point.predicted_kld >= _LEAST_FORECAST
     )
 
 
@@ -161,8 +199,10 @@ def _said(result: Result, metric: Metric) -> str:
 def near_and_far(scene: Scene) -> tuple[list[Point], list[Point]]:
     """Points to draw at their place, and files so large that they would squeeze the others together."""
     by_size = sorted(scene.points, key=lambda point: point.x)
-    for index in range(len(by_size) - 1, 1, -1):
-        if by_size[index].x > FAR * by_size[index - 1].x:
+    reach = max((forecast.x for forecast in scene.forecasts), default=0.0)
+    for index in range(len(by_size) - 1, -1 if reach else 1, -1):
+        before = max(reach, by_size[index - 1].x if index else 0.0)
+        if by_size[index].x > FAR * before:
             return by_size[:index], by_size[index:]
     return by_size, []
 

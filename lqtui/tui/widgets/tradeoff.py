@@ -17,7 +17,7 @@ from lqtui.tui.widgets.quantities import MIB, size
 
 if TYPE_CHECKING:
     from lqtui.recipe.recipe import Plan
-    from lqtui.workbench import Result
+    from lqtui.workbench import FrontierPoint, Result
 
 _LEAST_WIDTH, _LEAST_HEIGHT = 24, 6
 
@@ -25,7 +25,8 @@ _LEAST_WIDTH, _LEAST_HEIGHT = 24, 6
 class TradeoffChart(Widget):
     """Measured recipes as solid points with their frontier; the recipe in the grid is marked.
 
-    A recipe that is not measured has no quality: it is a dashed line at its size with a hollow mark.
+    What is predicted has hollow marks. A recipe of which nothing is has no quality: it is a dashed line at
+    its size.
     """
 
     BORDER_TITLE = "size / quality"
@@ -39,6 +40,8 @@ class TradeoffChart(Widget):
         "tradeoff--current",
         "tradeoff--selected",
         "tradeoff--broken",
+        "tradeoff--forecast",
+        "tradeoff--knee",
     }
     DEFAULT_CSS = """
     TradeoffChart {
@@ -57,6 +60,8 @@ class TradeoffChart(Widget):
         .tradeoff--current { color: $text-accent; }
         .tradeoff--selected { color: $foreground; }
         .tradeoff--broken { color: $text-error; }
+        .tradeoff--forecast { color: $text-secondary; }
+        .tradeoff--knee { color: $text-accent; }
 
         &:ansi {
             border: round ansi_bright_black;
@@ -64,6 +69,7 @@ class TradeoffChart(Widget):
             .tradeoff--error { color: ansi_bright_black; }
             .tradeoff--label { color: ansi_default; }
             .tradeoff--point { color: ansi_blue; }
+            .tradeoff--forecast { color: ansi_cyan; }
         }
     }
     """
@@ -83,9 +89,15 @@ class TradeoffChart(Widget):
         current: Plan | None,
         selected_digest: str | None = None,
         metric: Metric = Metric.KLD,
+        frontier: Sequence[FrontierPoint] = (),
+        predicted: float | None = None,
     ) -> None:
-        """Show results and the recipe in the grid; `selected_digest` is the recipe to point out."""
-        scene = scene_of(results, current, selected_digest, metric)
+        """Show results and the recipe in the grid; `selected_digest` is the recipe to point out.
+
+        `frontier` is what is predicted of the best recipe of each size, and `predicted` of the recipe in the
+        grid.
+        """
+        scene = scene_of(results, current, selected_digest, metric, frontier, predicted)
         axis = (
             metric.described.replace(" in nats", " in nats, log")
             if scene.is_logarithmic
@@ -121,7 +133,7 @@ class _Canvas(PlotextPlot):
         if self._drawn is not None and self._drawn[0] == state:
             return self._drawn[1]
         legend = ""
-        if not scene.points:
+        if not scene.points and not scene.forecasts:
             content = _centred(_invitation(scene), width, height)
         elif width < _LEAST_WIDTH or height < _LEAST_HEIGHT:
             content = _centred(["too small for a chart"], width, height)
