@@ -16,32 +16,40 @@ class StatusLine(Widget):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.wordings: tuple[str, ...] = ("",)
-        self.event = ""
+        self.events: tuple[str, ...] = ("",)
 
     def explain(self, *wordings: str, moved: bool = True) -> None:
         """Say what is under the cursor in the first wording that fits, of several from long to short.
 
         What just happened is forgotten if the cursor moved.
         """
-        self._show(wordings or ("",), "" if moved else self.event)
+        self._show(wordings or ("",), ("",) if moved else self.events)
 
-    def announce(self, event: str) -> None:
-        """Say what just happened."""
-        self._show(self.wordings, event)
+    def announce(self, *wordings: str) -> None:
+        """Say what just happened, in the first wording that fits."""
+        self._show(self.wordings, wordings or ("",))
 
-    def _show(self, wordings: tuple[str, ...], event: str) -> None:
-        if (wordings, event) != (self.wordings, self.event):
-            self.wordings, self.event = wordings, event
+    def _show(self, wordings: tuple[str, ...], events: tuple[str, ...]) -> None:
+        if (wordings, events) != (self.wordings, self.events):
+            self.wordings, self.events = wordings, events
             self.refresh()
 
     @property
     def sentence(self) -> str:
         """What is said of what is under the cursor, at the width there is."""
+        return self._fitting(self.wordings)
+
+    @property
+    def event(self) -> str:
+        """What is said of what just happened, at the width there is."""
+        return self._fitting(self.events)
+
+    def _fitting(self, wordings: tuple[str, ...]) -> str:
         width = self.content_size.width
-        fitting = (wording for wording in self.wordings if len(wording) <= width)
-        return next(fitting, self.wordings[-1])
+        return next((wording for wording in wordings if len(wording) <= width), wordings[-1])
 
     def render(self) -> Content:
         """The sentence, cut where the line ends."""
-        text = Content.styled(self.event, "$text-accent") if self.event else Content(self.sentence)
+        event = self.event
+        text = Content.styled(event, "$text-accent") if event else Content(self.sentence)
         return text.truncate(self.content_size.width, ellipsis=True)
