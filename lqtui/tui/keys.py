@@ -65,12 +65,13 @@ def shown_key(key: str) -> str:
     return _NAMES.get(key) or (key if len(key) == 1 else format_key(key))
 
 
-MOVE, SELECT, TYPES, RECIPE, RUN, MEMORY, VIEW = (
+MOVE, SELECT, TYPES, RECIPE, RUN, MATTERS, MEMORY, VIEW = (
     "Move",
     "Select",
     "Set types",
     "Recipe",
     "Measure",
+    "Which layers deserve the bits",
     "Memory",
     "View and quit",
 )
@@ -211,6 +212,49 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
         "Choose corpus",
         "Choose the text that recipes are measured on.",
         RUN,
+    ),
+    Command(
+        "matters.sensitivity",
+        "m",
+        "sensitivity",
+        "What matters",
+        "Measure what each tensor or block costs alone, or only estimate it.",
+        MATTERS,
+        "matters",
+    ),
+    Command(
+        "matters.score",
+        "I",
+        "next_score",
+        "Importance column",
+        "Show the next score in the layers: measured KLD, weighted error, LIM, ZD, none.",
+        MATTERS,
+    ),
+    Command(
+        "matters.budget",
+        "b",
+        "budget",
+        "Fit a budget",
+        "Find the recipe of least KLD for a file size, bits per weight, or memory.",
+        MATTERS,
+        "budget",
+    ),
+    Command(
+        "matters.frontier",
+        "F",
+        "frontier",
+        "Frontier",
+        "List the best recipe of every size, with the knee; enter puts one in the grid.",
+        MATTERS,
+        "frontier",
+    ),
+    Command(
+        "matters.why",
+        "y",
+        "why",
+        "Why this type",
+        "Say why the fitted recipe gave what is under the cursor its type.",
+        MATTERS,
     ),
     Command(
         "fit.memory",

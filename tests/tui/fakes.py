@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from fake_importance import FakeImportance
 
 from lqtui.measure import paired, sequential
 from lqtui.recipe.memory import Buffer, ContextMemory, Part, estimate_memory
@@ -124,7 +125,7 @@ def fit_of(plan: Plan, n_ctx: int, type_k: TensorType = TensorType.F16, *, gpus:
     return Fit(n_ctx, type_k, type_k, estimate_memory(plan, context))
 
 
-class FakeWorkbench:
+class FakeWorkbench(FakeImportance):
     """Edits recipes as the real workbench does; jobs and results are set by the test."""
 
     def __init__(

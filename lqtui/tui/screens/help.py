@@ -28,6 +28,11 @@ _READING = (
     ("top-1", "how often recipe and base find the same token the likeliest"),
     ("±", "the standard error; digits that it makes meaningless are not shown"),
     ("verdict", "KLD chunk by chunk, 95 % sure, against the recipe in the grid, or else the best"),
+    ("█▌ ▁▃▆", "importance: KLD with a block or tensor lowered alone; each step is twice as much"),
+    ("Σ sum", "a block's importance as the sum of its tensors', each measured alone"),
+    ("⣿⡇ est.", "importance that is only estimated: where it ranks, not how much it is"),
+    ("● ○ ◆ ◇", "in the chart, solid is measured and hollow is predicted; diamonds are this recipe"),
+    ("knee", "the recipe on the frontier beyond which more bytes save little"),
     ("▸ ◐", "the recipe in the grid; a measurement that some chunks are missing of"),
 )
 

@@ -16,9 +16,9 @@ from textual.widgets import Static, Tab, Tabs
 from lqtui.system.meters import Snapshot
 from lqtui.tui.keys import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
 from lqtui.tui.meters_thread import MetersThread
-from lqtui.tui.screens.main_results import MainResults
+from lqtui.tui.screens.main_importance import MainImportance
 from lqtui.tui.widgets.budget import BudgetPane, fits
-from lqtui.tui.widgets.cell_sentence import sentence
+from lqtui.tui.widgets.estimates import small
 from lqtui.tui.widgets.header import HeaderLine
 from lqtui.tui.widgets.jobs import JobsPane
 from lqtui.tui.widgets.key_bar import KeyBar
@@ -59,7 +59,7 @@ class MetersRead(Message):
         self.snapshot = snapshot
 
 
-class MainScreen(MainResults):
+class MainScreen(MainImportance):
     """Everything about one model at once, or pane by pane where the terminal is small."""
 
     BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in SCREEN_COMMANDS]
@@ -135,6 +135,7 @@ class MainScreen(MainResults):
             Change.JOBS: self._show_jobs,
             Change.RESULTS: self._show_results,
             Change.FIT: self._show_budget,
+            Change.IMPORTANCE: self._show_importance,
         }[event.change]
         show()
 
@@ -149,11 +150,16 @@ class MainScreen(MainResults):
 
     def _show_recipe(self) -> None:
         plan = self.workbench.plan
-        self.query_one(LayerGrid).show_plan(plan)
+        grid = self.query_one(LayerGrid)
+        rows_before = grid.rows_and_columns
+        grid.show_plan(plan)
+        if grid.rows_and_columns is not rows_before:
+            self.show_importance()
         self._show_header()
         self._show_budget()
+        self.show_prediction()
         self.query_one(Legend).show_plan(plan)
-        self._explain()
+        self.explain_cell()
         self.refresh_bindings()
         self.show_measured()
         self.show_chart_soon(rested=True)
@@ -167,7 +173,13 @@ class MainScreen(MainResults):
 
     def _show_results(self) -> None:
         self._show_header()
+        self.follow_text()
+        self.show_prediction()
         self.show_measured()
+
+    def _show_importance(self) -> None:
+        self.show_importance()
+        self._summarize()
 
     def _show_jobs(self) -> None:
         jobs = self.workbench.jobs
@@ -200,24 +212,14 @@ class MainScreen(MainResults):
 
     # -- the grid -----------------------------------------------------------------------------------
 
-    @on(LayerGrid.Moved)
-    def _explain(self) -> None:
-        plan, grid = self.workbench.plan, self.query_one(LayerGrid)
-        if plan is None or grid.plan is None:
-            return
-        if not self.query_one(ResultsTable).has_focus:
-            self.query_one(StatusLine).explain(sentence(plan, grid.selection))
-        scope = f"{grid.selection.scope} scope"
-        self.query_one("#layers").border_title = f"layers · {scope}" + (
-            " · range" if grid.selection.is_range else ""
-        )
-
     def _summarize(self) -> None:
         """Under the layers: the budget in a few words where its pane is out of sight."""
         plan = self.workbench.plan
         brief = f"{plan.shape.block_count} blocks" if plan else ""
         if plan is not None and self._mode == "tabs":
             brief = f"{size(plan.file_bytes)} · {plan.bits_per_weight:.2f} bpw"
+            if (kld := self.predicted_kld) is not None:
+                brief = f"predicted KLD {small(kld)[0]} · {brief}"
             fit = self.workbench.fit
             if self._snapshot is not None and fit is not None and fit.memory is not None:
                 brief += " · fits" if fits(fit.memory, self._snapshot) else " · does not fit"
@@ -283,7 +285,7 @@ class MainScreen(MainResults):
         pane = {"grid": "layers"}.get(event.widget.id or "", event.widget.id)
         if pane in PANES and pane != self._pane:
             self._show_pane(pane)
-        self._explain()
+        self.explain_cell()
         self.follow_results_cursor()
 
     def on_descendant_blur(self) -> None:

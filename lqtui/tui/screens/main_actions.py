@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
+from typing import TypeVar
 
 from textual import on, work
 from textual.message import Message
@@ -39,7 +40,10 @@ class AfterEdits(Message):
         self.command = command
 
 
-def after_edits(action: Callable[[MainActions], None]) -> Callable[[MainActions], None]:
+_Main = TypeVar("_Main", bound="MainActions")
+
+
+def after_edits(action: Callable[[_Main], None]) -> Callable[[_Main], None]:
     """Let a command see what the keys before it do, even those of the same instant.
 
     What a key does to the grid reaches the screen as a message, which is still on its way when the next key
@@ -47,7 +51,7 @@ def after_edits(action: Callable[[MainActions], None]) -> Callable[[MainActions]
     """
 
     @wraps(action)
-    def send(screen: MainActions) -> None:
+    def send(screen: _Main) -> None:
         screen.query_one(LayerGrid).post_message(AfterEdits(partial(action, screen)))
 
     return send
@@ -78,10 +82,10 @@ class MainActions(Screen[None]):
     def _refuse(self, text: str) -> None:
         self.notify(text, severity="error", timeout=12, markup=False)
 
-    def announce(self, text: str) -> None:
-        """Say in the status line what just happened."""
+    def announce(self, *wordings: str) -> None:
+        """Say in the status line what just happened, in wordings from long to short."""
         # After the change that the workbench told of is shown, else its explanation would hide this.
-        self.call_later(self.query_one(StatusLine).announce, text)
+        self.call_later(self.query_one(StatusLine).announce, *wordings)
 
     def _has_model(self) -> bool:
         if self.workbench.model is None:

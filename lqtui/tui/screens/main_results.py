@@ -52,7 +52,10 @@ class MainResults(MainActions):
         self._chart_timer = None
         plan, table = self.workbench.plan, self.query_one(ResultsTable)
         selected = table.row.result.digest if table.row and table.has_focus else None
-        self.query_one(TradeoffChart).show(self.workbench.results, plan, selected, self._metric)
+        predicted = self.workbench.prediction(plan) if plan is not None else None
+        self.query_one(TradeoffChart).show(
+            self.workbench.results, plan, selected, self._metric, self.workbench.frontier, predicted
+        )
 
     def action_next_metric(self) -> None:
         """Show the next metric in the chart, and first in the table."""

@@ -11,6 +11,7 @@ from textual.widget import Widget
 from lqtui.recipe.memory import MemoryEstimate, kv_types_name
 from lqtui.recipe.types import TensorType
 from lqtui.tui.keys import COMMANDS
+from lqtui.tui.widgets.estimates import plus_minus, small
 from lqtui.tui.widgets.quantities import bar, share, size
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ _NEARLY_FULL = 0.9
 class BudgetPane(Widget):
     """Three lines: the file's size against the base model's, the memory that it needs, and the meters.
 
-    The memory is a prediction and says so; what llama.cpp keeps in RAM is held against the RAM.
+    The memory is a prediction and says so; what llama.cpp keeps in RAM is held against the RAM. A fourth
+    line tells the recipe's predicted KLD, where enough is known for that.
     """
 
     BORDER_TITLE = "budget"
@@ -39,12 +41,15 @@ class BudgetPane(Widget):
         border-subtitle-color: $foreground 70%;
         padding: 0 1;
 
+        &.-predicted { height: 6; }
         &:ansi { border: round ansi_bright_black; }
     }
     """
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
+        self._prediction: float | None = None
+        self._measured: tuple[float, float | None] | None = None
         self._plan: Plan | None = None
         self._base_bytes = 0
         self._fit: Fit | None = None
@@ -61,6 +66,13 @@ class BudgetPane(Widget):
             self._plan, self._base_bytes, self._fit = plan, base_bytes, fit
             self.refresh()
 
+    def show_prediction(self, kld: float | None, measured: tuple[float, float | None] | None = None) -> None:
+        """Show a recipe's predicted KLD (None: too little is known), and its measured one with its error."""
+        if (kld, measured) != (self._prediction, self._measured):
+            self._prediction, self._measured = kld, measured
+            self.set_class(kld is not None, "-predicted")
+            self.refresh()
+
     def show_meters(self, snapshot: Snapshot) -> None:
         """Show what the machine has and uses."""
         if snapshot != self._meters:
@@ -68,9 +80,12 @@ class BudgetPane(Widget):
             self.refresh()
 
     def render(self) -> Content:
-        """The three lines, at the width there is."""
+        """The lines, at the width there is."""
         width = self.content_size.width
-        lines = [self._size_line(width), self._fit_line(width), self._meter_line(width)]
+        lines = [self._size_line(width)]
+        if self._prediction is not None:
+            lines.append(self._prediction_line(self._prediction, width))
+        lines += [self._fit_line(width), self._meter_line(width)]
         return Content("\n").join([line.truncate(width) for line in lines])
 
     def _size_line(self, width: int) -> Content:
@@ -90,6 +105,27 @@ class BudgetPane(Widget):
             width,
             "$primary" if fraction <= 1 else "$warning",
         )
+
+    def _prediction_line(self, kld: float, width: int) -> Content:
+        """What is predicted, hollow, and what was measured, solid."""
+
+        def line(how: str, measured: str) -> Content:
+            return Content.assemble(
+                ("◇".ljust(_LABEL), "$text-accent"),
+                "predicted KLD ",
+                (small(kld)[0], "bold"),
+                (f" ({how})", "dim"),
+                ("  ◆ " if measured else "", "$text-accent"),
+                f"measured {measured}" if measured else "",
+            )
+
+        alone = line("sum of singles", "")
+        if self._measured is None:
+            return alone
+        number, error = small(*self._measured)
+        in_full = plus_minus((number, error))
+        lines = [line("sum of singles", in_full), line("Σ", in_full), line("Σ", number)]
+        return next((each for each in lines if each.cell_length <= width), alone)
 
     def _fit_line(self, width: int) -> Content:
         fit = self._fit

@@ -27,6 +27,9 @@ _ORDER = (
     "recipe.redo",
     "run.measure",
     "run.sweep",
+    "matters.sensitivity",
+    "matters.budget",
+    "matters.frontier",
     "chart.metric",
     "recipe.presets",
     "recipe.save",
@@ -44,7 +47,9 @@ _FIRST = (
     "run.measure",
     "recipe.export",
     "recipe.undo",
+    "matters.budget",
     "run.sweep",
+    "matters.sensitivity",
     "grid.range",
     "recipe.presets",
     "type.pick",
@@ -54,6 +59,7 @@ _FIRST = (
     "chart.metric",
     "app.quit",
     "app.palette",
+    "matters.frontier",
     "recipe.redo",
 )
 """What finds room first."""

@@ -1,0 +1,197 @@
+"""The main screen's part on which layers deserve the bits: what matters, budgets, the frontier, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual import on
+
+from lqtui.recipe.recipe import Plan, Recipe
+from lqtui.tui.screens.fit_budget import BudgetChoices, BudgetScreen, Kept
+from lqtui.tui.screens.frontier import FrontierScreen
+from lqtui.tui.screens.main_actions import after_edits
+from lqtui.tui.screens.main_results import MainResults
+from lqtui.tui.screens.sensitivity import AskedSensitivity, SensitivityScreen
+from lqtui.tui.widgets.budget import BudgetPane
+from lqtui.tui.widgets.cell_sentence import sentence
+from lqtui.tui.widgets.grid_selection import Scope
+from lqtui.tui.widgets.importance import ScoreKind, column_of, known_kinds
+from lqtui.tui.widgets.importance_sentence import agreement, with_importance
+from lqtui.tui.widgets.layer_grid import LayerGrid
+from lqtui.tui.widgets.results import ResultsTable
+from lqtui.tui.widgets.status_line import StatusLine
+from lqtui.workbench import ImportanceView, Job, Workbench
+
+
+class MainImportance(MainResults):
+    """Importance, budgets and the frontier, over the workbench of the main screen."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        super().__init__(workbench)
+        self._importance: ImportanceView | None = None
+        self._importance_is_of = self._text
+        self._score: ScoreKind | None = None
+        self._score_is_chosen = False
+        self._asked_sensitivity = AskedSensitivity()
+        self._budget_choices = BudgetChoices()
+
+    # -- what is shown ------------------------------------------------------------------------------
+
+    def show_importance(self) -> None:
+        """Show what is known now of what matters, and what follows from it."""
+        self._importance = self.workbench.importance
+        self._importance_is_of = self._text
+        self._show_column()
+        self.show_prediction()
+        self.explain_cell(moved=False)
+        self.show_chart_soon()
+
+    def follow_text(self) -> None:
+        """Show what is known on another text, where another was chosen."""
+        if self._text != self._importance_is_of:
+            self.show_importance()
+
+    @property
+    def _text(self) -> tuple[Path | None, int]:
+        return self.workbench.settings.corpus, self.workbench.settings.n_ctx
+
+    def _show_column(self) -> None:
+        """Show the chosen score; until one is chosen, the most telling of those that are known."""
+        grid, view = self.query_one(LayerGrid), self._importance
+        if view is None:
+            return
+        if not self._score_is_chosen:
+            self._score = next(iter(known_kinds(view, grid.rows_and_columns)), None)
+        shown = column_of(view, self._score, grid.rows_and_columns) if self._score else None
+        grid.show_importance(shown)
+
+    def show_prediction(self) -> None:
+        """Show what is predicted of the recipe in the grid, beside what was measured of it."""
+        plan = self.workbench.plan
+        measured = self._measured_kld(plan) if plan else None
+        self.query_one(BudgetPane).show_prediction(self.predicted_kld, measured)
+
+    @property
+    def predicted_kld(self) -> float | None:
+        """What is predicted of the recipe in the grid; of the base model nothing needs to be."""
+        plan = self.workbench.plan
+        return None if plan is None or plan.unchanged else self.workbench.prediction(plan)
+
+    def _measured_kld(self, plan: Plan) -> tuple[float, float | None] | None:
+        for result in self.workbench.results:
+            if result.digest == plan.digest and result.kld is not None:
+                return result.kld, result.kld_se
+        return None
+
+    @on(LayerGrid.Moved)
+    def _follow_cursor(self) -> None:
+        self.explain_cell(moved=True)
+
+    def explain_cell(self, *, moved: bool = True) -> None:
+        """Tell what is under the cursor of the layers."""
+        plan, grid = self.workbench.plan, self.query_one(LayerGrid)
+        if plan is None or grid.plan is None:
+            return
+        if not self.query_one(ResultsTable).has_focus:
+            self.query_one(StatusLine).explain(*self._cell_wordings(plan), moved=moved)
+        scope = f"{grid.selection.scope} scope"
+        self.query_one("#layers").border_title = f"layers · {scope}" + (
+            " · range" if grid.selection.is_range else ""
+        )
+
+    def _cell_wordings(self, plan: Plan) -> list[str]:
+        """What is under the cursor, and how much it matters where that is shown."""
+        grid = self.query_one(LayerGrid)
+        said = sentence(plan, grid.selection)
+        if self._importance is None or grid.importance is None:
+            return [said]
+        return with_importance(said, self._importance, grid.importance, grid.selection)
+
+    # -- commands -----------------------------------------------------------------------------------
+
+    def action_sensitivity(self) -> None:
+        """Ask how to find out what matters, and start it."""
+        model = self.workbench.model
+        if not self._has_model() or model is None:
+            return
+
+        def start(asked: AskedSensitivity | None) -> None:
+            if asked is None:
+                return
+            self._asked_sensitivity = asked
+            with self.refusals_told():
+                if asked.by is None:
+                    job = self.workbench.estimate_importance()
+                else:
+                    job = self.workbench.measure_sensitivity(asked.by, asked.types, asked.chunks)
+                self.announce(f"Started: {job.title}. The layers show it as it comes; I shows other scores.")
+
+        known = self._importance.scores if self._importance else ()
+        n_ctx = self.workbench.settings.n_ctx
+        self.app.push_screen(SensitivityScreen(model.shape, n_ctx, known, self._asked_sensitivity), start)
+
+    def action_next_score(self) -> None:
+        """Show the next score that is known in the layers; after the last, none."""
+        grid = self.query_one(LayerGrid)
+        known = known_kinds(self._importance, grid.rows_and_columns) if self._importance else ()
+        if not known:
+            self.announce("Nothing is known yet of what matters: m measures or estimates it.")
+            return
+        cycle: list[ScoreKind | None] = [*known, None]
+        here = cycle.index(self._score) if self._score in cycle else -1
+        self._score, self._score_is_chosen = cycle[(here + 1) % len(cycle)], True
+        self._show_column()
+        self.explain_cell(moved=False)
+        if self._score is None:
+            self.announce("No score is shown in the layers; I shows them again.")
+        elif self._importance is not None:
+            trust = agreement(self._importance, self._score)
+            described = f"{self._score.described[0].upper()}{self._score.described[1:]}."
+            self.announce(f"{described} {trust}".rstrip(), trust or described)
+
+    @after_edits
+    def action_budget(self) -> None:
+        """Ask for a budget, and fit a recipe to it."""
+        plan = self.workbench.plan
+        if not self._has_model() or plan is None:
+            return
+
+        def answered(answer: tuple[BudgetChoices, Job | None] | None) -> None:
+            if answer is not None:
+                self._budget_choices, job = answer
+                if job is not None:
+                    self.announce(f"Started: {job.title}. The recipe comes to the grid; u takes it back.")
+
+        selection = self.query_one(LayerGrid).selection
+        kept = Kept(selection.title, {name: plan.by_name[name].requested for name in selection.tensors})
+        self.app.push_screen(BudgetScreen(self.workbench, kept, self._budget_choices), answered)
+
+    @after_edits
+    def action_frontier(self) -> None:
+        """List the best recipe of every size."""
+
+        def use(recipe: Recipe | None) -> None:
+            self._use(recipe)
+
+        if self._has_model():
+            self.app.push_screen(FrontierScreen(self.workbench, self._budget_choices), use)
+
+    @after_edits
+    def action_why(self) -> None:
+        """Say why the fitted recipe gave what is under the cursor its type."""
+        plan, selection = self.workbench.plan, self.query_one(LayerGrid).selection
+        if not self._has_model() or plan is None:
+            return
+        single = selection.cursor_tensor if selection.scope is Scope.TENSOR else None
+        names = (single,) if single else selection.cursor_row.names
+        reasons: dict[str, list[str]] = {}
+        for name in names:
+            if reason := self.workbench.why(name):
+                reasons.setdefault(reason, []).append(plan.by_name[name].tensor.role)
+        if not reasons:
+            self.announce("No recipe was fitted yet that could say why: b fits one to a budget.")
+            return
+        title = single.removesuffix(".weight") if single else selection.cursor_row.title
+        lines = [f"{', '.join(roles)}: {reason}" for reason, roles in reasons.items()]
+        said = next(iter(reasons)) if len(reasons) == 1 else "\n".join(lines)
+        self.notify(said, title=f"why {title}", timeout=20, markup=False)

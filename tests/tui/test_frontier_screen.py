@@ -1,0 +1,161 @@
+"""The best recipe of every size: the list, and its hollow marks in the chart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from driving import running
+from fake_importance import frontier_of
+from fakes import FakeWorkbench, llama_shape, measured
+from panes import PaneApp, lines_of, text_of
+from test_importance import dialog
+
+from lqtui.recipe.presets import preset
+from lqtui.recipe.recipe import resolve
+from lqtui.recipe.units import Granularity
+from lqtui.tui.screens.frontier import FrontierList, FrontierScreen
+from lqtui.tui.widgets.chart_scene import scene_of
+from lqtui.tui.widgets.metric import Metric
+from lqtui.tui.widgets.tradeoff import TradeoffChart
+from lqtui.workbench import DEFAULT_CANDIDATES, Change
+
+SHAPE = llama_shape()
+FRONTIER = frontier_of(SHAPE)
+KNEE = FRONTIER[2]
+
+
+def found() -> FakeWorkbench:
+    """A workbench that has found a frontier."""
+    bench = FakeWorkbench(SHAPE)
+    bench.frontier, bench.costs_known = FRONTIER, True
+    return bench
+
+
+def drawn(chart: TradeoffChart) -> str:
+    return text_of(chart._canvas)
+
+
+# -- the list
+
+
+async def test_each_recipe_has_its_size_its_prediction_and_what_was_measured() -> None:
+    async with running(found()) as pilot:
+        await pilot.press("F")
+        await pilot.pause()
+        rows = lines_of(pilot.app.screen.query_one(FrontierList))
+        assert rows[0].split() == ["MiB", "bpw", "predicted", "measured", "KLD"]
+        assert len(rows[1:]) >= len(FRONTIER)
+        first, second, third = rows[1].split(), rows[2].split(), rows[3].split()
+        assert first[0] == "●" and len(first) == 6 and first[5].startswith("±")
+        assert second[0] == "○" and len(second) == 4
+        assert third[-1] == "knee"
+        assert "measured too (3 of 11)" in dialog(pilot)
+
+
+async def test_the_cursor_starts_on_the_knee_and_enter_puts_it_in_the_grid() -> None:
+    bench = found()
+    async with running(bench) as pilot:
+        await pilot.press("F")
+        await pilot.pause()
+        await pilot.press("enter")
+        await pilot.pause()
+        assert bench.plan.digest == KNEE.plan.digest
+        assert bench.undo_label == KNEE.plan.recipe.name
+        await pilot.press("u")
+        assert bench.plan.unchanged
+
+
+async def test_the_recipe_in_the_grid_is_marked_and_under_the_cursor() -> None:
+    bench = found()
+    bench.use(FRONTIER[4].plan.recipe, "frontier")
+    async with running(bench) as pilot:
+        await pilot.press("F")
+        await pilot.pause()
+        listed = pilot.app.screen.query_one(FrontierList)
+        assert listed.cursor == FRONTIER[4].plan.digest
+        assert [row[0] for row in lines_of(listed)[1:12]].count("▸") <= 1
+        assert any(row.lstrip().startswith("▸") for row in lines_of(listed))
+
+
+async def test_where_none_is_known_f_finds_it_and_it_comes_to_the_open_list(workbench: FakeWorkbench) -> None:
+    async with running(workbench) as pilot:
+        await pilot.press("F")
+        await pilot.pause()
+        assert "No frontier is known yet." in dialog(pilot)
+        await pilot.press("f")
+        await pilot.pause()
+        types, by = workbench.asked
+        assert set(types) == set(DEFAULT_CANDIDATES) and by is Granularity.TENSOR
+        assert "Started: find the frontier." in dialog(pilot)
+        workbench.frontier = FRONTIER
+        workbench.tell(Change.IMPORTANCE)
+        await pilot.pause()
+        assert "knee" in dialog(pilot)
+        await pilot.press("escape")
+        assert not isinstance(pilot.app.screen, FrontierScreen)
+
+
+async def test_the_frontier_is_sought_among_the_types_of_the_last_budget(workbench: FakeWorkbench) -> None:
+    async with running(workbench) as pilot:
+        await pilot.press("b", "down", "space", "escape", "F", "f")
+        await pilot.pause()
+        assert len(workbench.asked[0]) == len(DEFAULT_CANDIDATES) - 1
+
+
+# -- the chart
+
+
+async def test_a_frontier_alone_is_a_chart_of_hollow_marks_with_the_knee_named() -> None:
+    chart = TradeoffChart()
+    async with PaneApp(chart).run_test(size=(100, 30)):
+        chart.show((), None, frontier=FRONTIER)
+        text = drawn(chart)
+        assert text.count("○") >= 7
+        assert "knee" in text
+        assert "○ predicted" in chart.border_subtitle
+
+
+async def test_what_was_measured_on_the_frontier_is_solid() -> None:
+    chart = TradeoffChart()
+    async with PaneApp(chart).run_test(size=(100, 30)):
+        chart.show((), None, frontier=FRONTIER)
+        with_measured = drawn(chart).count("●")
+        chart.show((), None, frontier=[replace(p, measured_kld=None) for p in FRONTIER])
+        assert with_measured == 3 and drawn(chart).count("●") == 0
+
+
+async def test_a_recipe_with_a_prediction_is_a_hollow_mark_at_it_until_it_is_measured() -> None:
+    chart = TradeoffChart()
+    plan = resolve(SHAPE, preset("attention_q8", SHAPE))
+    async with PaneApp(chart).run_test(size=(100, 30)):
+        chart.show((), plan, frontier=FRONTIER, predicted=0.5)
+        assert "◇" in drawn(chart) and "attention_q8 predicted" in drawn(chart)
+        assert "┊" not in drawn(chart)
+        chart.show((measured(plan, 19.0, kld=0.5),), plan, frontier=FRONTIER, predicted=0.5)
+        assert "◇" not in drawn(chart) and "◆" in drawn(chart)
+        assert "predicted" not in drawn(chart)
+
+
+def test_predictions_have_no_place_among_perplexities_and_speeds() -> None:
+    plan = resolve(SHAPE, preset("attention_q8", SHAPE))
+    for metric in (Metric.PPL, Metric.SPEED):
+        scene = scene_of((), plan, None, metric, FRONTIER, 0.5)
+        assert scene.forecasts == () and scene.current_forecast is None
+
+
+def test_what_nobody_would_notice_does_not_stretch_the_axis() -> None:
+    tiny, without = replace(FRONTIER[-1], predicted_kld=1e-9), FRONTIER[:-1]
+    assert scene_of((), None, frontier=(*without, tiny)) == scene_of((), None, frontier=without)
+
+
+async def test_the_charts_mark_follows_the_edits() -> None:
+    bench = found()
+    async with running(bench, size=(160, 50)) as pilot:
+        chart = pilot.app.main.query_one(TradeoffChart)
+        await pilot.press("a", "4")
+        await pilot.pause(0.3)
+        before = chart.scene.current_forecast
+        assert before == bench.prediction(bench.plan)
+        await pilot.press("8")
+        await pilot.pause(0.3)
+        assert chart.scene.current_forecast == bench.prediction(bench.plan) != before

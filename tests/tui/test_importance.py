@@ -1,0 +1,359 @@
+"""Which layers deserve the bits, on the main screen: asking, the column, the sentences, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from driving import lines, running, toasts
+from fake_importance import estimated, measured_scores, single_cost
+from fakes import FakeWorkbench, llama_shape, measured, moe_shape
+from panes import lines_of
+
+from lqtui.recipe.types import TensorType
+from lqtui.recipe.units import Granularity
+from lqtui.tui.screens.sensitivity import SensitivityScreen
+from lqtui.tui.widgets.budget import BudgetPane
+from lqtui.tui.widgets.estimates import small
+from lqtui.tui.widgets.layer_grid import LayerGrid
+from lqtui.tui.widgets.status_line import StatusLine
+from lqtui.tui.widgets.type_toggles import types_for
+
+SHAPE = llama_shape()
+SOLID, DOTTED, HEIGHTS = set("▏▎▍▌▋▊▉█"), set("⡇⣿"), set("▁▂▃▄▅▆▇█")
+
+
+def knowing(*, by: Granularity | None = Granularity.TENSOR, estimates: bool = True) -> FakeWorkbench:
+    """A workbench that knows scores and estimates of its model."""
+    bench = FakeWorkbench(SHAPE)
+    tensors, blocks = estimated(SHAPE) if estimates else ({}, {})
+    bench.learn(scores=measured_scores(SHAPE, by) if by else (), tensors=tensors, blocks=blocks)
+    return bench
+
+
+def status(pilot) -> str:
+    return str(pilot.app.main.query_one(StatusLine).render())
+
+
+def dialog(pilot) -> str:
+    """Everything that the dialog says."""
+    rows = pilot.app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in row) for row in rows)
+
+
+# -- asking
+
+
+async def test_m_and_enter_measure_each_tensor_alone_at_q4_0_on_one_chunk(workbench):
+    async with running(workbench) as pilot:
+        await pilot.press("m", "enter")
+        assert workbench.asked == (Granularity.TENSOR, (TensorType.Q4_0,), 1)
+        await pilot.pause()
+        assert status(pilot).startswith("Started: measure each tensor alone.")
+
+
+async def test_what_it_costs_follows_the_choices(workbench):
+    async with running(workbench) as pilot:
+        await pilot.press("m")
+        await pilot.pause()
+        assert "211 measurements on 1 chunk of 512 tokens each." in dialog(pilot)
+        await pilot.press("space")
+        await pilot.press("down", "right")
+        await pilot.pause()
+        assert "31 measurements on 2 chunks of 512 tokens each." in dialog(pilot)
+        await pilot.press("down", "right", "space")  # the type that follows Q4_0 among those that can be had
+        await pilot.pause()
+        assert "62 measurements on 2 chunks" in dialog(pilot)
+        await pilot.press("enter")
+        offered = types_for(SHAPE)
+        after = offered[offered.index(TensorType.Q4_0) + 1]
+        assert workbench.asked == (Granularity.BLOCK, (TensorType.Q4_0, after), 2)
+
+
+async def test_what_is_known_already_is_told():
+    async with running(knowing(by=Granularity.BLOCK)) as pilot:
+        await pilot.press("m", "right")
+        await pilot.pause()
+        assert "31 measurements on 1 chunk of 512 tokens each; 31 known already." in dialog(pilot)
+
+
+async def test_estimates_are_offered_as_what_they_are(workbench):
+    async with running(workbench) as pilot:
+        await pilot.press("m", "left")
+        await pilot.pause()
+        assert "Seconds, not measured" in dialog(pilot)
+        await pilot.press("enter")
+        assert workbench.asked == ("estimate",)
+
+
+async def test_without_a_type_to_lower_to_nothing_starts(workbench):
+    async with running(workbench) as pilot:
+        await pilot.press("m", "down", "down", "space", "enter")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, SensitivityScreen)
+        assert "Turn on at least one type" in dialog(pilot)
+        await pilot.press("escape")
+        assert workbench.asked == ()
+
+
+async def test_the_choices_of_the_last_time_are_there_again(workbench):
+    async with running(workbench) as pilot:
+        await pilot.press("m", "right", "down", "right", "right", "enter", "m")
+        await pilot.pause()
+        assert "each block, measured alone" in dialog(pilot)
+        assert "4 chunks" in dialog(pilot)
+
+
+def test_only_types_that_every_tensor_can_be_given_are_offered():
+    narrow = types_for(SHAPE)  # rows of 576 divide into blocks of 32 and 64
+    assert TensorType.Q4_0 in narrow and TensorType.Q4_K in narrow  # Q4_K falls back
+    assert not {TensorType.Q1_0, TensorType.IQ2_XXS, TensorType.F16} & set(narrow)
+
+
+# -- the column
+
+
+async def test_nothing_is_shown_where_nothing_is_known(workbench):
+    async with running(workbench) as pilot:
+        before = lines(pilot)
+        await pilot.press("I")
+        await pilot.pause()
+        assert status(pilot).startswith("Nothing is known yet of what matters: m ")
+        assert lines(pilot) == before
+
+
+async def test_what_was_measured_is_shown_as_soon_as_it_is_known(workbench):
+    async with running(workbench) as pilot:
+        workbench.learn(scores=measured_scores(SHAPE, Granularity.BLOCK))
+        await pilot.pause()
+        shown = lines(pilot)
+        assert shown[0].endswith("KLD Q4_0") and shown[1].endswith("alone")
+        assert all(set(row.split()[-1]) <= SOLID for row in shown[2:12])
+
+
+async def test_bars_order_blocks_as_their_scores_do():
+    async with running(knowing(by=Granularity.BLOCK)) as pilot:
+        grid = pilot.app.main.query_one(LayerGrid)
+        marks = dict(zip(grid.rows_and_columns.rows, grid.importance.rows, strict=True))
+        known = [mark for mark in marks.values() if mark]
+        by_value = sorted(known, key=lambda mark: mark.value)
+        assert [m.share for m in by_value] == sorted(m.share for m in known)
+        assert by_value[-1].level == 8 and by_value[-1].share == 1.0
+
+
+async def test_a_sum_of_singles_says_so_in_the_title_and_with_each_number():
+    async with running(knowing(), size=(80, 24)) as pilot:
+        shown = lines(pilot)
+        assert "KLD at Q4_0" in shown[0]
+        assert " sum" in shown[1]
+        assert "Σ" in shown[3]
+        assert "Σ" not in shown[2]  # the embedding is one tensor, measured alone
+
+
+async def test_one_key_goes_through_all_that_is_known_and_estimates_are_named_and_dotted():
+    async with running(knowing()) as pilot:
+        seen = []
+        for _ in range(6):
+            shown = lines(pilot)
+            glyphs = {c for row in shown[2:] for c in row if c in SOLID | DOTTED}
+            kind = "solid" if glyphs & SOLID else "dotted" if glyphs else "none"
+            seen.append((" ".join(shown[0].split()[4:]), kind))
+            await pilot.press("I")
+            await pilot.pause()
+        assert seen == [
+            ("KLD Q4_0", "solid"),
+            ("est. err", "dotted"),
+            ("est. LIM", "dotted"),
+            ("est. ZD", "dotted"),
+            ("", "none"),
+            ("KLD Q4_0", "solid"),
+        ]
+
+
+async def test_a_choice_stays_when_more_becomes_known():
+    async with running(knowing(by=None)) as pilot:
+        assert "est. err" in lines(pilot)[0]
+        await pilot.press("I")
+        pilot.app.main.workbench.learn(scores=measured_scores(SHAPE, Granularity.BLOCK))
+        await pilot.pause()
+        assert "est. LIM" in lines(pilot)[0]
+
+
+async def test_tensor_scope_shows_a_height_for_each_tensor():
+    async with running(knowing()) as pilot:
+        await pilot.press("]")
+        await pilot.pause()
+        shown = lines(pilot)
+        assert shown[1].endswith("qkvo gud")
+        attention, ffn = shown[3].split()[-2:]
+        assert (len(attention), len(ffn)) == (4, 3)
+        assert set(attention + ffn) <= HEIGHTS
+        await pilot.press("[")
+        assert "qkvo gud" not in lines(pilot)[1]
+
+
+async def test_tensors_without_a_score_of_their_own_leave_their_block_its_bar():
+    async with running(knowing(by=Granularity.BLOCK, estimates=False)) as pilot:
+        await pilot.press("]")
+        await pilot.pause()
+        assert set(lines(pilot)[3].split()[-1]) <= SOLID
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+async def test_the_column_fits_at_every_width_and_nothing_else_is_cut(width: int):
+    for shape in (SHAPE, moe_shape()):
+        bench = FakeWorkbench(shape)
+        async with running(bench, size=(width, 40)) as pilot:
+            without = lines(pilot)
+            bench.learn(scores=measured_scores(shape, Granularity.BLOCK))
+            await pilot.pause()
+            grid = pilot.app.main.query_one(LayerGrid)
+            assert set(lines(pilot)[3]) & SOLID
+            assert all(len(line) <= grid.size.width for line in lines(pilot))
+            for before, after in zip(without[2:], lines(pilot)[2:], strict=True):
+                assert after.startswith(before.rstrip("━─ ")[: 6 + grid.rows_and_columns.cells_width])
+
+
+async def test_another_model_is_not_shown_with_the_scores_of_the_one_before():
+    bench = knowing()
+    bench.models["moe.gguf"] = moe_shape()
+    async with running(bench) as pilot:
+        bench.importance = type(bench.importance)()
+        await bench.open(pilot.app.main.workbench.model.path.with_name("moe.gguf"))
+        await pilot.pause()
+        assert pilot.app.main.query_one(LayerGrid).importance is None
+
+
+# -- sentences
+
+
+async def test_the_status_line_says_the_number_with_its_error():
+    async with running(knowing()) as pilot:
+        await pilot.press("]")
+        await pilot.pause()
+        kld = single_cost("blk.0.attn_q.weight")
+        number, error = small(kld, kld / 20)
+        assert f"Alone at Q4_0: KLD {number} ±{error}, measured on 1 chunk." in status(pilot)
+
+
+async def test_a_sum_has_no_error_and_says_that_it_is_one():
+    async with running(knowing()) as pilot:
+        assert "the sum of 7 tensors measured alone" in status(pilot)
+        assert "±" not in status(pilot)
+
+
+async def test_an_estimate_says_how_far_it_ranks_as_the_measurements_do():
+    bench = knowing(by=Granularity.BLOCK)
+    async with running(bench) as pilot:
+        await pilot.press("I", "I")
+        await pilot.pause()
+        rho = f"{bench.importance.correlations['LIM']:.2f}".replace("-", "−")
+        assert f"LIM ranks blocks with ρ = {rho} to what was measured." in status(pilot)
+        await pilot.press("down")
+        await pilot.pause()
+        assert "Estimated LIM" in status(pilot)
+        assert f"ρ = {rho}" in status(pilot)
+
+
+async def test_nothing_is_claimed_of_estimates_while_nothing_is_measured():
+    async with running(knowing(by=None)) as pilot:
+        await pilot.press("I", "down")
+        await pilot.pause()
+        assert "Estimated LIM" in status(pilot)
+        assert "ρ" not in status(pilot)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+async def test_the_score_is_told_whatever_the_width(width: int):
+    async with running(knowing(), size=(width, 36)) as pilot:
+        await pilot.press("]", "down")
+        await pilot.pause()
+        assert "KLD" in status(pilot)
+        assert "…" not in status(pilot)
+
+
+# -- the prediction
+
+
+async def test_the_predicted_kld_follows_every_edit_at_once(workbench):
+    async with running(workbench) as pilot:
+        pane = pilot.app.main.query_one(BudgetPane)
+        await pilot.press("4")
+        assert not any("predicted" in line for line in lines_of(pane))
+        workbench.costs_known = True
+        said = []
+        for key in ("down", "4", "8", "u"):
+            await pilot.press(key)
+            await pilot.pause()
+            said.append(next((line for line in lines_of(pane) if "predicted" in line), ""))
+        kld = small(workbench.prediction(workbench.plan))[0]
+        assert f"predicted KLD {kld} (sum of singles)" in said[-1]
+        assert said[1] == said[3] != said[2]
+        assert "measured" not in "".join(said)
+
+
+async def test_what_was_measured_stands_beside_the_prediction_under_its_own_name(workbench):
+    workbench.costs_known = True
+    async with running(workbench, size=(200, 50)) as pilot:
+        pane = pilot.app.main.query_one(BudgetPane)
+        await pilot.press("4")
+        workbench.add_result(measured(workbench.plan, 19.5, kld=0.043))
+        await pilot.pause()
+        [line] = [line for line in lines_of(pane) if "predicted" in line]
+        assert "◆ measured 0.0430 ±0.0007" in line and "◇" in line
+        await pilot.press("down", "4")
+        await pilot.pause()
+        assert not any("measured" in line for line in lines_of(pane))
+
+
+async def test_at_80_columns_the_prediction_is_under_the_layers(workbench):
+    workbench.costs_known = True
+    async with running(workbench, size=(80, 24)) as pilot:
+        await pilot.press("4")
+        await pilot.pause()
+        assert pilot.app.main.query_one("#layers").border_subtitle.startswith("predicted KLD ")
+        await pilot.press("u")
+        await pilot.pause()
+        assert "KLD" not in pilot.app.main.query_one("#layers").border_subtitle
+
+
+# -- why
+
+
+async def test_y_says_why_a_tensor_got_its_type(workbench):
+    workbench.reasons = {"blk.0.attn_q.weight": "Q4_0 → Q5_0 would cost 1 MiB and save nothing."}
+    async with running(workbench) as pilot:
+        await pilot.press("]", "y")
+        await pilot.pause()
+        assert toasts(pilot) == ["Q4_0 → Q5_0 would cost 1 MiB and save nothing."]
+
+
+async def test_y_on_a_block_tells_of_its_tensors_together_where_the_reason_is_one(workbench):
+    names = [name for name in workbench.plan.by_name if name.startswith("blk.0.")]
+    workbench.reasons = dict.fromkeys(names, "one reason")
+    async with running(workbench) as pilot:
+        await pilot.press("y")
+        await pilot.pause()
+        workbench.reasons = {**workbench.reasons, "blk.0.ffn_up.weight": "another"}
+        await pilot.press("y")
+        await pilot.pause()
+        assert toasts(pilot)[0] == "one reason"
+        assert toasts(pilot)[1].splitlines()[1] == "ffn_up: another"
+
+
+async def test_y_before_any_fit_says_what_would_answer(workbench):
+    async with running(workbench) as pilot:
+        await pilot.press("y")
+        await pilot.pause()
+        assert status(pilot).startswith("No recipe was fitted yet that could say why: b ")
+
+
+async def test_scores_of_another_text_are_not_shown_for_long():
+    bench = knowing()
+    async with running(bench) as pilot:
+        assert "KLD" in lines(pilot)[0]
+        bench.importance = type(bench.importance)()
+        bench.settings = replace(bench.settings, n_ctx=256)
+        bench.add_result(measured(bench.plan, 19.0))
+        await pilot.pause()
+        assert "KLD" not in lines(pilot)[0]
