@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NewType
+from typing import Any, NewType, TypeVar
 
 import llama_cpp
 
@@ -19,6 +20,7 @@ Context = NewType("Context", int)
 """A `llama_context *`."""
 EvalCallback = Callable[[int, bool, object], bool]
 """llama.cpp's `cb_eval`: what is called before and after it computes a node."""
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -112,6 +114,27 @@ def offloads(gpu_layers: int, block_count: int) -> list[int]:
         return [0]
     asked = block_count + 1 if gpu_layers < 0 else gpu_layers
     return [gpu_layers, asked * 3 // 4, asked // 2, asked // 4, 0]
+
+
+def with_layers_that_fit(gpu_layers: int, block_count: int, attempt: Callable[[int], T]) -> T:
+    """Do something that loads models, with so many layers offloaded, or fewer where the memory is too small.
+
+    Args:
+        gpu_layers: How many to offload, -1 for all.
+        block_count: The model's.
+        attempt: Called with a number of layers, and with a smaller one after it raised LoadFailed.
+
+    Raises:
+        LoadFailed: It was raised even without any layer on a GPU.
+    """
+    for layers in offloads(gpu_layers, block_count):
+        try:
+            return attempt(layers)
+        except LoadFailed as error:
+            if not layers:
+                raise
+            print(f"{error}; trying with fewer layers on the GPU", file=sys.stderr)
+    raise AssertionError("offloads ends with none")
 
 
 def _allow_many_files() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 
 from lqtui.llama import bench, runtime
@@ -32,23 +33,24 @@ def _time(task: Measure, index: int, base: BaseModel, entry: PoolEntry, send: Se
         send(Progress(stage, done, total, unit, index))
 
     types = task.recipes[index].types
-    with entry.lock(on_wait=partial(told, "waiting", "another lqtui", 0, 1)):
-        if all(tensor.type is types[tensor.name] for tensor in base.shape.tensors):
-            shards = [base.first_part]
-        else:
-            on_bytes = partial(told, "quantizing", "MiB")
-            shards = fill_pool(base, types, entry, task.threads, lambda d, t: on_bytes(d >> 20, t >> 20))
-        told("loading", "model", 0, 1)
-        opened = runtime.loaded_model(shards, task.gpu_layers)
-        model = opened.__enter__()
-    try:
-        on_prompt, on_generation = (
-            partial(told, "prompt speed", "runs"),
-            partial(told, "generation speed", "runs"),
-        )
-        speeds = bench.prompt_speed(model, task.n_prompt, task.repetitions, task.threads, on_prompt)
-        send(SpeedMeasured(index, task.n_prompt, 0, speeds))
-        speeds = bench.generation_speed(model, task.n_gen, task.repetitions, task.threads, on_generation)
-        send(SpeedMeasured(index, 0, task.n_gen, speeds))
-    finally:
-        opened.__exit__(None, None, None)
+
+    def attempt(layers: int) -> None:
+        with contextlib.ExitStack() as opened:
+            with entry.lock(on_wait=partial(told, "waiting", "another lqtui", 0, 1)):
+                if all(tensor.type is types[tensor.name] for tensor in base.shape.tensors):
+                    shards = [base.first_part]
+                else:
+                    on_bytes = partial(told, "quantizing", "MiB")
+                    shards = fill_pool(
+                        base, types, entry, task.threads, lambda d, t: on_bytes(d >> 20, t >> 20)
+                    )
+                told("loading", "model", 0, 1)
+                model = opened.enter_context(runtime.loaded_model(shards, layers))
+            on_run = partial(told, "prompt speed", "runs")
+            speeds = bench.prompt_speed(model, task.n_prompt, task.repetitions, task.threads, on_run)
+            send(SpeedMeasured(index, task.n_prompt, 0, speeds))
+            on_run = partial(told, "generation speed", "runs")
+            speeds = bench.generation_speed(model, task.n_gen, task.repetitions, task.threads, on_run)
+            send(SpeedMeasured(index, 0, task.n_gen, speeds))
+
+    runtime.with_layers_that_fit(task.gpu_layers, base.shape.block_count, attempt)
