@@ -112,8 +112,6 @@ class Evaluator:
         self._sample = self._decoder.sample(min(_SAMPLE_TOKENS, self._n_ctx))
         rows, self.graph, own = self._hook.record(lambda: self._decoder.decode(self._sample))
         self._expected = rows.copy()
-        self.embedding_length = self._decoder.embedding_length
-        self.vocab_size = self._decoder.vocab_size
         self._own = {node: own[node] for node in self.graph.weights}
         for files, types in self._donor_files:
             self._donors.append(self._borrow(files, types))

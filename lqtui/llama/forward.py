@@ -50,7 +50,6 @@ class Decoder:
         self.vocab_size = int(llama_cpp.llama_vocab_n_tokens(vocab))
         self._bos = llama_cpp.llama_vocab_bos(vocab) if llama_cpp.llama_vocab_get_add_bos(vocab) else None
         self._trained = int(llama_cpp.llama_model_n_ctx_train(model))
-        self.embedding_length = int(llama_cpp.llama_model_n_embd(model))
         self.model = model
         self._made = made
 

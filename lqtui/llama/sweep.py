@@ -11,57 +11,30 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lqtui.llama import native
+from lqtui.llama import native, runtime
 from lqtui.llama.base_states import BaseStates
-from lqtui.llama.errors import LoadFailed
-from lqtui.llama.evaluator import Evaluator, States, Types
+from lqtui.llama.evaluator import Evaluator, Types
 from lqtui.llama.forward import check_context
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.graph import GraphMismatch
-from lqtui.llama.prefixes import Step, plan_steps
 from lqtui.llama.quantize import fill_pool
-from lqtui.llama.runtime import offloads
-from lqtui.llama.scoring import BaseChunk, Rows, TokenScores, base_chunk, recipe_scores
+from lqtui.llama.scoring import TokenScores
+from lqtui.llama.sweep_run import Candidate, RecipeEvaluator, SweepListener, SweepRun
 from lqtui.llama.whole import WholeEvaluator
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 from lqtui.store.pool import PoolEntry
 
-
-class Candidate(NamedTuple):
-    """A recipe to be scored: the type of every quantizable tensor, and how many chunks are known already.
-
-    `pruned` blocks are left out of the model. What is left is not renumbered, as `llama-quantize
-    --prune-layers` does: the same, unless what a block does depends on its number (sliding windows).
-    """
-
-    types: Types
-    known: int = 0
-    pruned: frozenset[int] = frozenset()
-
-
-class SweepListener(NamedTuple):
-    """Whom a sweep tells: that it waits or loads, bytes quantized and blocks evaluated of all, and scores."""
-
-    on_wait: Callable[[], None]
-    on_quantized: Callable[[int, int], None]
-    on_load: Callable[[], None]
-    on_blocks: Callable[[int, int], None]
-    on_scores: Callable[[int, int, TokenScores], None]
-    """Called with the recipe's number, the chunk's, and its scores."""
-    go_on: Callable[[int], bool] = lambda chunk: True
-    """Asked after each chunk."""
+__all__ = ["Candidate", "Sweep", "SweepListener", "grouped", "share_out_types"]
 
 
 @dataclass(frozen=True)
@@ -105,85 +78,110 @@ class Sweep:
             heard = listener._replace(
                 on_blocks=blocks, on_scores=partial(_scored_of_all, listener.on_scores, group)
             )
-            self._run_group(base, own, [candidates[i] for i in group], chunks, entry, heard)
+            _Group(self, base, own, [candidates[i] for i in group], chunks, entry, heard).run()
             done = blocks.done
 
     def holds(self, base: BaseModel, candidates: Sequence[Candidate]) -> bool:
         """Whether all candidates are scored side by side, chunk by chunk, and not group after group."""
         return len(grouped(base.shape, _own_types(base.shape), candidates, self.memory // 2)) == 1
 
-    def _run_group(
-        self,
-        base: BaseModel,
-        own: Types,
-        candidates: Sequence[Candidate],
-        chunks: NDArray[np.int32],
-        entry: PoolEntry,
-        listener: SweepListener,
-    ) -> None:
-        for layers in offloads(self.gpu_layers, base.shape.block_count):
-            states = BaseStates(
-                entry.directory / "base", f"{layers} layers on {native.device_descriptions()}"
-            )
-            proofs = states.load_proofs()
-            try:
-                with contextlib.ExitStack() as opened:
-                    opened.callback(states.save_proofs, proofs)
-                    with entry.lock(on_wait=listener.on_wait):
-                        donors = self._donors(base, own, candidates, entry, listener, opened)
-                        listener.on_load()
-                        evaluator = opened.enter_context(
-                            Evaluator(
-                                base.first_part,
-                                own,
-                                donors,
-                                chunks.shape[1],
-                                [self.threads, *self.other_threads],
-                                layers,
-                                proofs,
-                            )
-                        )
-                    _Run(self, evaluator, own, candidates, chunks, states, listener).run()
-                    return
-            except LoadFailed as error:
-                if not layers:
-                    raise
-                print(f"{error}; trying with fewer layers on the GPU", file=sys.stderr)
-            except GraphMismatch as reason:
-                print(f"every recipe is loaded and evaluated whole: {reason}", file=sys.stderr)
-                break
 
-        def files(types: Types) -> list[Path]:
-            if all(types.get(name, own[name]) is own[name] for name in own):
-                return [base.first_part]
-            with entry.lock(on_wait=listener.on_wait):
-                return fill_pool(base, {**own, **types}, entry, self.threads, listener.on_quantized)
+@dataclass
+class _Group:
+    """Candidates that are scored side by side; `candidates` know of what is scored by now."""
 
-        with WholeEvaluator(files, chunks.shape[1], self.threads, layers, self.memory) as whole:
-            _Run(self, whole, own, candidates, chunks, states, listener).run()
+    sweep: Sweep
+    base: BaseModel
+    own: Types
+    candidates: list[Candidate]
+    chunks: NDArray[np.int32]
+    entry: PoolEntry
+    listener: SweepListener
 
-    def _donors(
-        self,
-        base: BaseModel,
-        own: Types,
-        candidates: Sequence[Candidate],
-        entry: PoolEntry,
-        listener: SweepListener,
-        opened: contextlib.ExitStack,
-    ) -> list[tuple[Sequence[Path], Types]]:
+    def run(self) -> None:
+        """Score them, with as many layers on the GPU as its memory suffices for."""
+        runtime.with_layers_that_fit(self.sweep.gpu_layers, self.base.shape.block_count, self._attempt)
+
+    def _attempt(self, layers: int) -> None:
+        placement = f"{layers} layers on {native.device_descriptions()}"
+        states = BaseStates(self.entry.directory / "base", placement)
+        try:
+            with self._lending(layers, states) as evaluator:
+                self._score(evaluator, states)
+                return
+        except GraphMismatch as reason:
+            print(f"every recipe is loaded and evaluated whole: {reason}", file=sys.stderr)
+        sweep, n_ctx = self.sweep, self.chunks.shape[1]
+        with WholeEvaluator(self._files, n_ctx, sweep.threads, layers, sweep.memory) as whole:
+            self._score(whole, states)
+
+    def _score(self, evaluator: RecipeEvaluator, states: BaseStates) -> None:
+        SweepRun(
+            evaluator=evaluator,
+            shape=self.base.shape,
+            own=self.own,
+            candidates=tuple(self.candidates),
+            chunks=self.chunks,
+            base_states=states,
+            listener=self.listener._replace(on_scores=self._note_scores),
+            divergence=self.sweep.divergence,
+            threads=self.sweep.threads,
+            memory=self.sweep.memory,
+        ).run()
+
+    def _note_scores(self, number: int, chunk: int, scores: TokenScores) -> None:
+        """Tell scores, and know of them if this attempt fails and another begins."""
+        self.candidates[number] = self.candidates[number]._replace(known=chunk + 1)
+        self.listener.on_scores(number, chunk, scores)
+
+    @contextlib.contextmanager
+    def _lending(self, layers: int, states: BaseStates) -> Iterator[Evaluator]:
+        """The base model, with donors that lend it what the candidates want."""
+        proofs = states.load_proofs()
+        with contextlib.ExitStack() as opened:
+            opened.callback(states.save_proofs, proofs)
+            with self.entry.lock(on_wait=self.listener.on_wait):
+                donors = self._donors(opened)
+                self.listener.on_load()
+                evaluator = opened.enter_context(
+                    Evaluator(
+                        self.base.first_part,
+                        self.own,
+                        donors,
+                        self.chunks.shape[1],
+                        [self.sweep.threads, *self.sweep.other_threads],
+                        layers,
+                        proofs,
+                    )
+                )
+            yield evaluator
+
+    def _donors(self, opened: contextlib.ExitStack) -> list[tuple[Sequence[Path], Types]]:
         """Quantize what candidates want into as few models as possible; their files and what each lends."""
-        lent = share_out_types(own, [candidate.types for candidate in candidates])
-        sizes = [sum(base.shape.by_name[name].bytes_as(own[name]) for name in types) for types in lent]
+        by_name, directory = self.base.shape.by_name, self.entry.directory
+        lent = share_out_types(self.own, [candidate.types for candidate in self.candidates])
+        sizes = [sum(by_name[name].bytes_as(self.own[name]) for name in types) for types in lent]
         holes = opened.enter_context(
-            tempfile.TemporaryDirectory(prefix="holes-", dir=entry.directory, ignore_cleanup_errors=True)
+            tempfile.TemporaryDirectory(prefix="holes-", dir=directory, ignore_cleanup_errors=True)
         )
         donors: list[tuple[Sequence[Path], Types]] = []
         for number, types in enumerate(lent):
             folder = Path(holes, str(number))
             folder.mkdir()
-            on_bytes = partial(_told_of_all, listener.on_quantized, sum(sizes[:number]), sum(sizes))
-            donors.append((fill_pool(base, types, entry, self.threads, on_bytes, folder), types))
+            on_bytes = partial(_told_of_all, self.listener.on_quantized, sum(sizes[:number]), sum(sizes))
+            files = fill_pool(self.base, types, self.entry, self.sweep.threads, on_bytes, folder)
+            donors.append((files, types))
         return donors
+
+    @contextlib.contextmanager
+    def _files(self, types: Types) -> Iterator[Sequence[Path]]:
+        """The files of a recipe's own model, quantized by then; they stay as long as this is entered."""
+        if all(types.get(name, self.own[name]) is self.own[name] for name in self.own):
+            yield [self.base.first_part]
+            return
+        with self.entry.lock(on_wait=self.listener.on_wait):
+            every = {**self.own, **types}
+            yield fill_pool(self.base, every, self.entry, self.sweep.threads, self.listener.on_quantized)
 
 
 def _own_types(shape: ModelShape) -> dict[str, TensorType]:
@@ -254,135 +252,3 @@ class _BlocksOfAll:
 
 def _told_of_all(tell: Callable[[int, int], None], before: int, total: int, done: int, _: int) -> None:
     tell(before + done, total)
-
-
-class _Distinct(NamedTuple):
-    """A candidate, and the numbers of all candidates that it answers because they are the same weights."""
-
-    candidate: Candidate
-    answers: list[int]
-
-
-@dataclass
-class _Run:
-    """One sweep in progress."""
-
-    sweep: Sweep
-    evaluator: Evaluator | WholeEvaluator
-    own: Types
-    candidates: Sequence[Candidate]
-    chunks: NDArray[np.int32]
-    base_states: BaseStates
-    listener: SweepListener
-
-    def run(self) -> None:
-        plans = [self._steps(number) for number in range(len(self.chunks))]
-        total = sum(
-            self._levels_of(step, chunk)
-            for (_, steps), chunk in zip(plans, self.chunks, strict=True)
-            for step in steps
-        )
-        done = 0
-        self.listener.on_blocks(0, total)
-        with ThreadPoolExecutor(self.sweep.threads) as workers:
-            for number, (types, steps) in enumerate(plans):
-                for recipes in self._scored(number, types, steps, workers):
-                    done += recipes
-                    self.listener.on_blocks(done, total)
-                if steps and not self.listener.go_on(number):
-                    return
-
-    def _steps(self, chunk: int) -> tuple[list[_Distinct], list[Step]]:
-        """The different recipes that a chunk is missing, and the steps to evaluate them.
-
-        Each recipe comes with the candidates that it answers; the base model is first where it is wanted.
-        """
-        missing = [i for i, candidate in enumerate(self.candidates) if candidate.known <= chunk]
-        distinct: dict[tuple[tuple[object, ...], ...], _Distinct] = {}
-        if missing and self.sweep.divergence:
-            distinct[self._path(Candidate(self.own))] = _Distinct(Candidate(self.own), [])
-        for i in missing:
-            candidate = self.candidates[i]
-            distinct.setdefault(self._path(candidate), _Distinct(candidate, [])).answers.append(i)
-        return list(distinct.values()), plan_steps(list(distinct), self.evaluator.usable)
-
-    def _path(self, candidate: Candidate) -> tuple[tuple[object, ...], ...]:
-        levels: list[list[object]] = [
-            [level in candidate.pruned] for level in range(self.evaluator.depths + 1)
-        ]
-        for name in self.own:
-            levels[self._levels[name]].append(candidate.types.get(name, self.own[name]))
-        return tuple(map(tuple, levels))
-
-    def __post_init__(self) -> None:
-        self._levels: Mapping[str, int] = {name: self.evaluator.level(name) for name in self.own}
-
-    def _scored(
-        self,
-        number: int,
-        recipes: list[_Distinct],
-        steps: list[Step],
-        workers: ThreadPoolExecutor,
-    ) -> Iterator[int]:
-        """Evaluate one chunk of all recipes, and yield the blocks that each took."""
-        chunk = self.chunks[number]
-        base: BaseChunk | None = None
-        kept: dict[int, States] = {}
-        for step in steps:
-            candidate, answered = recipes[step.recipe]
-            levels = self._levels_of(step, chunk)
-            kept = {depth: states for depth, states in kept.items() if depth <= step.shared}
-            if self.sweep.divergence and step.recipe == 0:
-                base = self._base(chunk, step, kept, workers)
-                scores = base.scores
-            else:
-                new: dict[int, States] = {at: [] for at in self._affordable(step.keep, kept)}
-                depth = max((d for d in kept if d <= step.depth), default=0)
-                logits = self.evaluator.evaluate(
-                    chunk, candidate.types, depth, kept.get(depth), new, candidate.pruned
-                )
-                scores = recipe_scores(logits, base, workers)
-                kept |= new
-            for i in answered:
-                self.listener.on_scores(i, number, scores)
-            yield levels
-
-    def _levels_of(self, step: Step, chunk: NDArray[np.int32]) -> int:
-        """How many levels a step evaluates: of the base model the head alone, where the rest is known."""
-        is_base = self.sweep.divergence and step.recipe == 0
-        if is_base and not step.keep and self._head_depth() and self.base_states.has(chunk):
-            return 1
-        return self.evaluator.depths + 1 - step.depth
-
-    def _base(
-        self, chunk: NDArray[np.int32], step: Step, kept: dict[int, States], workers: ThreadPoolExecutor
-    ) -> BaseChunk:
-        """Score the base model, from its hidden states before the head where these are known and suffice."""
-        head = self._head_depth()
-        states = self.base_states.load(chunk) if head and not step.keep else None
-        new: dict[int, States] = {at: [] for at in self._affordable(step.keep, kept)}
-        if head and states is None:
-            new.setdefault(head, [])
-        logits = self.evaluator.evaluate(chunk, self.own, head if states else 0, states, new)
-        before_head = states or new.get(head, [])
-
-        def again() -> Rows:
-            return self.evaluator.heads(chunk, before_head)
-
-        size = 4 * self.evaluator.vocab_size * (len(chunk) - len(chunk) // 2)
-        base = base_chunk(logits, workers, again if head and size > self.sweep.memory // 4 else None)
-        if head and states is None:
-            self.base_states.save(chunk, new[head])
-        kept |= new
-        return base
-
-    def _head_depth(self) -> int:
-        """The depth of the head where a restart there is valid, else 0."""
-        depth = self.evaluator.depths
-        return depth if depth and self.evaluator.usable(depth) else 0
-
-    def _affordable(self, wanted: Sequence[int], kept: Mapping[int, States]) -> list[int]:
-        """Of the depths to keep, the deepest that the memory suffices for: they save most."""
-        size = 4 * self.evaluator.embedding_length * self.chunks.shape[1]
-        room = self.sweep.memory // 4 // size - len(kept)
-        return sorted(wanted)[max(0, len(wanted) - max(0, room)) :]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
@@ -16,13 +17,14 @@ from numpy.typing import NDArray
 from lqtui.llama.errors import EngineError
 from lqtui.llama.evaluator import States, Types, opened
 from lqtui.llama.forward import Decoder
+from lqtui.recipe.types import TensorType
 
 
 class WholeEvaluator:
     """Has the one depth 0 and no restarts; use as a context manager.
 
     Args:
-        files: Finds the files of a recipe's model; they are quantized by then.
+        files: Finds the files of a recipe's model, and keeps them in place while they are opened.
         n_ctx: Tokens of a chunk.
         threads: For computing.
         gpu_layers: How many layers to offload, -1 for all.
@@ -33,7 +35,7 @@ class WholeEvaluator:
 
     def __init__(
         self,
-        files: Callable[[Types], Sequence[Path]],
+        files: Callable[[Types], AbstractContextManager[Sequence[Path]]],
         n_ctx: int,
         threads: int,
         gpu_layers: int,
@@ -42,7 +44,7 @@ class WholeEvaluator:
         self._files = files
         self._n_ctx, self._threads, self._gpu_layers = n_ctx, threads, gpu_layers
         self._memory = memory
-        self._loaded: dict[tuple[Path, ...], tuple[contextlib.ExitStack, Decoder, int]] = {}
+        self._loaded: dict[frozenset[tuple[str, TensorType]], tuple[contextlib.ExitStack, Decoder, int]] = {}
 
     def __enter__(self) -> WholeEvaluator:
         return self
@@ -52,9 +54,6 @@ class WholeEvaluator:
     ) -> None:
         while self._loaded:
             self._unload_oldest()
-
-    embedding_length = vocab_size = 1
-    """Of no account: no hidden state is ever kept, and the base's logits are always held."""
 
     def level(self, name: str) -> int:
         """Every tensor is read at level 0."""
@@ -94,17 +93,20 @@ class WholeEvaluator:
         raise NotImplementedError
 
     def _decoder(self, types: Types) -> Decoder:
-        files = tuple(self._files(types))
-        if files not in self._loaded:
-            size = sum(file.stat().st_size for file in files)
-            while self._loaded and size + sum(held for *_, held in self._loaded.values()) > self._memory:
-                self._unload_oldest()
-            with contextlib.ExitStack() as stack:
-                made = opened(files, self._gpu_layers, self._n_ctx, self._threads)
-                decoder = stack.enter_context(made)
-                self._loaded[files] = (stack.pop_all(), decoder, size)
-        self._loaded[files] = self._loaded.pop(files)  # the last one used is the last one to go
-        return self._loaded[files][1]
+        recipe = frozenset(types.items())
+        if recipe not in self._loaded:
+            with self._files(types) as files:
+                self._loaded[recipe] = self._load(files)
+        self._loaded[recipe] = self._loaded.pop(recipe)  # the last one used is the last one to go
+        return self._loaded[recipe][1]
+
+    def _load(self, files: Sequence[Path]) -> tuple[contextlib.ExitStack, Decoder, int]:
+        size = sum(file.stat().st_size for file in files)
+        while self._loaded and size + sum(held for *_, held in self._loaded.values()) > self._memory:
+            self._unload_oldest()
+        with contextlib.ExitStack() as stack:
+            decoder = stack.enter_context(opened(files, self._gpu_layers, self._n_ctx, self._threads))
+            return stack.pop_all(), decoder, size
 
     def _unload_oldest(self) -> None:
         stack, _, _ = self._loaded.pop(next(iter(self._loaded)))

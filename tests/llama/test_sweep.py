@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import llama_cpp
 import numpy as np
 import pytest
-from gguf_files import tiny_text, write_tiny_gemma3n, write_tiny_llama
-from numpy.typing import NDArray
+from gguf_files import write_tiny_gemma3n, write_tiny_llama
 
-from lqtui.llama import evaluator, runtime, sweep
-from lqtui.llama.corpus import corpus_chunks
-from lqtui.llama.errors import EngineError, LoadFailed
+from lqtui.llama import evaluator, runtime
+from lqtui.llama.errors import EngineError
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.graph import GraphMismatch, Hook
-from lqtui.llama.scoring import TokenScores
-from lqtui.llama.sweep import Candidate, Sweep, SweepListener, grouped, share_out_types
-from lqtui.recipe.rules import quantizable_tensors
+from lqtui.llama.sweep import Candidate, grouped, share_out_types
 from lqtui.recipe.types import TensorType
 from lqtui.store.pool import Pool, PoolEntry
-
-TYPES = (TensorType.Q8_0, TensorType.Q4_0, TensorType.Q5_1)
-Scores = dict[tuple[int, int], TokenScores]
+from tests.llama.sweeps import TYPES, Scores, chunks_of, own_types, random_recipes, run, same
 
 
 @pytest.fixture(scope="module")
@@ -54,75 +48,6 @@ def engine() -> Iterator[None]:
 @pytest.fixture
 def entry(tmp_path: Path) -> PoolEntry:
     return Pool(tmp_path / "pool").entry("0" * 64, "engine")
-
-
-def random_recipes(own: Mapping[str, TensorType], count: int, seed: int) -> list[Mapping[str, TensorType]]:
-    """Recipes with long common beginnings, as sweeps have them, the base model among them."""
-    random, names = np.random.default_rng(seed), list(own)
-    recipes: list[dict[str, TensorType]] = [dict(own)]
-    while len(recipes) < count:
-        recipe = dict(recipes[random.integers(len(recipes))])
-        for name in random.choice(names, random.integers(1, 4)):
-            recipe[name] = TYPES[random.integers(len(TYPES))]
-        recipes.append(recipe)
-    return recipes
-
-
-def own_types(base: BaseModel) -> dict[str, TensorType]:
-    return {tensor.name: tensor.type for tensor in quantizable_tensors(base.shape)}
-
-
-def chunks_of(base: BaseModel, n_ctx: int, count: int, folder: Path) -> NDArray[np.int32]:
-    text = folder / "text.txt"
-    text.write_text(tiny_text())
-    with runtime.loaded_model([base.first_part], 0, vocab_only=True) as vocabulary:
-        return corpus_chunks(vocabulary, text, n_ctx, count)
-
-
-def run(
-    base: BaseModel,
-    recipes: Sequence[Mapping[str, TensorType]],
-    chunks: NDArray[np.int32],
-    entry: PoolEntry,
-    *,
-    known: Sequence[int] = (),
-    pruned: Sequence[frozenset[int]] = (),
-    divergence: bool = True,
-    memory: int = 1 << 30,
-    gpu_layers: int = 0,
-    other_threads: Sequence[int] = (),
-    on_blocks: Callable[[int, int], None] = lambda done, total: None,
-    go_on: Callable[[int], bool] = lambda chunk: True,
-) -> Scores:
-    scores: Scores = {}
-    candidates = [
-        Candidate(types, known[i] if known else 0, pruned[i] if pruned else frozenset())
-        for i, types in enumerate(recipes)
-    ]
-
-    def on_scores(recipe: int, chunk: int, told: TokenScores) -> None:
-        assert (recipe, chunk) not in scores
-        scores[recipe, chunk] = told
-
-    listener = SweepListener(
-        on_wait=lambda: None,
-        on_quantized=lambda done, total: None,
-        on_load=lambda: None,
-        on_blocks=on_blocks,
-        on_scores=on_scores,
-        go_on=go_on,
-    )
-    Sweep(divergence, 1, gpu_layers, memory, other_threads).run(base, candidates, chunks, entry, listener)
-    return scores
-
-
-def same(a: Scores, b: Scores) -> bool:
-    return a.keys() == b.keys() and all(
-        np.array_equal(x, y, equal_nan=x.dtype != np.bool_)
-        for key in a
-        for x, y in zip(a[key], b[key], strict=True)
-        if x is not None and y is not None
-    )
 
 
 @pytest.fixture
@@ -315,33 +240,6 @@ def test_a_model_that_gives_no_numbers_has_scores_that_say_so(entry: PoolEntry, 
         recipe = own_types(base) | {"blk.0.attn_q.weight": TensorType.Q8_0}
         scores = run(base, [recipe], chunks_of(base, 128, 1, tmp_path), entry)
     assert np.isnan(scores[0, 0].nll).any() and np.isnan(scores[0, 0].kld).any()  # type: ignore[arg-type]
-
-
-def test_a_gpu_without_room_for_all_layers_gets_fewer_and_in_the_end_none(
-    models: dict[str, Path],
-    entry: PoolEntry,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    asked: list[int] = []
-    load = runtime.loaded_model
-
-    def small_gpu(files: Sequence[Path], gpu_layers: int, *, vocab_only: bool = False) -> object:
-        asked.append(gpu_layers)
-        if gpu_layers:
-            raise LoadFailed("no room on the GPU")
-        return load(files, 0, vocab_only=vocab_only)
-
-    with BaseModel(models["llama"]) as base:
-        recipes = random_recipes(own_types(base), 2, seed=12)
-        chunks = chunks_of(base, 128, 1, tmp_path)
-        expected = run(base, recipes, chunks, entry)
-        monkeypatch.setattr(sweep, "offloads", lambda layers, blocks: [-1, 3, 2, 1, 0])
-        monkeypatch.setattr(evaluator, "loaded_model", small_gpu)
-        assert same(run(base, recipes, chunks, entry, gpu_layers=-1), expected)
-    assert asked[:4] == [-1, 3, 2, 1] and set(asked[4:]) == {0}
-    assert "fewer layers" in capfd.readouterr().err
 
 
 def test_the_number_of_threads_is_found_by_trying_and_changes_no_number(
