@@ -334,11 +334,20 @@ async def test_y_on_a_block_tells_of_its_tensors_together_where_the_reason_is_on
     async with running(workbench) as pilot:
         await pilot.press("y")
         await pilot.pause()
-        workbench.reasons = {**workbench.reasons, "blk.0.ffn_up.weight": "another"}
-        await pilot.press("y")
+        assert toasts(pilot) == ["one reason"]
+
+
+async def test_y_on_a_block_tells_of_each_tensor_where_reasons_differ(workbench):
+    names = [name for name in workbench.plan.by_name if name.startswith("blk.0.")]
+    workbench.reasons = dict.fromkeys(names, "one reason") | {"blk.0.ffn_up.weight": "another"}
+    async with running(workbench) as pilot:
+        await pilot.press("4", "y")
         await pilot.pause()
-        assert toasts(pilot)[0] == "one reason"
-        assert toasts(pilot)[1].splitlines()[1] == "ffn_up: another"
+        said = dialog(pilot)
+        assert "why block 0" in said and "ffn_up Q4_0" in said and "another" in said
+        assert said.count("one reason") == 6
+        await pilot.press("y")
+        assert pilot.app.screen is pilot.app.main
 
 
 async def test_y_before_any_fit_says_what_would_answer(workbench):

@@ -12,6 +12,7 @@ from lqtui.tui.screens.frontier import FrontierScreen
 from lqtui.tui.screens.main_actions import after_edits
 from lqtui.tui.screens.main_results import MainResults
 from lqtui.tui.screens.sensitivity import AskedSensitivity, SensitivityScreen
+from lqtui.tui.screens.why import Reason, WhyScreen
 from lqtui.tui.widgets.budget import BudgetPane
 from lqtui.tui.widgets.cell_sentence import sentence
 from lqtui.tui.widgets.grid_selection import Scope
@@ -184,14 +185,16 @@ class MainImportance(MainResults):
             return
         single = selection.cursor_tensor if selection.scope is Scope.TENSOR else None
         names = (single,) if single else selection.cursor_row.names
-        reasons: dict[str, list[str]] = {}
-        for name in names:
-            if reason := self.workbench.why(name):
-                reasons.setdefault(reason, []).append(plan.by_name[name].tensor.role)
+        planned = [plan.by_name[name] for name in names]
+        reasons = [
+            Reason(each.tensor.role, each.effective, said)
+            for each in planned
+            if (said := self.workbench.why(each.name))
+        ]
+        title = single.removesuffix(".weight") if single else selection.cursor_row.title
         if not reasons:
             self.announce("No recipe was fitted yet that could say why: b fits one to a budget.")
-            return
-        title = single.removesuffix(".weight") if single else selection.cursor_row.title
-        lines = [f"{', '.join(roles)}: {reason}" for reason, roles in reasons.items()]
-        said = next(iter(reasons)) if len(reasons) == 1 else "\n".join(lines)
-        self.notify(said, title=f"why {title}", timeout=20, markup=False)
+        elif len({reason.sentence for reason in reasons}) == 1:
+            self.notify(reasons[0].sentence, title=f"why {title}", timeout=20, markup=False)
+        else:
+            self.app.push_screen(WhyScreen(title, reasons))
