@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from lqtui.solve.constraints import Constraints
 from lqtui.workbench import (
     DEFAULT_CANDIDATES,
     PROBE,
+    Curve,
     FrontierPoint,
     Job,
     Settings,
@@ -26,6 +28,7 @@ from lqtui.workbench import (
     Workbench,
     WorkbenchError,
 )
+from lqtui.workbench.lowering import PRUNED
 
 
 @dataclass(frozen=True)
@@ -145,14 +148,41 @@ def curves(model: Path, chosen: Settings, to: TensorType, steps: int, requantize
         output.print_json({"model": str(model), "type": to, "curves": bench.curves})
     elif bench.curves:
         shares = [f"{point.share:.0%}" for point in bench.curves[0].points]
-        table = [["quality kept, blocks lowered in the order of", *shares, "90 % kept to"]]
+        table = [["quality kept, lowered by", *shares, "90 % to"]]
         for curve in bench.curves:
             kept = [f"{point.kept:.0%}" + (f"±{point.sd:.0%}" if point.sd else "") for point in curve.points]
             kept += [""] * (len(shares) - len(kept))
             end = curve.share_at_kept
             table.append([curve.label, *kept, "the end" if end is None else f"{end:.0%}"])
         output.print_table(table)
+        if sys.stdout.isatty():
+            _draw(bench.curves)
     exit_unless_done(job)
+
+
+def _draw(curves: Sequence[Curve]) -> None:
+    """Draw what is kept against the share of blocks that are lowered, as wide as the terminal.
+
+    Pruned blocks are left to the table: they fall off any scale on which orders can be told apart.
+    """
+    import plotext
+
+    plotext.clear_figure()
+    for curve in curves:
+        if PRUNED in curve.label:
+            continue
+        marker = "r" if curve.label.startswith("random") else "2" if "two" in curve.label else curve.label[0]
+        plotext.plot(
+            [100 * point.share for point in curve.points],
+            [100 * point.kept for point in curve.points],
+            marker=marker.lower(),
+        )
+    plotext.title("m measured   l LIM   z ZD   2 ZD two-sided   r random")
+    plotext.plotsize(None, 20)
+    plotext.xlabel("blocks lowered, %")
+    plotext.ylabel("quality kept, %")
+    plotext.clear_color()
+    plotext.show()
 
 
 def _sensitivity_rows(

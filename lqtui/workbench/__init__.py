@@ -1,6 +1,7 @@
 """One open model: its recipe and history, the jobs, the results. The app and the command line drive it."""
 
 from lqtui.workbench.importance import DEFAULT_CANDIDATES, PROBE
+from lqtui.workbench.lowering import Curve, CurvePoint
 from lqtui.workbench.scores import ImportanceView, Score
 from lqtui.workbench.solving import FrontierPoint, Solved, Target
 from lqtui.workbench.values import (
@@ -22,6 +23,8 @@ __all__ = [
     "PROBE",
     "AlreadyQuantizedError",
     "Change",
+    "Curve",
+    "CurvePoint",
     "Fit",
     "FrontierPoint",
     "ImportanceView",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,8 @@ from lqtui.workbench.values import Change, Fit, Settings, WorkbenchError
 from lqtui.worker.client import JobFailed, run_task
 from lqtui.worker.messages import AskMemory
 
+_RETRY_SECONDS = 60.0
+"""After so long it is asked again why there was no answer: memory may have been short, or a disk full."""
 _SETTLING_SECONDS = 0.05
 """A question is asked when it has stood for so long: keys that repeat pass over many."""
 
@@ -30,6 +34,7 @@ class ContextMemories:
         self._logs = logs
         self._tell = tell
         self._answers: dict[AskMemory, ContextMemory | str] = {}
+        self._failed: dict[AskMemory, float] = {}
         self._asked: AskMemory | None = None
         self._asking: asyncio.Task[None] | None = None
 
@@ -38,8 +43,12 @@ class ContextMemories:
         return self._answers.get(question)
 
     def ask(self, question: AskMemory) -> None:
-        """Ask in the background, unless that was done; an earlier question that still waits is given up."""
-        if question in self._answers or question == self._asked:
+        """Ask in the background, unless that was done; an earlier question that still waits is given up.
+
+        What could not be answered is asked again after a while.
+        """
+        is_final = time.monotonic() < self._failed.get(question, math.inf) + _RETRY_SECONDS
+        if (question in self._answers and is_final) or question == self._asked:
             return
         self._give_up()
         self._asked = question
@@ -54,6 +63,7 @@ class ContextMemories:
         """Forget everything: another model may bear the same name."""
         self._give_up()
         self._answers.clear()
+        self._failed.clear()
 
     async def close(self) -> None:
         """Give up what is being asked."""
@@ -71,10 +81,12 @@ class ContextMemories:
             log = new_log(self._logs, "memory")
             answer: ContextMemory | str | None = (await run_task(question, log)).memory
             assert answer is not None
+            self._failed.pop(question, None)
             with contextlib.suppress(OSError):
                 log.unlink()
         except (JobFailed, StoreError) as error:
             answer = str(error)
+            self._failed[question] = time.monotonic()
         self._answers[question] = answer
         self._asked = None
         self._tell()

@@ -172,6 +172,12 @@ class Importance(Running):
             save_estimates(folder, key, kept)
         calibration.estimates = kept
         calibration.changed()
+        lies_on = calibration.view().once_quantized
+        if lies_on is not None:
+            running.notice(
+                f"the weights of {model.shape.name} lie on the grid of {lies_on} already: it was made from a "
+                f"file quantized to that, which seems to cost nothing here"
+            )
         self._tell(Change.IMPORTANCE)
 
     async def _run_estimate(

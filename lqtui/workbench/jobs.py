@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import time
 import traceback
@@ -19,6 +20,7 @@ from lqtui.worker.client import EngineDied, JobFailed
 from lqtui.worker.messages import Event, Progress
 
 _LOGS_KEPT = 100
+_log_numbers = itertools.count(1)
 _TELL_SECONDS = 0.05
 """Progress is told of at most this often; a job's change of state at once."""
 
@@ -209,4 +211,4 @@ def new_log(logs: Path, what: str) -> Path:
         old = sorted(logs.glob("*.log"), key=lambda log: log.stat().st_mtime)
         for log in old[: max(0, len(old) - _LOGS_KEPT)]:
             log.unlink(missing_ok=True)
-    return logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{what}.log"
+    return logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{next(_log_numbers)}-{what}.log"

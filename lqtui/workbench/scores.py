@@ -54,6 +54,20 @@ class ImportanceView:
         return (sum(known), True) if known and len(known) == len(parts) else None
 
     @cached_property
+    def once_quantized(self) -> TensorType | None:
+        """The type of fewest bits that loses nothing of most tensors: weights already lie on its grid.
+
+        Then the model was made from a file quantized to it, and is not the unquantized one. None elsewhere.
+        """
+        exact: dict[TensorType, int] = {}
+        for output in filter(None, map(output_of, self.tensors.values())):
+            for kind, error in output.errors.items():
+                if kind.bits_per_weight < TensorType.Q8_0.bits_per_weight and error <= _EXACT * output.power:
+                    exact[kind] = exact.get(kind, 0) + 1
+        most = [kind for kind, count in exact.items() if count > len(self.tensors) / 2]
+        return min(most, key=lambda kind: kind.bits_per_weight) if most else None
+
+    @cached_property
     def block_scores(self) -> dict[str, dict[int, float]]:
         """How important each block is, by the name of the score and the block: measured, LIM, ZD."""
         found: dict[str, dict[int, float]] = {MEASURED: {}}
@@ -100,6 +114,8 @@ _BLOCK_SCORES: dict[str, Callable[[BlockEstimate], float | None]] = {
     "ZD two-sided": lambda block: block.zd_two_sided,
 }
 _FEWEST_RANKED = 4
+_EXACT = 1e-6
+"""An error below this share of the output is the rounding of F16, not of a type."""
 
 
 def _correlate(found: dict[str, float], label: str, pairs: Iterable[tuple[float, float | None]]) -> None:

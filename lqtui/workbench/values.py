@@ -220,6 +220,7 @@ class Result:
     rms_dp_se: float | None = None
     chunks: int = 0
     seconds: float | None = None
+    """What scoring these chunks took beyond what was shared with recipes scored beside it."""
     prompt: Speed | None = None
     generation: Speed | None = None
     partial: bool = False

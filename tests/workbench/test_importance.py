@@ -14,8 +14,9 @@ from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.types import TensorType
 from lqtui.recipe.units import Granularity
 from lqtui.solve.constraints import Constraints
+from lqtui.store.estimates import OutputError, TensorEstimate
 from lqtui.store.paths import Paths
-from lqtui.workbench import JobState, Score, Settings, Workbench, WorkbenchError, measuring
+from lqtui.workbench import ImportanceView, JobState, Score, Settings, Workbench, WorkbenchError, measuring
 from lqtui.workbench.corpora import Corpus, halves
 from lqtui.workbench.sensitivity import is_clear
 from lqtui.workbench.values import Result
@@ -102,6 +103,18 @@ async def test_estimates_stand_beside_what_was_measured_with_their_rank_correlat
     assert view.correlations["LIM"] > 0  # the first block turns its tokens most, and costs most
     assert view.correlations["ZD"] < 0  # on this model the cheap score lies
     assert view.error_of("blk.0.attn_v.weight") == pytest.approx(0.007, rel=0.3)
+
+
+def test_weights_that_lie_on_a_types_grid_already_are_told() -> None:
+    def view(q4_1: float, q8_0: float) -> ImportanceView:
+        errors = {TensorType.Q8_0: q8_0, TensorType.Q4_1: q4_1, TensorType.Q4_0: 0.5}
+        output = OutputError(errors, 100.0)
+        estimates = [TensorEstimate(f"blk.{i}.ffn_up.weight", output, None, 0, 0) for i in range(3)]
+        return ImportanceView(tensors={estimate.name: estimate for estimate in estimates})
+
+    assert view(1e-6, 0.01).once_quantized is TensorType.Q4_1
+    assert view(0.3, 0.01).once_quantized is None
+    assert view(0.3, 1e-6).once_quantized is None  # Q8_0 is fine enough to lose nothing of many a model
 
 
 async def test_a_stopped_measurement_keeps_what_it_has_and_goes_on_from_there(opened: Workbench) -> None:
