@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import time
 from pathlib import Path
 
 import msgspec
@@ -19,7 +21,12 @@ from lqtui.store.errors import StoreError
 from lqtui.store.files import atomic_write
 
 _CAP_BYTES = 512 << 20
-"""All hidden states of one model by one engine; the oldest go first."""
+"""All hidden states of one model by one engine, placed on devices in one way.
+
+Those go first that were not used for longest. What this process has used stays, and more is not kept then: it
+began with the first chunks of a text, and so will the next one.
+"""
+_BEGAN = time.time()
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -44,6 +51,8 @@ class BaseStates:
             return None
         if kept.digest != _digest(kept.pieces) or any(len(piece) % 4 for piece in kept.pieces):
             return None
+        with contextlib.suppress(OSError):
+            os.utime(self._path(chunk))  # used
         return [np.frombuffer(piece, np.float32) for piece in kept.pieces]
 
     def has(self, chunk: NDArray[np.int32]) -> bool:
@@ -51,10 +60,11 @@ class BaseStates:
         return self._path(chunk).exists()
 
     def save(self, chunk: NDArray[np.int32], states: list[NDArray[np.float32]]) -> None:
-        """Keep a chunk's hidden states; where the disk has no room they are computed again next time."""
+        """Keep a chunk's hidden states; where there is no room for them they are computed again next time."""
         pieces = [state.tobytes() for state in states]
         with contextlib.suppress(OSError, StoreError):
-            self._make_room(sum(map(len, pieces)))
+            if not self._make_room(sum(map(len, pieces))):
+                return
             self._folder.mkdir(parents=True, exist_ok=True)
             with atomic_write(self._path(chunk)) as temporary:
                 temporary.write_bytes(msgspec.msgpack.encode(_Kept(_digest(pieces), pieces)))
@@ -76,14 +86,17 @@ class BaseStates:
     def _path(self, chunk: NDArray[np.int32]) -> Path:
         return self._folder / f"{hashlib.sha256(chunk.tobytes()).hexdigest()[:32]}.states"
 
-    def _make_room(self, needed: int) -> None:
+    def _make_room(self, needed: int) -> bool:
+        """Whether so many bytes more are within the cap, once what was not used for longest is removed."""
         files = [(path.stat().st_mtime, path.stat().st_size, path) for path in self._folder.glob("*.states")]
+        if needed + sum(size for used, size, _ in files if used >= _BEGAN) > _CAP_BYTES:
+            return False
         total = needed + sum(size for _, size, _ in files)
         for _, size, path in sorted(files):
-            if total <= _CAP_BYTES:
-                return
-            path.unlink(missing_ok=True)
-            total -= size
+            if total > _CAP_BYTES:
+                path.unlink(missing_ok=True)
+                total -= size
+        return True
 
 
 def _digest(pieces: list[bytes]) -> bytes:
