@@ -13,7 +13,7 @@ import pytest
 
 from lqtui.store.paths import Paths
 from lqtui.workbench import Change, JobState, Settings, Workbench
-from lqtui.workbench.jobs import JobQueue, RunningJob
+from lqtui.workbench.jobs import JobQueue, RunningJob, new_log
 from lqtui.worker.messages import Progress
 from tests.workbench.bench_jobs import done, measure, planned, state, until
 
@@ -139,6 +139,11 @@ async def test_listeners_hear_of_progress_at_most_20_times_a_second_and_of_every
     told = len(heard)
     await done(bench, measure(bench, "uniform_q4_0"))
     assert len(heard) == told
+
+
+def test_no_two_logs_have_one_name_though_they_are_of_one_second(tmp_path: Path) -> None:
+    names = {new_log(tmp_path, "memory") for _ in range(5)}
+    assert len(names) == 5
 
 
 # How far it is, and how long it still takes
