@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +13,8 @@ from lqtui.recipe.memory import Part
 from lqtui.recipe.presets import preset
 from lqtui.recipe.recipe import resolve
 from lqtui.recipe.types import TensorType
-from lqtui.workbench import Change, Fit, Workbench
+from lqtui.workbench import Change, Fit, Workbench, fitting
+from lqtui.worker.client import EngineDied
 
 F16, Q8 = TensorType.F16, TensorType.Q8_0
 
@@ -84,6 +86,30 @@ async def test_a_model_that_cannot_run_and_a_cache_that_cannot_be_are_unknown_wi
     await bench.open(zoo["70B"])
     fit = await settled(bench)
     assert fit.memory is None and "cannot load this model" in fit.problem
+
+
+async def test_what_could_not_be_told_is_asked_again_after_a_while(
+    opened: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(monotonic=lambda: clock.now, now=100.0)
+    monkeypatch.setattr(fitting, "time", clock)
+    asked = 0
+
+    async def run_out_of_memory(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+        raise EngineDied("the engine was killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fitting, "run_task", run_out_of_memory)
+        for _ in range(2):
+            assert (await settled(opened)).problem == "the engine was killed"
+    clock.now += 59
+    assert (await settled(opened)).memory is None and asked == 1
+    clock.now += 1
+    assert opened.fit is not None and opened.fit.problem == "the engine was killed"
+    fit = await settled(opened)
+    assert fit.memory is not None and not fit.problem
 
 
 async def test_without_a_model_there_is_nothing_to_fit(bench: Workbench) -> None:
