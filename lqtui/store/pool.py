@@ -88,8 +88,8 @@ class PoolEntry:
     ) -> Iterator[None]:
         """Hold the entry alone, its folder made and cleared of what a killed job left half-written.
 
-        Files of the entry are written, and their headers changed, only while it is held; taking it counts as
-        use.
+        Files of the entry are written only while it is held, and opened, so that none is removed meanwhile;
+        what is open may be read without it. Taking it counts as use.
 
         Args:
             timeout: Seconds to wait for another holder; None waits without end.
