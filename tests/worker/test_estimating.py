@@ -96,7 +96,6 @@ async def test_it_can_be_stopped_at_any_time(
 @pytest.mark.parametrize(
     "changes, sentence",
     [
-        ({"n_ctx": 1_000_000}, r"tiny\.txt is too short: \d+ tokens, and two chunks of 1000000 need 2000000"),
         ({"n_ctx": 4096}, "4096 tokens is longer than the model's own of 2048"),
         ({"corpus": Path("/no/such/text.txt")}, r"/no/such/text\.txt does not exist"),
         ({"model": Path("/no/such/model.gguf")}, r"/no/such/model\.gguf does not exist"),
@@ -109,3 +108,13 @@ async def test_what_cannot_be_estimated_is_a_sentence(
     with pytest.raises(JobFailed, match=sentence):
         await run(estimate_task(**values))  # type: ignore[arg-type]
     assert not run.of(TensorEstimated)
+
+
+async def test_a_text_that_does_not_fill_two_chunks_is_a_sentence(
+    run: Run, tmp_path: Path, tiny_model: Path
+) -> None:
+    text = tmp_path / "short.txt"
+    text.write_text("too short")
+    with pytest.raises(JobFailed, match=r"short\.txt is too short: 9 tokens, and two chunks of 128 need 256"):
+        await run(estimate_task(tiny_model, text))
+    assert not run.events
