@@ -128,31 +128,23 @@ class Estimate(NamedTuple):
 class Divergence:
     """A recipe beside its base model over all scored tokens, as `llama-perplexity --kl-divergence` has it.
 
-    Logarithms and KLD are in nats; shares and probabilities are fractions of 1, where llama-perplexity prints
-    percents. Δp is the recipe's probability of the token that came, less the base's. Standard errors take
-    tokens for independent, as llama-perplexity's do; those of `lqtui.measure.paired` do not.
+    KLD is in nats; shares and probabilities are fractions of 1, where llama-perplexity prints percents. Δp is
+    the recipe's probability of the token that came, less the base's. Standard errors take tokens for
+    independent, as llama-perplexity's do; those of `lqtui.measure.paired` do not.
     """
 
     tokens: int
     kld: Estimate
     """Mean KLD."""
-    kld_min: float
     kld_median: float
-    kld_90: float
-    """The KLD that 90 % of the tokens stay below, interpolated linearly between two tokens."""
-    kld_95: float
     kld_99: float
+    """The KLD that 99 % of the tokens stay below, interpolated linearly between two tokens."""
     kld_99_9: float
     kld_max: float
     same_top: Estimate
     """Share of the tokens where both find the same one the likeliest."""
-    mean_dp: Estimate
     rms_dp: Estimate
     """Root of the mean square of Δp."""
-    log_ppl_ratio: Estimate
-    """ln(PPL / PPL_base)."""
-    ppl_ratio: Estimate
-    """PPL / PPL_base."""
 
 
 def divergence(
@@ -169,34 +161,21 @@ def divergence(
     nll, base_nll, kld = nll.reshape(-1), base_nll.reshape(-1), kld.reshape(-1)
     if not all(np.isfinite(values).all() for values in (nll, base_nll, kld)):
         nll, base_nll, kld = (np.full(kld.size, np.nan) for _ in range(3))
-    levels = np.quantile(kld, [0, 0.5, 0.9, 0.95, 0.99, 0.999, 1]).tolist()
-    lowest, median, ninety, ninety_five, ninety_nine, ninety_nine_9, highest = levels
+    median, ninety_nine, ninety_nine_9, highest = np.quantile(kld, [0.5, 0.99, 0.999, 1]).tolist()
     dp = np.exp(-nll) - np.exp(-base_nll)
     square_dp = _mean(dp * dp)
     rms_dp = math.sqrt(square_dp.value)
-    log_ratio = _mean(nll - base_nll)
-    ratio = math.exp(log_ratio.value) if not log_ratio.value > _LARGEST_EXPONENT else math.inf
-    same = float(same_top.mean()) if not math.isnan(log_ratio.value) else math.nan
+    same = float(same_top.mean()) if not math.isnan(highest) else math.nan
     return Divergence(
         tokens=kld.size,
         kld=_mean(kld),
-        kld_min=lowest,
         kld_median=median,
-        kld_90=ninety,
-        kld_95=ninety_five,
         kld_99=ninety_nine,
         kld_99_9=ninety_nine_9,
         kld_max=highest,
         same_top=Estimate(same, math.sqrt(same * (1 - same) / (kld.size - 1)) if kld.size > 1 else math.inf),
-        mean_dp=_mean(dp),
         rms_dp=Estimate(rms_dp, 0.5 / rms_dp * square_dp.se if rms_dp else 0.0),
-        log_ppl_ratio=log_ratio,
-        ppl_ratio=Estimate(ratio, ratio * log_ratio.se),
     )
-
-
-_LARGEST_EXPONENT = 709.0
-"""exp of this is still a double."""
 
 
 def _mean(values: NDArray[np.float64]) -> Estimate:

@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lqtui.measure import student
+from lqtui.measure.perplexity import exponential
 
 MOST_CHUNKS = 1000
 """A verdict that would take more chunks than these is not promised."""
-
-_LARGEST_EXPONENT = 709.0
-"""exp of this is still a double."""
 
 
 class Scores(NamedTuple):
@@ -157,8 +155,7 @@ def _interval(differences: NDArray[np.float64], confidence: float) -> Interval:
 
 
 def _exponential(log: Interval) -> Interval:
-    ends = (log.value, log.low, log.high)
-    value, low, high = (math.inf if end > _LARGEST_EXPONENT else math.exp(end) for end in ends)
+    value, low, high = (exponential(end) for end in (log.value, log.low, log.high))
     return Interval(value, value * log.se, low, high)
 
 

@@ -15,6 +15,11 @@ _LARGEST_EXPONENT = 709.0
 """exp of this is still a double."""
 
 
+def exponential(log: float) -> float:
+    """The exponential of a mean NLL, or of a difference of two; infinite where no double holds it."""
+    return math.inf if log > _LARGEST_EXPONENT else math.exp(log)
+
+
 class Perplexity(NamedTuple):
     """exp(mean NLL), its standard error in the same unit, and the number of tokens scored."""
 
@@ -61,7 +66,7 @@ def perplexity(nll: NDArray[np.float64]) -> Perplexity:
         return Perplexity(math.nan, math.nan, flat.size)
     mean = float(flat.mean())
     variance = float((flat * flat).mean()) - mean * mean
-    value = math.exp(mean) if mean < _LARGEST_EXPONENT else math.inf
+    value = exponential(mean)
     se = value * math.sqrt(max(variance, 0.0) / (flat.size - 1)) if flat.size > 1 else math.inf
     return Perplexity(value, se, flat.size)
 

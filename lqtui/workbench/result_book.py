@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lqtui.measure.divergence import divergence
 from lqtui.measure.paired import Comparison, Scores, compare
-from lqtui.measure.perplexity import paired_difference, perplexity
+from lqtui.measure.perplexity import exponential, paired_difference, perplexity
 from lqtui.measure.sequential import Look, look
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.recipe import Plan, base_recipe, resolve
@@ -202,7 +202,7 @@ class ResultBook:
             return
         nll, base_nll = _nll(chunks), _nll(base)
         difference = paired_difference(nll, base_nll)
-        ratio = float(np.exp(difference.mean))
+        ratio = exponential(difference.mean)
         row = replace(
             self.rows[digest],
             delta_nll=difference.mean,

@@ -12,7 +12,7 @@ import pytest
 from gguf_files import tiny_text, write_tiny_llama
 
 from lqtui.measure.divergence import divergence
-from lqtui.measure.perplexity import perplexity
+from lqtui.measure.perplexity import paired_difference, perplexity
 from lqtui.recipe.types import TensorType
 from lqtui.store.paths import Paths
 from lqtui.store.results import ChunkScores, ResultStore, ScoresKey
@@ -52,9 +52,11 @@ async def test_a_measurement_gives_perplexity_divergence_and_speed(opened: Workb
     assert (result.kld_p999, result.kld_max) == (told.kld_99_9, told.kld_max)
     assert (result.top1_agreement, result.top1_agreement_se) == told.same_top
     assert (result.rms_dp, result.rms_dp_se) == told.rms_dp
-    assert (result.delta_nll, result.delta_nll_se) == pytest.approx(told.log_ppl_ratio)
-    assert result.delta_percent == pytest.approx(100 * (told.ppl_ratio.value - 1))
-    assert result.delta_percent_se == pytest.approx(100 * told.ppl_ratio.se)
+    delta = paired_difference(nll, base_nll)
+    ratio = perplexity(nll).value / perplexity(base_nll).value
+    assert (result.delta_nll, result.delta_nll_se) == delta
+    assert result.delta_percent == pytest.approx(100 * (ratio - 1))
+    assert result.delta_percent_se == pytest.approx(100 * ratio * delta.se)
     script = opened.script_for(planned(opened, "uniform_q4_0"))
     assert f"KL divergence from the base model {result.kld:.6f} +/- {result.kld_se:.6f} nats" in script
     nothing = (base.delta_nll, base.delta_percent, base.kld, base.kld_max, base.rms_dp)
