@@ -108,10 +108,11 @@ class ImportanceView:
 
 
 MEASURED = "measured"
+# The fewer weights of a block stand out, the more it matters: "the smaller the better", arXiv 2406.17415.
 _BLOCK_SCORES: dict[str, Callable[[BlockEstimate], float | None]] = {
     "LIM": lambda block: block.lim,
-    "ZD": lambda block: block.zd,
-    "ZD two-sided": lambda block: block.zd_two_sided,
+    "ZD": lambda block: -block.zd,
+    "ZD two-sided": lambda block: -block.zd_two_sided,
 }
 _FEWEST_RANKED = 4
 _EXACT = 1e-6

@@ -139,8 +139,8 @@ async def compare(model: Path, settings: Settings, home: Path) -> None:
             ordered_plans(shape, label, scores, uniform)
             for label, scores in (
                 ("LIM", {b: e.lim for b, e in blocks.items() if e.lim is not None}),
-                ("ZD", {b: e.zd for b, e in blocks.items()}),
-                ("ZD two-sided", {b: e.zd_two_sided for b, e in blocks.items()}),
+                ("ZD", {b: -e.zd for b, e in blocks.items()}),
+                ("ZD two-sided", {b: -e.zd_two_sided for b, e in blocks.items()}),
             )
         ]
         rivals = [*simple_plans(shape)]

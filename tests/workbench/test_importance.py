@@ -101,7 +101,7 @@ async def test_estimates_stand_beside_what_was_measured_with_their_rank_correlat
     view = by_block.importance
     assert set(view.blocks) == set(range(24))
     assert view.correlations["LIM"] > 0  # the first block turns its tokens most, and costs most
-    assert view.correlations["ZD"] < 0  # on this model the cheap score lies
+    assert view.correlations["ZD"] > 0.5  # few outlying weights mean much, as the paper has it
     assert view.error_of("blk.0.attn_v.weight") == pytest.approx(0.007, rel=0.3)
 
 
