@@ -33,6 +33,7 @@ class Calibration:
     estimates: Estimates | None = None
     _singles: dict[tuple[str, TensorType], Single] = field(default_factory=dict)
     _mixes: dict[str, Plan] = field(default_factory=dict)
+    _view: ImportanceView | None = None
     _costs: CostTable | None = None
     _interaction: Interaction | None = None
 
@@ -57,7 +58,7 @@ class Calibration:
 
     def changed(self) -> None:
         """More was measured: what follows from it is worked out anew when it is asked for."""
-        self._costs = self._interaction = None
+        self._view = self._costs = self._interaction = None
 
     @property
     def costs(self) -> CostTable:
@@ -78,12 +79,17 @@ class Calibration:
         total = self.costs.total(effective(plan))
         return None if total is None else self.interaction.predict(total)
 
+    @property
     def view(self) -> ImportanceView:
-        """What is known now."""
-        tensors = {one.name: one for one in self.estimates.tensors} if self.estimates else {}
-        blocks = {one.block: one for one in self.estimates.blocks} if self.estimates else {}
-        scores = (self._score(single) for single in self._singles.values())
-        return ImportanceView(tuple(score for score in scores if score is not None), tensors, blocks)
+        """What is known now, as screens and commands show it."""
+        if self._view is None:
+            tensors = {one.name: one for one in self.estimates.tensors} if self.estimates else {}
+            blocks = {one.block: one for one in self.estimates.blocks} if self.estimates else {}
+            scores = (self._score(single) for single in self._singles.values())
+            self._view = ImportanceView(
+                tuple(score for score in scores if score is not None), tensors, blocks
+            )
+        return self._view
 
     def _score(self, single: Single) -> Score | None:
         row = self.singles.rows.get(single.plan.digest)
@@ -96,7 +102,7 @@ class Calibration:
         )
 
     def _make_costs(self) -> CostTable:
-        view = self.view()
+        view = self.view
         estimated = {
             name: output for name, one in view.tensors.items() if (output := output_of(one)) is not None
         }

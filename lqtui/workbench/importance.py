@@ -58,7 +58,7 @@ class Importance(Running):
     def importance(self) -> ImportanceView:
         """What is known of it on the calibration text of the open model; nothing where nothing was asked."""
         calibration = self._current_calibration()
-        return calibration.view() if calibration else ImportanceView()
+        return calibration.view if calibration else ImportanceView()
 
     def prediction(self, plan: Plan) -> float | None:
         """The KLD in nats that is predicted of a plan, None where too little is known."""
@@ -72,7 +72,7 @@ class Importance(Running):
         async def work(running: RunningJob) -> str:
             calibration = await self._calibrated(running, 1)
             await self._estimate(calibration, running, DEFAULT_CANDIDATES)
-            return f"{len(calibration.view().tensors)} tensors estimated"
+            return f"{len(calibration.view.tensors)} tensors estimated"
 
         return self._add_job("estimate", "estimate importance", work)
 
@@ -121,7 +121,7 @@ class Importance(Running):
         from lqtui.workbench.measuring import measure_plans
 
         shape = self._open_model().shape
-        blocks, view = shape.block_count, calibration.view()
+        blocks, view = shape.block_count, calibration.view
         lowered = lowering.counts(blocks, steps)
         orders = lowering.orders(view.block_scores, blocks)
         plans = {label: lowering.lowered_plans(shape, order, lowered, to) for label, order in orders.items()}
@@ -172,7 +172,7 @@ class Importance(Running):
             save_estimates(folder, key, kept)
         calibration.estimates = kept
         calibration.changed()
-        lies_on = calibration.view().once_quantized
+        lies_on = calibration.view.once_quantized
         if lies_on is not None:
             running.notice(
                 f"the weights of {model.shape.name} lie on the grid of {lies_on} already: it was made from a "
@@ -267,5 +267,5 @@ class Importance(Running):
 
 
 def _costliest(calibration: Calibration) -> str:
-    scores = calibration.view().scores
+    scores = calibration.view.scores
     return max(scores, key=lambda score: score.kld).unit.label if scores else "none"

@@ -104,7 +104,7 @@ def in_order(wanted: Sequence[Single], calibration: Calibration) -> list[Single]
 
     Where nothing was measured, the estimated error as a share of the tensor's output stands for the cost.
     """
-    view, costs = calibration.view(), calibration.costs
+    view, costs = calibration.view, calibration.costs
 
     def expected(single: Single) -> float:
         total = 0.0

@@ -21,6 +21,7 @@ from lqtui.workbench.values import Change, Job, Result, WorkbenchError
 from lqtui.worker.messages import Progress
 
 if TYPE_CHECKING:  # NumPy and HiGHS come with them, which take a tenth of a second to load
+    from lqtui.solve.interaction import Interaction
     from lqtui.solve.knapsack import Solution
     from lqtui.workbench.calibration import Calibration
 
@@ -89,6 +90,7 @@ class Solving(Importance):
     """The recipe that was solved last."""
     _points: tuple[tuple[Solution, Plan], ...] = ()
     _knee: Solution | None = None
+    _shown: tuple[tuple[object, Interaction], tuple[FrontierPoint, ...]] | None = None
 
     def target_of_size(self, file_bytes: int) -> Target:
         """A file of at most so many bytes."""
@@ -184,19 +186,20 @@ class Solving(Importance):
         calibration = self._current_calibration()
         if calibration is None:
             return ()
-        points = []
-        for solution, plan in self._points:
-            row = calibration.mixes.rows.get(plan.digest)
-            points.append(
-                FrontierPoint(
-                    plan,
-                    calibration.predict(plan) or 0.0,
-                    row.kld if row else None,
-                    row.kld_se if row else None,
-                    solution is self._knee,
-                )
-            )
-        return tuple(points)
+        seen = (self._points, calibration.interaction)
+        if self._shown is None or self._shown[0] != seen:
+            self._shown = (seen, tuple(self._point(calibration, *pair) for pair in self._points))
+        return self._shown[1]
+
+    def _point(self, calibration: Calibration, solution: Solution, plan: Plan) -> FrontierPoint:
+        row = calibration.mixes.rows.get(plan.digest)
+        return FrontierPoint(
+            plan,
+            calibration.predict(plan) or 0.0,
+            row.kld if row else None,
+            row.kld_se if row else None,
+            solution is self._knee,
+        )
 
     def why(self, tensor: str) -> str:
         """Why the recipe solved last gave a tensor its type, in a sentence; empty where it did not."""
@@ -250,7 +253,7 @@ class Solving(Importance):
         calibration = await self._calibrated(running)
         await self._estimate(calibration, running, [*types, PROBE])
         await self._measure_singles(calibration, singles(shape, units(shape, by), PROBE), running)
-        costliest = sorted(calibration.view().scores, key=lambda score: -score.kld)
+        costliest = sorted(calibration.view.scores, key=lambda score: -score.kld)
         fine = [score.unit for score in costliest if score.unit.block is not None][:_FINE_PROBES]
         await self._measure_singles(calibration, singles(shape, fine, TensorType.Q8_0), running)
         return calibration
