@@ -159,3 +159,14 @@ async def test_the_charts_mark_follows_the_edits() -> None:
         await pilot.press("8")
         await pilot.pause(0.3)
         assert chart.scene.current_forecast == bench.prediction(bench.plan) != before
+
+
+async def test_the_bases_level_hides_no_point_of_the_smallest_kld() -> None:
+    chart = TradeoffChart()
+    klds = {"baseline_fp16": 0.0, "uniform_q4_0": 0.25, "attention_q8": 0.01, "ffn_q8": 0.0002}
+    results = [measured(resolve(SHAPE, preset(name, SHAPE)), 19.0, kld=kld) for name, kld in klds.items()]
+    async with PaneApp(chart).run_test(size=(70, 14)):
+        chart.show(results, None)
+        level = next(line for line in drawn(chart).splitlines() if "╌" in line)
+        assert "baseline_fp16" in level and "●" not in level
+        assert drawn(chart).count("●") == 3 and "ffn_q8" in drawn(chart)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lqtui.workbench import FrontierPoint, Result
 
 _LEAST_WIDTH, _LEAST_HEIGHT = 24, 6
+_TITLE_ENDS = 2
+"""Columns of a pane's inside that its title leaves to the border."""
 
 
 class TradeoffChart(Widget):
@@ -103,7 +105,10 @@ class TradeoffChart(Widget):
             if scene.is_logarithmic
             else metric.described
         )
-        self.border_title = f"{self.BORDER_TITLE} · {axis} · c {metric.next}"
+        titles = [
+            f"{self.BORDER_TITLE} · {said} · c {metric.next}" for said in (axis, axis.replace(" in nats", ""))
+        ]
+        self.border_title = titles[0] if len(titles[0]) <= self.size.width - _TITLE_ENDS else titles[1]
         if scene != self.scene:
             self.scene = scene
             self._canvas.refresh()
