@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lqtui.tui.widgets.estimates import decimals_of, difference, plus_minus, rounded
+from lqtui.tui.widgets.estimates import decimals_of, difference, plus_minus, rounded, small
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,19 @@ def test_a_difference_within_its_error_is_not_given_as_one() -> None:
     assert plus_minus(difference(0.9, 0.3)) == "+0.90 ±0.30"
     assert plus_minus(difference(-0.9, 0.3)) == "-0.90 ±0.30"
     assert difference(0.0, 0.0) == ("0", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "said"),
+    [
+        (0.000187, 0.000014, "0.000187 ±0.000014"),
+        (1.87e-6, 1.4e-7, "1.87e-6 ±0.14e-6"),
+        (1.87e-6, None, "1.87e-6"),
+        (0.041, None, "0.0410"),
+        (0.0, None, "0"),
+    ],
+)
+def test_numbers_with_many_zeros_have_a_power_of_ten_that_their_error_shares(
+    value: float, error: float | None, said: str
+) -> None:
+    assert plus_minus(small(value, error)) == said

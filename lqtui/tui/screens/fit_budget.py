@@ -73,6 +73,7 @@ class BudgetScreen(ModalScreen[tuple[BudgetChoices, Job | None]]):
         self._workbench = workbench
         self._kept = kept
         self._choices = choices or BudgetChoices()
+        self._range_is_of: tuple[TensorType, ...] | None = None
 
     def compose(self) -> ComposeResult:
         """The budget, what is possible, and among what is chosen."""
@@ -111,7 +112,9 @@ class BudgetScreen(ModalScreen[tuple[BudgetChoices, Job | None]]):
         self.query_one("#by", Chooser).show(choices.by)
         title = self._kept.title
         self.query_one("#keep", Chooser).show(f"{title} as now" if choices.keep else "nothing")
-        self.query_one("#range", Static).update(self._range(choices.types))
+        if choices.types != self._range_is_of:
+            self._range_is_of = choices.types
+            self.query_one("#range", Static).update(self._range(choices.types))
         self._tell_target()
 
     def _range(self, types: tuple[TensorType, ...]) -> Content:

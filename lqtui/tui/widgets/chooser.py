@@ -42,10 +42,10 @@ class Chooser(Widget, can_focus=True):
         self.refresh()
 
     def render(self) -> Content:
-        """The label and the value, between arrows."""
-        return Content.assemble(
-            (self._label.ljust(LABEL_WIDTH), "$text-primary"), ("◂ ", "dim"), self._value, (" ▸", "dim")
-        )
+        """The label and the value, between arrows where there is a choice."""
+        before, after = ("  ", "") if self.is_disabled else ("◂ ", " ▸")
+        label = (self._label.ljust(LABEL_WIDTH), "$text-primary")
+        return Content.assemble(label, (before, "dim"), self._value, (after, "dim"))
 
     def action_step(self, step: int) -> None:
         """Ask for another value."""

@@ -67,7 +67,7 @@ class TypeToggles(Widget, can_focus=True):
         )
 
     def _cell(self, each: TensorType, styles: TypeStyles) -> Content:
-        on = each in self._on
+        on = each in self._on and not self.is_disabled
         here = self.has_focus and each is self._types[self._cursor]
         code, name = f" {code_of(each):<2}", f" {each}"
         chip = Style.from_rich_style(styles[each].plain) if on else "dim"
