@@ -170,6 +170,18 @@ async def test_one_key_goes_through_all_that_is_known_and_estimates_are_named_an
         ]
 
 
+async def test_bars_of_estimates_go_by_rank_and_less_zd_is_more():
+    bench = knowing()
+    async with running(bench, size=(80, 36)) as pilot:
+        await pilot.press("I", "I", "I")
+        await pilot.pause()
+        marks = [mark for mark in pilot.app.main.query_one(LayerGrid).importance.rows if mark]
+        zds = [bench.importance.blocks[block].zd for block in range(30)]
+        assert [mark.share for mark in marks] == [(30 - block) / 30 for block in range(30)]
+        assert zds == sorted(zds)
+        assert lines(pilot)[3].split()[-2] == "0.150"
+
+
 async def test_a_choice_stays_when_more_becomes_known():
     async with running(knowing(by=None)) as pilot:
         assert "est. err" in lines(pilot)[0]

@@ -43,7 +43,7 @@ class ScoreKind(StrEnum):
             ScoreKind.MEASURED: "KLD, measured with each tensor or block lowered alone",
             ScoreKind.WEIGHTED_ERROR: "weighted error, an estimate: how wrong a tensor's output gets",
             ScoreKind.LIM: "LIM, an estimate: how far a block turns what it is given",
-            ScoreKind.ZD: "ZD, an estimate: the share of a block's weights with z > 1",
+            ScoreKind.ZD: "ZD, an estimate: the fewer of a block's weights have z > 1, the more it matters",
         }[self]
 
     @property
@@ -137,8 +137,8 @@ def _of_row(
     if kind is ScoreKind.WEIGHTED_ERROR:
         known = [value for name in row.names if (value := tensors[name]) is not None]
         return (sum(known) / len(known), False) if known else None
-    estimate = view.blocks.get(row.block) if row.block is not None else None
-    value = None if estimate is None else estimate.lim if kind is ScoreKind.LIM else estimate.zd
+    of_blocks = view.block_scores.get(kind.value, {})
+    value = of_blocks.get(row.block) if row.block is not None else None
     return None if value is None or not math.isfinite(value) else (value, False)
 
 
