@@ -313,8 +313,8 @@ def frontier(model: Path, chosen: Settings, among: Choices, requantize: bool, js
                 [
                     f"{point.plan.file_bytes / output.MIB:.1f}",
                     f"{point.plan.bits_per_weight:.2f}",
-                    f"{point.predicted_kld:.5f}",
-                    *(f"{number:.5f}" if number is not None else "" for number in measured),
+                    f"{point.predicted_kld:.3g}",
+                    *(f"{number:.3g}" if number is not None else "" for number in measured),
                     "knee" if point.is_knee else "",
                 ]
             )

@@ -28,7 +28,9 @@ class OutputErrors(NamedTuple):
     def at(self, type_: TensorType, rounding: float) -> float | None:
         """The error of weights and rounded activations at a type; None where it was not estimated."""
         error = self.errors.get(type_)
-        return None if error is None else error + rounding * self.power
+        if error is None:
+            return None
+        return error + rounding * self.power if type_.is_quantized else error
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # NumPy comes with them
     from lqtui.workbench.result_book import ResultBook
 
 DEFAULT_CANDIDATES = (
+    TensorType.F16,
     TensorType.Q8_0,
     TensorType.Q6_K,
     TensorType.Q5_1,

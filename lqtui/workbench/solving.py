@@ -330,10 +330,15 @@ class Solving(Importance):
         self._knee = knee(points)
 
     def _pilots(self, count: int) -> list[Plan]:
-        """Recipes from all over the frontier, at even distances in the logarithm of their costs."""
+        """Recipes from all over the frontier, at even distances in the logarithm of their costs.
+
+        Those that cost next to nothing are left out: nobody asks how little.
+        """
         import numpy as np
 
-        points = [(solution.cost, plan) for solution, plan in self._points if solution.cost > 0]
+        from lqtui.solve.frontier import NEGLIGIBLE
+
+        points = [(solution.cost, plan) for solution, plan in self._points if solution.cost > NEGLIGIBLE]
         if not points:
             return []
         heights = np.log([cost for cost, _ in points])

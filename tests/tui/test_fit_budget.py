@@ -60,7 +60,7 @@ async def test_the_sizes_that_are_possible_follow_the_candidates(workbench: Fake
         assert f"{smallest} to {largest} MiB   this recipe 258.3 MiB, 16.00 bpw" in dialog(pilot)
         toggles = pilot.app.screen.query_one(TypeToggles)
         await pilot.press("down", "space")
-        assert TensorType.Q8_0 not in toggles.chosen
+        assert TensorType.F16 not in toggles.chosen
         await pilot.pause()
         assert f"to {largest} MiB" not in dialog(pilot)
 
@@ -122,7 +122,7 @@ async def test_what_was_typed_and_chosen_is_there_again_after_escape(workbench: 
         await pilot.press("right", "escape", "b")
         await pilot.pause()
         assert pilot.app.screen.query_one(Input).value == "123"
-        assert TensorType.Q8_0 not in pilot.app.screen.query_one(TypeToggles).chosen
+        assert TensorType.F16 not in pilot.app.screen.query_one(TypeToggles).chosen
         assert "a type for each  ◂ block ▸" in dialog(pilot)
 
 
