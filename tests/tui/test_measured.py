@@ -62,7 +62,7 @@ async def test_the_status_line_explains_the_recipe_under_the_results_cursor(meas
         assert status(pilot).startswith("Block 0")
         await pilot.press("f4", "G")
         await settled(pilot)
-        assert status(pilot).startswith("uniform_q4_0 is worse than attention_q8 (95 %")
+        assert status(pilot).startswith("Worse than attention_q8 (95 % for all rows together")
         await pilot.press("f2")
         await settled(pilot)
         assert status(pilot).startswith("Block 0")
@@ -97,6 +97,10 @@ async def test_a_key_chooses_the_recipe_to_compare_with_and_gives_it_up_again(me
         await settled(pilot)
         assert table(pilot).border_title == "results · against uniform_q4_0"
         assert status(pilot).startswith("Compared with uniform_q4_0")
+        await pilot.press("k", "k")
+        await settled(pilot)
+        assert "than uniform_q4_0 (95 % confidence" in status(pilot)
+        await pilot.press("G")
         await pilot.press("=")
         await settled(pilot)
         assert table(pilot).border_title == "results · against attention_q8"

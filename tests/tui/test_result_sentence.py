@@ -18,13 +18,13 @@ RESULTS = {result.name: result for result in seed_results(SHAPE)}
 REFERENCE = RESULTS["attention_q8"]
 
 
-def said_of(result: Result, *, spread: float = 0.015) -> list[str]:
+def said_of(result: Result, *, spread: float = 0.015, picked: bool = False) -> list[str]:
     """All wordings, from long to short, beside `attention_q8`."""
     bench = FakeWorkbench(SHAPE)
     bench.scores = scores_of(RESULTS.values(), spread)
-    found = Comparer(bench).standings([result], REFERENCE)
+    found = Comparer(bench).standings([*RESULTS.values(), result], REFERENCE, picked=picked)
     row = Row(result, found.beside.get(result.digest), result.digest == REFERENCE.digest, wanted=5)
-    return sentences(row, REFERENCE)
+    return sentences(row, found)
 
 
 def test_a_verdict_comes_with_its_differences_their_errors_and_the_confidence() -> None:
@@ -34,12 +34,21 @@ def test_a_verdict_comes_with_its_differences_their_errors_and_the_confidence() 
     )
 
 
+def test_a_verdict_beside_the_recipe_with_the_best_numbers_says_that_it_holds_for_all_rows() -> None:
+    first, *_, last = said_of(RESULTS["uniform_q4_0"], picked=True)
+    assert "is worse than attention_q8 (95 % for all rows together, 5 chunks)" in first
+    assert last.startswith("Worse (95 % for all rows together)") and len(last) <= 78
+    told = said_of(RESULTS["ffn_q8"], picked=True)
+    assert "Can't tell ffn_q8 from attention_q8 at 95 % for all rows together after 5 chunks" in told[0]
+    assert len(told[-1]) <= 78
+
+
 def test_a_better_recipe_is_said_to_be_better() -> None:
     better = replace(RESULTS["ffn_q8"], digest="better")
     bench = FakeWorkbench(SHAPE)
     bench.scores = scores_of([REFERENCE, replace(better, kld=0.05)])
     found = Comparer(bench).standings([better], REFERENCE)
-    assert "is better than attention_q8" in sentences(Row(better, found.beside["better"]), REFERENCE)[0]
+    assert "is better than attention_q8" in sentences(Row(better, found.beside["better"]), found)[0]
 
 
 def test_where_one_cannot_tell_it_says_how_many_chunks_may_do() -> None:

@@ -6,11 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from fakes import FakeWorkbench, llama_shape, scores_of, seed_results
 
+from lqtui.measure.paired import Scores
 from lqtui.tui.widgets import standings
-from lqtui.tui.widgets.standings import Comparer, Standings, reference_of
+from lqtui.tui.widgets.standings import Comparer, Standings, is_base, reference_of
 from lqtui.workbench import Result
 
 SHAPE = llama_shape()
@@ -34,9 +36,11 @@ def referred(*results: Result, current: str | None = None, chosen: str | None = 
     return found.name if found else None
 
 
-def settled(comparer: Comparer, results: Sequence[Result], reference: Result) -> Standings:
+def settled(
+    comparer: Comparer, results: Sequence[Result], reference: Result | None, *, picked: bool = False
+) -> Standings:
     """The standings, however long it takes."""
-    while not (found := comparer.standings(results, reference)).complete:
+    while not (found := comparer.standings(results, reference, picked=picked)).complete:
         pass
     return found
 
@@ -80,6 +84,33 @@ def test_every_recipe_is_compared_with_the_reference_and_only_once(bench: FakeWo
     assert len(bench.calls) == len(RESULTS) - 1
     assert comparer.standings(RESULTS, reference) == found
     assert len(bench.calls) == len(RESULTS) - 1
+
+
+def test_of_equal_recipes_hardly_any_is_called_worse_than_the_one_with_the_best_numbers() -> None:
+    bench, random = FakeWorkbench(SHAPE), np.random.default_rng(7)
+    false = {True: 0, False: 0}
+    for _ in range(100):
+        equal = [
+            replace(r, digest=f"{r.digest} {number}") for number, r in enumerate(RESULTS) if not is_base(r)
+        ]
+        klds = {r.digest: random.normal(0.1, 0.01, (5, 1)) for r in equal}
+        bench.scores = {digest: Scores(kld, kld) for digest, kld in klds.items()}
+        equal = [replace(r, kld=float(klds[r.digest].mean())) for r in equal]
+        best = reference_of(equal, None, None)
+        for picked in false:
+            found = settled(Comparer(bench), equal, best, picked=picked)
+            false[picked] += any(beside.verdict == "worse" for beside in found.beside.values())
+    assert false[True] <= 5
+    assert false[False] > 40
+
+
+def test_a_verdict_is_sought_again_when_the_last_chunk_has_arrived(bench: FakeWorkbench) -> None:
+    comparer, reference = Comparer(bench), result("attention_q8")
+    last = replace(result("ffn_q8"), partial=True)
+    settled(comparer, [last], reference)
+    bench.calls.clear()
+    settled(comparer, [result("ffn_q8")], reference)
+    assert bench.calls == ["compare ffn_q8 attention_q8"]
 
 
 def test_a_further_chunk_is_compared_anew_and_judged_by_a_test_that_may_be_looked_at(

@@ -33,7 +33,8 @@ class MainResults(MainActions):
         results, plan = self.workbench.results, self.workbench.plan
         digest = plan.digest if plan else None
         reference = reference_of(results, digest, self._chosen_reference)
-        self._standings = self._comparer.standings(results, reference)
+        picked = reference is not None and reference.digest not in (digest, self._chosen_reference)
+        self._standings = self._comparer.standings(results, reference, picked=picked)
         self.query_one(ResultsTable).show(results, digest, self._standings, self.workbench.chunks_wanted)
         self._explain_result(moved=False)
         if not self._standings.complete:
@@ -92,5 +93,5 @@ class MainResults(MainActions):
     def _explain_result(self, *, moved: bool) -> None:
         table = self.query_one(ResultsTable)
         if table.has_focus and table.row is not None:
-            wordings = sentences(table.row, self._standings.reference)
+            wordings = sentences(table.row, self._standings)
             self.query_one(StatusLine).explain(*wordings, moved=moved)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from lqtui.tui.widgets.estimates import difference, plus_minus, rounded
 from lqtui.tui.widgets.quantities import size
 from lqtui.tui.widgets.result_columns import Row
-from lqtui.tui.widgets.standings import CONFIDENCE, is_base
+from lqtui.tui.widgets.standings import CONFIDENCE, Standings, is_base
 
 if TYPE_CHECKING:
     from lqtui.measure.paired import Comparison, Interval
-    from lqtui.workbench import Result
 
 
-def sentences(row: Row, reference: Result | None) -> list[str]:
+def sentences(row: Row, standings: Standings) -> list[str]:
     """What a row says, in wordings from long to short."""
+    reference = standings.reference
     result, found = row.result, row.comparison
     name, facts = result.name, _facts(row)
     if result.broken:
@@ -36,30 +36,33 @@ def sentences(row: Row, reference: Result | None) -> list[str]:
         ]
     if found is None or reference is None or not math.isfinite(found.nll.value):
         return [f"{name}: {facts}", facts]
-    return _compared(name, reference.name, found)
+    return _compared(name, reference.name, found, together=standings.together)
 
 
-def _compared(name: str, other: str, found: Comparison) -> list[str]:
+def _compared(name: str, other: str, found: Comparison, *, together: bool) -> list[str]:
     """The verdict with what it rests on."""
     chunks = f"{found.chunks} chunk{'s' if found.chunks > 1 else ''}"
     sure = f"{100 * CONFIDENCE:g} %"
+    all_rows = " for all rows together" if together else ""
+    confident = f"{sure}{all_rows or ' confidence'}"
     nll = f"ΔNLL {_said(found.nll)}"
     both = f"ΔKLD {_said(found.kld)}, {nll}" if found.kld else nll
     deciding = f"ΔKLD {_said(found.kld)}" if found.kld else nll
     if found.verdict != "can't tell":
         verdict = found.verdict.value
         return [
-            f"{name} is {verdict} than {other} ({sure} confidence, {chunks}): {both} nats a token.",
-            f"{name} is {verdict} than {other} ({sure}, {chunks}): {both} nats.",
-            f"{verdict.capitalize()} than {other} ({sure}, {chunks}): {both}.",
-            f"{verdict.capitalize()} than {other} ({sure}): {deciding}.",
-            f"{verdict.capitalize()} ({sure}): {deciding}.",
+            f"{name} is {verdict} than {other} ({confident}, {chunks}): {both} nats a token.",
+            f"{name} is {verdict} than {other} ({sure}{all_rows}, {chunks}): {both} nats.",
+            f"{verdict.capitalize()} than {other} ({sure}{all_rows}, {chunks}): {both}.",
+            f"{verdict.capitalize()} than {other} ({sure}{all_rows}): {deciding}.",
+            f"{verdict.capitalize()} ({sure}{all_rows}): {deciding}.",
         ]
     more = _more(found)
+    at = f"at {confident}"
     return [
-        f"Can't tell {name} from {other} at {sure} confidence after {chunks}, {more}: {both} nats a token.",
-        f"Can't tell {name} from {other} ({sure}, {chunks}), {more}: {both}.",
-        f"Can't tell it from {other} ({sure}, {chunks}), {more}: {deciding}.",
+        f"Can't tell {name} from {other} {at} after {chunks}, {more}: {both} nats a token.",
+        f"Can't tell {name} from {other} ({sure}{all_rows}, {chunks}), {more}: {both}.",
+        f"Can't tell it from {other} ({sure}{all_rows}, {chunks}), {more}: {deciding}.",
         f"Can't tell after {chunks}, {more}: {deciding}.",
     ]
 
