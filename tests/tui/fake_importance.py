@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.recipe import Plan, Recipe, resolve, with_types
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
-from lqtui.recipe.units import Granularity, singles, units
+from lqtui.recipe.units import singles, units
 from lqtui.solve.constraints import Constraints
 from lqtui.store.estimates import BlockEstimate, OutputError, TensorEstimate
 from lqtui.workbench import (

@@ -8,8 +8,8 @@ from fakes import FakeWorkbench
 from test_importance import dialog, status
 from textual.widgets import Input
 
+from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.types import TensorType
-from lqtui.recipe.units import Granularity
 from lqtui.tui.screens.fit_budget import BudgetScreen
 from lqtui.tui.widgets.chooser import Chooser
 from lqtui.tui.widgets.quantities import mebibytes

@@ -10,9 +10,9 @@ from fakes import FakeWorkbench, llama_shape, measured
 from panes import PaneApp, lines_of, text_of
 from test_importance import dialog
 
+from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.presets import preset
 from lqtui.recipe.recipe import resolve
-from lqtui.recipe.units import Granularity
 from lqtui.tui.screens.frontier import FrontierList, FrontierScreen
 from lqtui.tui.widgets.chart_scene import scene_of
 from lqtui.tui.widgets.metric import Metric

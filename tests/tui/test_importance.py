@@ -10,8 +10,8 @@ from fake_importance import estimated, measured_scores, single_cost
 from fakes import FakeWorkbench, llama_shape, measured, moe_shape
 from panes import lines_of
 
+from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.types import TensorType
-from lqtui.recipe.units import Granularity
 from lqtui.tui.screens.sensitivity import SensitivityScreen
 from lqtui.tui.widgets.budget import BudgetPane
 from lqtui.tui.widgets.estimates import small

@@ -99,7 +99,7 @@ async def test_a_key_chooses_the_recipe_to_compare_with_and_gives_it_up_again(me
         assert status(pilot).startswith("Compared with uniform_q4_0")
         await pilot.press("k", "k")
         await settled(pilot)
-        assert "than uniform_q4_0 (95 % confidence" in status(pilot)
+        assert "than uniform_q4_0 (95 %, 5 chunks)" in status(pilot)
         await pilot.press("G")
         await pilot.press("=")
         await settled(pilot)

@@ -9,7 +9,9 @@ import pytest
 from fakes import FakeWorkbench, llama_shape, scores_of, seed_results
 from panes import PaneApp, lines_of, text_of
 
+from lqtui.measure.paired import Interval, Quantity
 from lqtui.tui.widgets.metric import Metric
+from lqtui.tui.widgets.result_columns import DELTA, Row
 from lqtui.tui.widgets.results import ResultsTable
 from lqtui.tui.widgets.standings import Comparer, Standings
 from lqtui.workbench import Result
@@ -148,6 +150,49 @@ async def test_the_recipe_in_the_grid_and_running_measurements_are_marked() -> N
         assert by_name[RESULTS[0].name].startswith(" ")
 
 
+async def test_the_recipe_in_the_grid_is_seen_to_lack_chunks_while_it_is_measured() -> None:
+    table = ResultsTable()
+    mine = replace(result("attention_q8"), partial=True, chunks=3)
+    async with PaneApp(table).run_test(size=(160, 20)) as pilot:
+        for width, said in ((62, "this one 3/5"), (160, "is this one, 3/5 chunks")):
+            await pilot.resize_terminal(width, 20)
+            table.show([mine, *RESULTS[:2]], mine.digest, Standings(mine), chunks=5)
+            line = line_of(table, "attention_q8")
+            assert line.startswith("◐▸") and line.endswith(said)
+
+
+async def test_a_change_of_perplexity_has_a_colour_only_where_chunks_agree_on_its_sign() -> None:
+    table = ResultsTable()
+    row = Row(replace(result("ffn_q8"), delta_percent=4.0, delta_percent_se=0.3))
+
+    def style(low: float, high: float) -> str:
+        beside_base = Interval((low + high) / 2, 0.01, low, high)
+        return DELTA.variants[0].cell(replace(row, beside_base=beside_base)).style
+
+    assert style(0.01, 0.06) == "$text-error"
+    assert style(-0.06, -0.01) == "$text-success"
+    assert style(-0.01, 0.06) == style(math.nan, math.nan) == DELTA.variants[0].cell(row).style == ""
+    async with PaneApp(table).run_test(size=(120, 20)):
+        table.show(RESULTS, standings=against("ffn_q8"))
+        for name in ("uniform_q4_0", "attention_q8"):  # the same on every chunk, or varying around zero
+            shown = table._rows[result(name).digest].beside_base
+            assert shown is not None and shown.low > 0
+
+
+async def test_verdicts_say_what_they_rest_on_and_are_not_told_by_speed() -> None:
+    table = ResultsTable()
+    by_kld = against("ffn_q8")
+    by_nll = replace(
+        by_kld, beside={digest: replace(c, decided_on=Quantity.NLL) for digest, c in by_kld.beside.items()}
+    )
+    async with PaneApp(table).run_test(size=(160, 20)):
+        table.show(RESULTS, standings=by_nll)
+        assert lines_of(table)[0].endswith("by NLL") and "against ffn_q8" in table.border_title
+        table.show_first(Metric.SPEED)
+        assert "by" not in lines_of(table)[0].split() and "is this one" not in text_of(table)
+        assert table.border_title == "results"
+
+
 async def test_a_difference_within_its_error_is_not_given_as_one() -> None:
     table = ResultsTable()
     close = replace(result("ffn_q8"), delta_percent=0.2, delta_percent_se=0.3)
@@ -160,10 +205,10 @@ async def test_a_difference_within_its_error_is_not_given_as_one() -> None:
 @pytest.mark.parametrize(
     ("width", "titles"),
     [
-        (62, "recipe MiB KLD▲ ΔPPL% verdict"),
-        (80, "recipe MiB KLD▲ ΔPPL% top-1% tg t/s verdict"),
-        (100, "recipe MiB bpw KLD▲ PPL ΔPPL% top-1% pp t/s tg t/s verdict"),
-        (160, "recipe MiB bpw KLD▲ PPL ± ΔPPL% ± top-1% ± pp t/s ± tg t/s ± verdict"),
+        (62, "recipe MiB KLD▲ ΔPPL% by KLD"),
+        (80, "recipe MiB KLD▲ ΔPPL% top-1% tg t/s by KLD"),
+        (100, "recipe MiB bpw KLD▲ PPL ΔPPL% top-1% pp t/s tg t/s by KLD"),
+        (160, "recipe MiB bpw KLD▲ PPL ± ΔPPL% ± top-1% ± pp t/s ± tg t/s ± by KLD"),
     ],
 )
 async def test_the_columns_that_matter_most_find_room_first(width: int, titles: str) -> None:

@@ -75,15 +75,16 @@ def test_while_all_are_measured_the_best_so_far_is_the_reference_though_its_turn
     assert referred(*going_on[2:], ahead) == "attention_q8"
 
 
-def test_every_recipe_is_compared_with_the_reference_and_only_once(bench: FakeWorkbench) -> None:
+def test_every_recipe_is_compared_with_the_reference_and_the_base_and_only_once(bench: FakeWorkbench) -> None:
     comparer, reference = Comparer(bench), result("attention_q8")
     found = settled(comparer, RESULTS, reference)
     assert len(found.beside) == len(RESULTS) - 1
     assert found.beside[result("uniform_q4_0").digest].verdict == "worse"
     assert found.beside[result("ffn_q8").digest].verdict == "can't tell"
-    assert len(bench.calls) == len(RESULTS) - 1
+    assert found.beside_base.keys() == {r.digest for r in RESULTS if not is_base(r)}
+    assert len(bench.calls) == 2 * (len(RESULTS) - 1)
     assert comparer.standings(RESULTS, reference) == found
-    assert len(bench.calls) == len(RESULTS) - 1
+    assert len(bench.calls) == 2 * (len(RESULTS) - 1)
 
 
 def test_of_equal_recipes_hardly_any_is_called_worse_than_the_one_with_the_best_numbers() -> None:
@@ -134,10 +135,11 @@ def test_many_comparisons_make_way_for_keys(bench: FakeWorkbench, monkeypatch: p
     monkeypatch.setattr(standings, "_AT_ONCE", 0.0)
     comparer = Comparer(bench)
     known = []
-    for _ in RESULTS:
-        known.append(len(comparer.standings(RESULTS, result("attention_q8")).beside))
+    for _ in range(2 * len(RESULTS)):
+        found = comparer.standings(RESULTS, result("attention_q8"))
+        known.append(len(found.beside) + len(found.beside_base))
     assert known[:3] == [1, 2, 3]
-    assert known[-1] == len(RESULTS) - 1
+    assert known[-1] == 2 * (len(RESULTS) - 1)
     assert comparer.standings(RESULTS, result("attention_q8")).complete
 
 

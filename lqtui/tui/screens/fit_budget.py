@@ -15,8 +15,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
 
 from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.types import TensorType
-from lqtui.recipe.units import Granularity
 from lqtui.solve.constraints import Constraints
 from lqtui.tui.asked_budget import EXAMPLES, AskedBudget, Budgeted, parse_budget
 from lqtui.tui.widgets.chooser import LABEL_WIDTH, Chooser

@@ -14,10 +14,11 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.rules import fitting_type, quantizable_tensors
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
-from lqtui.recipe.units import Granularity, units
+from lqtui.recipe.units import units
 from lqtui.tui.widgets.chooser import Chooser
 from lqtui.tui.widgets.type_toggles import TypeToggles, types_for
 from lqtui.workbench import PROBE

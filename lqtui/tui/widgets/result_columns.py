@@ -14,7 +14,7 @@ from lqtui.tui.widgets.quantities import mebibytes
 from lqtui.tui.widgets.standings import is_base
 
 if TYPE_CHECKING:
-    from lqtui.measure.paired import Comparison
+    from lqtui.measure.paired import Comparison, Interval
     from lqtui.workbench import Result, Speed
 
 _LEAST_NAME = 16
@@ -23,12 +23,21 @@ _ROOMY_GAP = 2
 
 @dataclass(frozen=True)
 class Row:
-    """A result as it stands beside the reference; `wanted` is how many chunks it is to have."""
+    """A result as it stands beside the reference; `wanted` is how many chunks it is to have.
+
+    `beside_base` is the difference of NLL from the base model, of which the chunks are the evidence.
+    """
 
     result: Result
     comparison: Comparison | None = None
     is_reference: bool = False
     wanted: int = 0
+    beside_base: Interval | None = None
+
+    @property
+    def progress(self) -> str:
+        """How many of its chunks a result has that lacks some."""
+        return f"{self.result.chunks}/{self.wanted}" if self.result.partial and self.wanted else ""
 
 
 class Cell(NamedTuple):
@@ -95,8 +104,14 @@ def _delta(row: Row) -> Cell:
     if is_base(result):
         return Cell("base", style="dim", is_word=True)
     text, error = difference(result.delta_percent, result.delta_percent_se)
-    style = "dim" if text.startswith("≈") else "$text-success" if text.startswith("-") else "$text-error"
-    return Cell(text, error, style)
+    return Cell(text, error, "dim" if text.startswith("≈") else _finding(row.beside_base))
+
+
+def _finding(interval: Interval | None) -> str:
+    """The style of a difference from the base: a colour only where it is sure to be one."""
+    if interval is None:
+        return ""
+    return "$text-success" if interval.high < 0 else "$text-error" if interval.low > 0 else ""
 
 
 def _speed(speed: Speed | None) -> Cell:
@@ -106,9 +121,11 @@ def _speed(speed: Speed | None) -> Cell:
 def _verdict(row: Row, *, long: int) -> Cell:
     """The verdict, in the wording of the least to the most room: `long` is 0, 1 or 2."""
     result, found = row.result, row.comparison
-    progress = f"{result.chunks}/{row.wanted} chunks" if result.partial and row.wanted else ""
+    progress = f"{row.progress} chunks" if row.progress else ""
     if row.is_reference:
-        said, style = "is this one" if long else "this one", "$text-primary"
+        said, style = "is this one" if long == 2 or (long and not progress) else "this one", "$text-primary"
+        if progress and long < 2:
+            said += f", {progress}" if long else f" {row.progress}"
     elif result.broken:
         said, style = "broken", "$text-error"
     elif is_base(result):
@@ -195,9 +212,12 @@ COLUMNS = (SIZE, BPW, KLD, PPL, DELTA, TOP1, PP, TG, VERDICT)
 _FIRST = {
     Metric.KLD: (KLD, VERDICT, DELTA, TOP1, TG, PP, PPL, BPW),
     Metric.PPL: (PPL, DELTA, VERDICT, KLD, TOP1, TG, PP, BPW),
-    Metric.SPEED: (TG, PP, VERDICT, KLD, DELTA, TOP1, PPL, BPW),
+    Metric.SPEED: (TG, PP, KLD, DELTA, TOP1, PPL, BPW),
 }
-"""What finds room first, after the size; the first one with its error or not at all."""
+"""What finds room first, after the size; the first one with its error or not at all.
+
+The verdict is on quality, so it has no place where recipes are judged by speed.
+"""
 LEADING = {metric: columns[0].key for metric, columns in _FIRST.items()}
 """The column that a metric is told in."""
 
@@ -263,14 +283,21 @@ def fitting(rows: Sequence[Row], width: int, metric: Metric) -> Layout:
     return Layout(columns, gap, max(4, min(longest, room + min(longest, _LEAST_NAME))))
 
 
-def _filled(column: Column, variant: Variant, rows: Iterable[Row]) -> Filled:
+def _filled(column: Column, variant: Variant, rows: Sequence[Row]) -> Filled:
     cells = [variant.cell(row) for row in rows]
     texts = _aligned(cells)
-    mark = 0 if variant.title.endswith(("±", "%")) else 1  # of the order, which takes a sign's place
-    width = max(len(variant.title) + mark, *(len(text) for text in texts))
-    filled = Filled(column, variant.title, width, ())
+    title = _decided_by(rows) if column is VERDICT else variant.title
+    mark = 0 if title.endswith(("±", "%")) else 1  # of the order, which takes a sign's place
+    width = max(len(title) + mark, *(len(text) for text in texts))
+    filled = Filled(column, title, width, ())
     styled = tuple((filled.padded(text), cell.style) for text, cell in zip(texts, cells, strict=True))
     return replace(filled, cells=styled)
+
+
+def _decided_by(rows: Iterable[Row]) -> str:
+    """What verdicts rest on, where that is the same for all."""
+    quantities = {row.comparison.decided_on for row in rows if row.comparison is not None}
+    return f"by {quantities.pop()}" if len(quantities) == 1 else "verdict"
 
 
 def _aligned(cells: Sequence[Cell]) -> list[str]:

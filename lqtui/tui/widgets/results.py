@@ -90,19 +90,28 @@ class ResultsTable(LineList):
         """
         standings = standings or Standings()
         reference = standings.reference.digest if standings.reference else None
-        rows: dict[Hashable, Row] = {
-            result.digest: Row(
-                result, standings.beside.get(result.digest), result.digest == reference, chunks
+        rows: dict[Hashable, Row] = {}
+        for result in results:
+            beside_base = standings.beside_base.get(result.digest)
+            rows[result.digest] = Row(
+                result,
+                standings.beside.get(result.digest),
+                result.digest == reference,
+                chunks,
+                beside_base.nll if beside_base else None,
             )
-            for result in results
-        }
         if (rows, selected) == (self._rows, self._selected):
             return
         self._rows, self._selected = rows, selected
-        against = f" · against {standings.reference.name}" if standings.reference else ""
-        self.border_title = f"{self.BORDER_TITLE}{against}"
+        self._show_reference()
         self.show_status(f"{len(results)} measured" if results else "")
         self.update_lines()
+
+    def _show_reference(self) -> None:
+        """Name the recipe that verdicts are against, where there are any."""
+        name = next((row.result.name for row in self._rows.values() if row.is_reference), None)
+        against = f" · against {name}" if name and self._metric is not Metric.SPEED else ""
+        self.border_title = f"{self.BORDER_TITLE}{against}"
 
     @property
     def row(self) -> Row | None:
@@ -119,6 +128,7 @@ class ResultsTable(LineList):
     def show_first(self, metric: Metric) -> None:
         """Give a metric's columns room before others; rows that were sorted by another are sorted by it."""
         self._metric = metric
+        self._show_reference()
         if self._sort in LEADING.values():
             self.sort_by(LEADING[metric], metric.more_is_better)
         else:
@@ -216,12 +226,13 @@ class ResultsTable(LineList):
 
     def _line(self, row: Row, index: int, layout: Layout) -> Content:
         is_selected = row.result.digest == self._selected
-        if is_selected:
-            mark = ("▸ ", "bold $accent")
-        else:
-            mark = ("◐ ", "$text-warning") if row.result.partial else ("  ", "")
+        marks = ("◐" if row.result.partial else "") + ("▸" if is_selected else "")
+        style = "bold $accent" if is_selected else "$text-warning"
         name = shortened(row.result.name, layout.name_width).ljust(layout.name_width)
-        cells: list[tuple[str, str]] = [mark, (name, "bold" if is_selected else "")]
+        cells: list[tuple[str, str]] = [
+            (marks.ljust(_MARK), style),
+            (name, "bold" if is_selected else ""),
+        ]
         for column in layout.columns:
             text, style = column.cells[index]
             cells.append((" " * layout.gap + text, style))

@@ -30,6 +30,8 @@ class Standings:
     beside: Mapping[str, Comparison] = field(default_factory=dict)
     complete: bool = True
     together: bool = False
+    beside_base: Mapping[str, Comparison] = field(default_factory=dict)
+    """The whole results compared with the base model."""
 
 
 class Comparer:
@@ -52,19 +54,31 @@ class Comparer:
         if len(self._known) > _KEPT:
             self._known.clear()
         confidence = _for_all(results) if picked else CONFIDENCE
+        end = time.perf_counter() + _AT_ONCE
+        beside, complete = self._beside(reference, results, confidence, end)
+        base = next((result for result in results if is_base(result)), None)
+        beside_base: dict[str, Comparison] = {}
+        if complete and base is not None:
+            whole = [result for result in results if not result.partial]
+            beside_base, complete = self._beside(base, whole, CONFIDENCE, end)
+        return Standings(reference, beside, complete, picked, beside_base)
+
+    def _beside(
+        self, other: Result, results: Sequence[Result], confidence: float, end: float
+    ) -> tuple[dict[str, Comparison], bool]:
+        """What is known of results beside another one by the time of `end`, and whether that is all."""
         beside: dict[str, Comparison] = {}
         complete = True  # or else asked once too often, which costs nothing
-        end = time.perf_counter() + _AT_ONCE
         for result in results:
-            if result.digest == reference.digest or not is_scored(result):
+            if result.digest == other.digest or not is_scored(result):
                 continue
-            pair = _state(result), _state(reference), confidence
+            pair = _state(result), _state(other), confidence
             if pair not in self._known and complete:
-                self._known[pair] = self._compare(result, reference, confidence)
+                self._known[pair] = self._compare(result, other, confidence)
                 complete = time.perf_counter() < end
             if (found := self._known.get(pair)) is not None:
                 beside[result.digest] = found
-        return Standings(reference, beside, complete, together=picked)
+        return beside, complete
 
     def _compare(self, result: Result, reference: Result, confidence: float) -> Comparison | None:
         """As long as chunks arrive the verdict is one that may be looked at after each of them."""
