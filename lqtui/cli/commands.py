@@ -30,8 +30,7 @@ from lqtui.cli.options import (
     Threads,
     Types,
 )
-from lqtui.recipe.types import TensorType
-from lqtui.recipe.units import Granularity
+from lqtui.recipe.granularity import Granularity
 
 _OPEN = "open"
 
@@ -210,8 +209,7 @@ def sensitivity(
     told_on = 5 if curves else 1
     settings = runs.settings(corpus, told_on, ctx, threads, gpu_layers)
     if curves:
-        to = importance.parse_types(types, (TensorType.Q2_K,))
-        importance.curves(model, settings, to[0], 8, requantize, json)
+        importance.curves(model, settings, types, requantize, json)
         return
     wanted = importance.parse_types(types, (PROBE,))
     importance.sensitivity(model, settings, wanted, by, chunks, requantize, json, estimate=estimate)

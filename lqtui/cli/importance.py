@@ -11,10 +11,10 @@ from pathlib import Path
 from lqtui.cli import output
 from lqtui.cli.driving import exit_unless_done, followed, on_bench
 from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.selectors import select
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType, parse_type
-from lqtui.recipe.units import Granularity
 from lqtui.solve.constraints import Constraints
 from lqtui.workbench import (
     DEFAULT_CANDIDATES,
@@ -136,12 +136,15 @@ def sensitivity(
     exit_unless_done(job)
 
 
-def curves(model: Path, chosen: Settings, to: TensorType, steps: int, requantize: bool, json: bool) -> None:
+def curves(model: Path, chosen: Settings, types: str | None, requantize: bool, json: bool) -> None:
     """Measure how long quality lasts as blocks are lowered in the order of each score, and print it."""
+    to, *others = parse_types(types, (TensorType.Q2_K,))
+    if others:
+        output.fail("--curves lowers to one type; give one with --types")
 
     async def run(bench: Workbench) -> tuple[Job, Workbench]:
         await bench.open(model, requantize=requantize)
-        return await followed(bench, bench.measure_lowering(to, steps)), bench
+        return await followed(bench, bench.measure_lowering(to)), bench
 
     job, bench = on_bench(chosen, run)
     if bench.curves and json:

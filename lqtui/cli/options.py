@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lqtui.recipe.units import Granularity
+from lqtui.recipe.granularity import Granularity
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A GGUF file; of a split model, any part.")]
 Preset = Annotated[str | None, typer.Option("--preset", metavar="NAME", help="A published strategy.")]

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import NamedTuple
 
+from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.recipe import Plan, resolve, with_types
 from lqtui.recipe.rules import fitting_type, quantizable_tensors
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
-
-
-class Granularity(StrEnum):
-    """What is looked at one by one."""
-
-    TENSOR = "tensor"
-    BLOCK = "block"
 
 
 class Unit(NamedTuple):

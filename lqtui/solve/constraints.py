@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.rules import quantizable_names, quantizable_tensors
 from lqtui.recipe.selectors import roles
 from lqtui.recipe.shape import ModelShape, TensorInfo
 from lqtui.recipe.types import TensorType
-from lqtui.recipe.units import Granularity
 from lqtui.solve.errors import SolveError
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.rules import fitting_type, quantizable_names, requires_imatrix
 from lqtui.recipe.shape import ALIGNMENT, ModelShape, TensorInfo
 from lqtui.recipe.types import TensorType
-from lqtui.recipe.units import Granularity
 from lqtui.solve.constraints import Constraints, Group, group_tensors
 from lqtui.solve.errors import SolveError
 

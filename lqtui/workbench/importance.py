@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.recipe import Plan
 from lqtui.recipe.types import TensorType
-from lqtui.recipe.units import Granularity, Single, singles, units
+from lqtui.recipe.units import Single, singles, units
 from lqtui.store.estimates import Estimates, EstimatesKey, load_estimates, save_estimates
 from lqtui.workbench.corpora import Corpus, corpus_digest, halves
 from lqtui.workbench.jobs import RunningJob

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.recipe import Plan, resolve, with_types
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
-from lqtui.recipe.units import Granularity, Single, singles, units
+from lqtui.recipe.units import Single, singles, units
 from lqtui.solve.constraints import Constraints
 from lqtui.solve.errors import BudgetError, SolveError
 from lqtui.solve.items import Problem, effective_types, make_problem

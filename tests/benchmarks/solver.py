@@ -15,9 +15,9 @@ import statistics
 import time
 from collections.abc import Callable
 
+from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
-from lqtui.recipe.units import Granularity
 from lqtui.solve.frontier import frontier, knee
 from lqtui.solve.highs import Choice, minimise
 from lqtui.solve.items import Problem, make_problem

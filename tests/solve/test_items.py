@@ -10,11 +10,11 @@ from header_zoo import ZOO_NAMES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.recipe import resolve, with_types
 from lqtui.recipe.rules import fitting_type, quantizable_tensors
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
-from lqtui.recipe.units import Granularity
 from lqtui.solve.constraints import Constraints
 from lqtui.solve.errors import SolveError
 from lqtui.solve.items import Problem, effective_types, make_problem

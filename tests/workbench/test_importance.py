@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.recipe import resolve, with_types
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.types import TensorType
-from lqtui.recipe.units import Granularity
 from lqtui.solve.constraints import Constraints
 from lqtui.store.estimates import OutputError, TensorEstimate
 from lqtui.store.paths import Paths
