@@ -196,6 +196,14 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
         "measure",
     ),
     Command(
+        "run.again",
+        "R",
+        "measure_again",
+        "Measure again",
+        "Measure this recipe anew, even what is known of it: a speed marked ~ was disturbed.",
+        RUN,
+    ),
+    Command(
         "run.sweep",
         "s",
         "sweep",

@@ -257,8 +257,10 @@ class FakeWorkbench(FakeImportance):
         self.settings = settings
         self.tell(Change.RECIPE)
 
-    def measure(self) -> Job:
+    def measure(self, *, fresh: bool = False) -> Job:
         plan = self._open_plan()
+        if fresh:
+            self.calls.append(f"measure {plan.recipe.name} fresh")
         return self._start(plan.recipe.name, "measure")
 
     def measure_presets(self) -> Job:

@@ -148,6 +148,14 @@ async def test_a_toast_covers_neither_results_nor_jobs(measured_bench):
             assert not toast.region.overlaps(pilot.app.main.query_one(pane).region)
 
 
+async def test_a_key_measures_again_what_is_known_of_the_recipe(measured_bench):
+    async with running(measured_bench) as pilot:
+        await pilot.press("R")
+        await settled(pilot)
+        assert "measure base fresh" in measured_bench.calls
+        assert status(pilot).startswith("Started anew: base")
+
+
 async def test_x_on_a_job_that_has_ended_says_so(measured_bench):
     async with running(measured_bench) as pilot:
         await pilot.press("r")

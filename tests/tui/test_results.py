@@ -12,9 +12,10 @@ from panes import PaneApp, lines_of, text_of
 from lqtui.measure.paired import Interval, Quantity
 from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.result_columns import DELTA, Row
+from lqtui.tui.widgets.result_sentence import sentences
 from lqtui.tui.widgets.results import ResultsTable
 from lqtui.tui.widgets.standings import Comparer, Standings
-from lqtui.workbench import Result
+from lqtui.workbench import Result, Speed
 
 SHAPE = llama_shape()
 RESULTS = seed_results(SHAPE)
@@ -177,6 +178,16 @@ async def test_a_change_of_perplexity_has_a_colour_only_where_chunks_agree_on_it
         for name in ("uniform_q4_0", "attention_q8"):  # the same on every chunk, or varying around zero
             shown = table._rows[result(name).digest].beside_base
             assert shown is not None and shown.low > 0
+
+
+async def test_a_speed_that_was_disturbed_is_marked_and_still_stands_in_line() -> None:
+    table = ResultsTable()
+    noisy = replace(result("ffn_q8"), generation=Speed(61.0, 12.0, 5))
+    async with PaneApp(table).run_test(size=(120, 20)):
+        table.show([noisy, result("attention_q8")])
+        row, other = line_of(table, "ffn_q8"), line_of(table, "attention_q8")
+        assert "~61" in row and "~" not in other
+        assert "~ disturbed, R measures it again" in sentences(Row(noisy), Standings())[0]
 
 
 async def test_verdicts_say_what_they_rest_on_and_are_not_told_by_speed() -> None:

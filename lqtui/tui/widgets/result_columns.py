@@ -115,7 +115,10 @@ def _finding(interval: Interval | None) -> str:
 
 
 def _speed(speed: Speed | None) -> Cell:
-    return _UNKNOWN if speed is None else Cell(*rounded(speed.mean, speed.sd))
+    if speed is None:
+        return _UNKNOWN
+    mean, sd = rounded(speed.mean, speed.sd)
+    return Cell(f"~{mean}", sd, "$text-warning") if speed.noisy else Cell(mean, sd)
 
 
 def _verdict(row: Row, *, long: int) -> Cell:

@@ -89,7 +89,8 @@ def _facts(row: Row) -> str:
         parts.append(f"PPL {plus_minus(rounded(result.perplexity, result.perplexity_se))}")
     for test, speed in (("pp", result.prompt), ("tg", result.generation)):
         if speed is not None:
-            parts.append(f"{test} {rounded(speed.mean, speed.sd)[0]} t/s")
+            disturbed = " (~ disturbed, R measures it again)" if speed.noisy else ""
+            parts.append(f"{test} {rounded(speed.mean, speed.sd)[0]} t/s{disturbed}")
     if result.partial and row.wanted:
         parts.append(f"{result.chunks}/{row.wanted} chunks so far")
     return f"{', '.join(parts)}."
