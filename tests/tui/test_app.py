@@ -8,7 +8,7 @@ import pytest
 from driving import Q4, Q8, lines, running, toasts, types
 from fakes import FakeWorkbench, llama_shape, measured, moe_shape, qwen_shape
 from textual import events
-from textual.widgets import Input, Static
+from textual.widgets import Input, Static, Tab
 
 from lqtui.tui.keys import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
 from lqtui.tui.screens.confirm import ConfirmScreen
@@ -41,6 +41,8 @@ async def test_at_80x24_nothing_is_lost_but_waits_behind_a_tab(workbench):
             await pilot.pause()
             seen.append(shown_panes(pilot))
         assert seen == [{"layers"}, {"budget", "chart"}, {"results"}, {"jobs"}]
+        labels = [tab.label_text for tab in pilot.app.main.query(Tab)]
+        assert labels == ["layers", "budget+chart", "results", "jobs"]
         assert "cycle" not in str(pilot.app.main.query_one(KeyBar).render())
         await pilot.press("f2")
         await pilot.pause()

@@ -10,6 +10,7 @@ from lqtui.recipe.types import TensorType
 from lqtui.tui.screens.memory import MemoryScreen, next_context
 from lqtui.tui.widgets.budget import BudgetPane
 from lqtui.tui.widgets.chooser import Chooser
+from lqtui.tui.widgets.status_line import StatusLine
 
 
 def told(pilot) -> str:
@@ -47,6 +48,22 @@ async def test_plus_and_minus_change_the_context_and_the_budget_follows(workbenc
         assert "ctx 8192" in pilot.app.screen.query_one(BudgetPane).render().plain
         await pilot.press("minus", "minus")
         assert workbench.settings.fit_ctx == 2048
+
+
+async def test_at_the_models_most_and_at_the_least_a_longer_or_shorter_context_is_refused_in_words(
+    workbench: FakeWorkbench,
+) -> None:
+    async with running(workbench) as pilot:
+        await pilot.press("plus", "plus")
+        await pilot.pause()
+        status = pilot.app.main.query_one(StatusLine)
+        assert status.event == "Memory is told for 8,192 tokens (the model's most)."
+        await pilot.press("M")
+        await pilot.pause()
+        assert "8,192 tokens (the model's most)" in told(pilot)
+        await pilot.press("escape", *["minus"] * 5)
+        await pilot.pause()
+        assert status.event == "Memory is told for 512 tokens (the least)."
 
 
 async def test_each_part_has_a_row_and_each_device_a_column(workbench: FakeWorkbench) -> None:

@@ -36,7 +36,8 @@ SPLIT = (104, 18)
 """Columns and lines from which the layers stay in sight, beside one other pane."""
 LEAST = (60, 18)
 """Columns and lines below which nothing is legible."""
-PANES = ("layers", "budget", "results", "jobs")
+PANES = {"layers": "layers", "budget": "budget+chart", "results": "results", "jobs": "jobs"}
+"""The panes that a tab leads to, and what stands on it."""
 
 
 class WorkbenchChanged(Message):
@@ -80,7 +81,7 @@ class MainScreen(MainImportance):
         """Header, panes, status and keys; the tabs are seen only where panes do not fit side by side."""
         yield HeaderLine(id="header")
         yield Static(id="welcome")
-        yield Tabs(*(Tab(name, id=f"tab-{name}") for name in PANES), id="tabs")
+        yield Tabs(*(Tab(label, id=f"tab-{name}") for name, label in PANES.items()), id="tabs")
         with Horizontal(id="body"):
             with Vertical(id="layers", classes="pane") as layers:
                 layers.border_title = "layers"

@@ -19,7 +19,7 @@ from lqtui.recipe.types import TensorType
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.help import HelpScreen
 from lqtui.tui.screens.log import LogScreen
-from lqtui.tui.screens.memory import MemoryScreen, next_context
+from lqtui.tui.screens.memory import MemoryScreen, context_said, next_context
 from lqtui.tui.screens.open_model import OpenModelScreen
 from lqtui.tui.screens.path_prompt import PathPrompt
 from lqtui.tui.screens.presets import PresetScreen
@@ -260,6 +260,14 @@ class MainActions(Screen[None]):
                 self.announce(f"Started: {job.title}. The keys stay yours while it runs.")
 
     @after_edits
+    def action_measure_again(self) -> None:
+        """Measure the recipe anew, even what is known of it."""
+        if self._has_model():
+            with self.refusals_told():
+                job = self.workbench.measure(fresh=True)
+                self.announce(f"Started anew: {job.title}, even what was known of it.")
+
+    @after_edits
     def action_sweep(self) -> None:
         """Measure the presets."""
         if self._has_model():
@@ -321,7 +329,11 @@ class MainActions(Screen[None]):
         fit = self.workbench.fit
         if self._has_model() and self.workbench.model and fit:
             longest = self.workbench.model.shape.context_length
-            self.workbench.fit_to(next_context(fit.n_ctx, step, longest), fit.type_k, fit.type_v)
+            n_ctx = next_context(fit.n_ctx, step, longest)
+            if n_ctx == fit.n_ctx:
+                self.announce(f"Memory is told for {context_said(n_ctx, longest)}.")
+            else:
+                self.workbench.fit_to(n_ctx, fit.type_k, fit.type_v)
 
     # -- help and leaving ---------------------------------------------------------------------------
 

@@ -38,6 +38,14 @@ def next_context(n_ctx: int, step: int, longest: int) -> int:
     return max(1 << (n_ctx - 1).bit_length() - 1, min(_SHORTEST, longest))
 
 
+def context_said(n_ctx: int, longest: int) -> str:
+    """A context length, and where it is as long or as short as it can be, that it is."""
+    if n_ctx == next_context(n_ctx, 1, longest):
+        whose = "the model's" if longest else "the"
+        return f"{n_ctx:,} tokens ({whose} most)"
+    return f"{n_ctx:,} tokens{' (the least)' if n_ctx == next_context(n_ctx, -1, longest) else ''}"
+
+
 class MemoryScreen(ModalScreen[None]):
     """The choices hold at once; the table follows as soon as llama.cpp has answered."""
 
@@ -90,7 +98,8 @@ class MemoryScreen(ModalScreen[None]):
         fit = self._workbench.fit
         if fit is None:
             return
-        self.query_one("#context", Chooser).show(f"{fit.n_ctx:,} tokens")
+        longest = self._workbench.model.shape.context_length if self._workbench.model else 0
+        self.query_one("#context", Chooser).show(context_said(fit.n_ctx, longest))
         self.query_one("#keys", Chooser).show(fit.type_k)
         self.query_one("#values", Chooser).show(fit.type_v)
         parts = self.query_one("#parts", Static)
