@@ -110,6 +110,41 @@ async def test_a_much_larger_base_is_a_level_so_that_the_others_have_room() -> N
         assert "baseline_fp16 PPL 18.8 at 258.3 MiB →" in drawn(chart)
 
 
+async def test_no_recipe_is_lost_among_files_that_are_much_larger() -> None:
+    chart = TradeoffChart()
+    base, close = RESULTS[0], replace(RESULTS[0], name="all_but_one", digest="close")
+    others = [replace(close, name=f"custom_{i}", digest=f"c{i}") for i in range(6)]
+    async with PaneApp(chart).run_test(size=(140, 30)) as pilot:
+        chart.show([base, close, *RESULTS[1:4]], plan("baseline_fp16"))
+        assert "baseline_fp16 KLD 0 at 258.3 MiB, all_but_one KLD 0 at 258.3 MiB →" in drawn(chart)
+        chart.show([*others, base, *RESULTS[1:4]], plan("baseline_fp16"))
+        assert "baseline_fp16 KLD 0 at 258.3 MiB +6 →" in drawn(chart)
+        await pilot.resize_terminal(40, 20)
+        await pilot.pause()
+        assert "baseline_fp16" in drawn(chart)
+
+
+async def test_the_base_alone_has_no_numbers_on_its_axis_but_zero() -> None:
+    chart = TradeoffChart()
+    async with PaneApp(chart).run_test(size=(100, 30)):
+        chart.show(RESULTS[:1], plan("baseline_fp16"))
+        labels = [line.split("┤")[0].strip() for line in lines_of(chart._canvas) if "┤" in line]
+        assert labels == ["0"]
+        assert "◆ baseline_fp16" in drawn(chart)
+
+
+async def test_a_recipe_without_a_speed_is_not_said_to_be_not_measured() -> None:
+    chart = TradeoffChart()
+    untimed = [replace(r, generation=None) if r.name == "attention_q8" else r for r in RESULTS]
+    broken = [replace(r, perplexity=math.nan) if r.name == "attention_q8" else r for r in RESULTS]
+    async with PaneApp(chart).run_test(size=(100, 30)):
+        chart.show(untimed, plan("attention_q8"), metric=Metric.SPEED)
+        assert "attention_q8 no speed yet" in drawn(chart) and "not measured" not in drawn(chart)
+        assert "◇ this recipe, no speed yet" in chart.border_subtitle
+        chart.show(broken, plan("attention_q8"))
+        assert "attention_q8 breaks the model" in drawn(chart)
+
+
 async def test_the_axis_of_kld_begins_at_the_base_which_is_zero() -> None:
     chart = TradeoffChart()
     async with PaneApp(chart).run_test(size=(100, 30)):

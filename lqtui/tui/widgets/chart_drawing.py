@@ -34,7 +34,10 @@ class Drawing:
         self.near, self.far = near_and_far(scene)
         canvas_height = height - 2  # the axis and its numbers
         self.y = _y_axis(scene, self.near, canvas_height)
-        self.y_ticks = self.y.ticks(2)
+        # The base alone spans nothing that numbers could be put to.
+        self.y_ticks = (
+            self.y.ticks(2) if scene.metric is not Metric.KLD or any(scene.heights) else [(0.0, "0")]
+        )
         canvas_width = width - 1 - max(len(label) for _, label in self.y_ticks)
         self.x = Axis(*_x_range(self.near, scene), canvas_width)
         self.labels = Labels(canvas_width, canvas_height)
@@ -62,7 +65,7 @@ class Drawing:
     def legend(self) -> str:
         """What the marks mean, as much of it as there is room for."""
         scene = self.scene
-        told = "predicted" if scene.current_forecast is not None else "not measured"
+        told = "predicted" if scene.current_forecast is not None else scene.current_lacks
         current = "◆ this recipe" if scene.current_is_measured else f"◇ this recipe, {told}"
         parts = ["● measured", *(["○ predicted"] if scene.forecasts else []), current]
         if any(point.partial for point in self.scene.points):
@@ -116,14 +119,19 @@ class Drawing:
             self.labels.block((column, row) for column in range(start, self.x.cells))
 
     def _draw_far(self) -> None:
-        """A much larger file, such as the base model: its quality as a level, its size in words."""
-        for point in self.far:
-            row = self.y.cell(point.y)
+        """Much larger files, such as the base model: their quality as a level, their size in words."""
+        levels: dict[int, list[Point]] = {}
+        for point in sorted(self.far, key=lambda point: point.digest != self.scene.current_digest):
+            levels.setdefault(self.y.cell(point.y), []).append(point)
+        for row, points in levels.items():
             columns = [(column, row) for column in range(0, self.x.cells, 2)]
             self._marks(columns, "╌", "axis")
-            text = f" {point.name} {point.said} at {size(int(point.x * MIB))} → "[-self.x.cells :]
+            wordings = _far_wordings(points)
+            text = next((text for text in wordings if len(text) <= self.x.cells), wordings[-1])[
+                : self.x.cells
+            ]
             start = self.x.cells - len(text)
-            is_current = point.digest == self.scene.current_digest
+            is_current = points[0].digest == self.scene.current_digest
             self._text(text, start, row, "current" if is_current else "label")
             self.labels.block((column, row) for column in range(start, self.x.cells))
 
@@ -202,9 +210,10 @@ class Drawing:
         self._marks([(column, row) for row in range(top)], "┊", "current")
         self._marks([(column, top)], mark, "current")
         self.labels.block((column, row) for row in range(top + 1))
-        texts = ["this recipe, not measured", "not measured"]
+        lacks = self.scene.current_lacks
+        texts = [f"this recipe, {lacks}", lacks]
         if all(point.name != self.scene.current_name for point in self.scene.points):
-            texts.insert(0, f"{self.scene.current_name} not measured")
+            texts.insert(0, f"{self.scene.current_name} {lacks}")
         if placed := self.labels.place(texts, column, top):
             self._text(*placed, "current")
 
@@ -275,6 +284,20 @@ def _x_range(near: Sequence[Point], scene: Scene) -> tuple[float, float]:
         low = min(low, current)
         high = max(high, current) if current <= FAR * high else high
     return padded(low, high, 0.06, least=high * 0.05)
+
+
+def _far_wordings(points: Sequence[Point]) -> list[str]:
+    """What is said of files beyond the edge whose quality is about the same, from long to short."""
+    first, *others = points
+    place = size(int(first.x * MIB))
+    more = f" +{len(others)}" if others else ""
+    each = [f"{point.name} {point.said} at {size(int(point.x * MIB))}" for point in points]
+    return [
+        f" {', '.join(each)} → ",
+        f" {', '.join(f'{point.name} {point.said}' for point in points)} → ",
+        f" {first.name} {first.said} at {place}{more} → ",
+        f" {first.name}{more} → ",
+    ]
 
 
 def _name(point: Point, *hidden: Point) -> str:

@@ -59,6 +59,8 @@ class Scene:
     current_name: str = ""
     current_digest: str = ""
     current_size: float = 0.0
+    current_lacks: str = "not measured"
+    """Why the current recipe has no point, where it has none."""
     current_forecast: float | None = None
     """The current recipe's predicted KLD, where it is not measured."""
     selected_digest: str | None = None
@@ -126,10 +128,20 @@ def scene_of(
     return replace(
         scene,
         current_forecast=predicted if metric is Metric.KLD and predicted and not is_measured else None,
+        current_lacks=_lacks(next((r for r in results if r.digest == current.digest), None), metric),
         current_name=current.recipe.name,
         current_digest=current.digest,
         current_size=current.file_bytes / MIB,
     )
+
+
+def _lacks(result: Result | None, metric: Metric) -> str:
+    """What keeps a recipe from having a point."""
+    if result is None:
+        return "not measured"
+    if result.broken:
+        return "breaks the model"
+    return f"no {'speed' if metric is Metric.SPEED else metric} yet"
 
 
 def _forecasts(frontier: Sequence[FrontierPoint]) -> tuple[Forecast, ...]:
