@@ -194,8 +194,13 @@ def sensitivity(
     ] = False,
     corpus: Corpus = None,
     chunks: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Chunks of the text's second half to measure on.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            max=1_000_000,
+            help="At most so many chunks of the text's second half: 1. With --curves, of its first: 5.",
+        ),
+    ] = None,
     ctx: Ctx = 512,
     threads: Threads = 0,
     gpu_layers: GpuLayers = -1,
@@ -203,16 +208,18 @@ def sensitivity(
     json: Json = False,
 ) -> None:
     """Measure what each tensor, or block, costs alone: KL divergence from the base model."""
-    from lqtui.cli import importance, runs
+    from lqtui.cli import importance, output, runs
     from lqtui.workbench.importance import PROBE
 
-    told_on = 5 if curves else 1
+    told_on = (chunks or 5) if curves else 1
     settings = runs.settings(corpus, told_on, ctx, threads, gpu_layers)
+    if curves and estimate:
+        output.fail("--curves measures, and --estimate does not; give one of them")
     if curves:
         importance.curves(model, settings, types, requantize, json)
         return
     wanted = importance.parse_types(types, (PROBE,))
-    importance.sensitivity(model, settings, wanted, by, chunks, requantize, json, estimate=estimate)
+    importance.sensitivity(model, settings, wanted, by, chunks or 1, requantize, json, estimate=estimate)
 
 
 @app.command()

@@ -16,12 +16,15 @@ from lqtui.recipe.selectors import select
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType, parse_type
 from lqtui.solve.constraints import Constraints
+from lqtui.store.estimates import BlockEstimate
+from lqtui.store.paths import expanded, is_directory
 from lqtui.workbench import (
     DEFAULT_CANDIDATES,
     PROBE,
     Curve,
     FrontierPoint,
     Job,
+    JobState,
     Settings,
     Solved,
     Target,
@@ -131,8 +134,11 @@ def sensitivity(
                 "rank_correlation": view.correlations,
             }
         )
-    elif rows:
-        _print_sensitivity(rows, view.correlations)
+    elif job.state is JobState.DONE:
+        if rows:
+            _print_sensitivity(rows, view.correlations)
+        if estimate:
+            _print_blocks(list(view.blocks.values()))
     exit_unless_done(job)
 
 
@@ -158,6 +164,7 @@ def curves(model: Path, chosen: Settings, types: str | None, requantize: bool, j
             end = curve.share_at_kept
             table.append([curve.label, *kept, "the end" if end is None else f"{end:.0%}"])
         output.print_table(table)
+        print("± is the deviation between random orders; with so many blocks lowered, 90 % is kept")
         if sys.stdout.isatty():
             _draw(bench.curves)
     exit_unless_done(job)
@@ -198,6 +205,7 @@ def _sensitivity_rows(
         {
             "name": score.unit.label,
             "type": score.type,
+            "asked": score.asked,
             "score": score.kld,
             "kld_se": score.kld_se,
             "delta_nll": score.delta_nll,
@@ -209,11 +217,21 @@ def _sensitivity_rows(
     ]
     if measured:
         return measured
+    if by is Granularity.BLOCK:
+        return []
     estimates = [(view.error_of(name), name) for name in view.tensors]
     return [
         {"name": name.removesuffix(".weight"), "type": PROBE, "score": None, "estimated_error": error}
         for error, name in sorted(estimates, key=lambda pair: -(pair[0] or 0))
     ]
+
+
+def _print_blocks(blocks: Sequence[BlockEstimate]) -> None:
+    table = [["block", "est. LIM", "est. ZD", "est. ZD two-sided"]]
+    for block in blocks:
+        lim = "–" if block.lim is None else f"{block.lim:.4f}"
+        table.append([f"blk.{block.block}", lim, f"{block.zd:.4f}", f"{block.zd_two_sided:.4f}"])
+    output.print_table(table)
 
 
 def _print_sensitivity(rows: Sequence[dict[str, object]], correlations: dict[str, float]) -> None:
@@ -244,23 +262,31 @@ def fit(
     json: bool,
 ) -> None:
     """Find the best recipe for a budget, print what is predicted and measured of it, and save it."""
+    if out is not None and not is_directory(expanded(out).parent):
+        output.fail(f"the folder of {out} does not exist; make it first, or save the recipe elsewhere")
 
-    async def run(bench: Workbench) -> tuple[Job, Solved | None]:
+    async def run(bench: Workbench) -> tuple[Job, Solved | None, str]:
         await bench.open(model, requantize=requantize)
         assert bench.model is not None
         target = await wanted.target(bench)
         job = bench.fit_recipe(target, among.types, among.by, among.constraints(bench.model.shape))
         job = await followed(bench, job)
+        problem = ""
         if out is not None and bench.solved is not None:
-            bench.save_recipe(out)
-        return job, bench.solved
+            try:
+                bench.save_recipe(out)
+            except WorkbenchError as error:  # the recipe itself must be told all the same
+                problem = str(error)
+        return job, bench.solved, problem
 
-    job, solved = on_bench(chosen, run)
+    job, solved, problem = on_bench(chosen, run)
     if solved is not None and json:
         output.print_json(_fit_document(model, solved))
     elif solved is not None:
-        _print_fit(solved, job, out)
+        _print_fit(solved, out if not problem else None)
     exit_unless_done(job)
+    if problem:
+        output.fail(problem)
 
 
 def _fit_document(model: Path, solved: Solved) -> dict[str, object]:
@@ -282,10 +308,10 @@ def _fit_document(model: Path, solved: Solved) -> dict[str, object]:
     }
 
 
-def _print_fit(solved: Solved, job: Job, out: Path | None) -> None:
+def _print_fit(solved: Solved, out: Path | None) -> None:
     plan = solved.plan
     print(f"{plan.recipe.name}: {plan.file_bytes:,} bytes, {plan.bits_per_weight:.2f} bpw")
-    print(output.printable(job.message))
+    print(output.printable(solved.outcome))
     counts: dict[TensorType, int] = {}
     for planned in plan.tensors:
         if planned.quantizable:

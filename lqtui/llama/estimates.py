@@ -42,8 +42,7 @@ from lqtui.measure.importance import (
     tails,
     zd,
 )
-from lqtui.recipe.errors import RecipeError
-from lqtui.recipe.rules import fitting_type, quantizable_tensors, requires_imatrix
+from lqtui.recipe.rules import effective_types, quantizable_tensors
 from lqtui.recipe.shape import TensorInfo
 from lqtui.recipe.types import TensorType
 from lqtui.store.estimates import BlockEstimate, OutputError, TensorEstimate
@@ -58,23 +57,6 @@ _SLAB_WEIGHTS = 1 << 18
 """Weights that one thread holds as floats at a time, small enough for the processor's cache."""
 
 Estimated = TensorEstimate | BlockEstimate
-
-
-def effective_types(tensor: TensorInfo, wanted: Iterable[TensorType]) -> list[TensorType]:
-    """The types that a tensor gets where some are asked for, each once.
-
-    Without those that llama-quantize refuses to write, for want of an importance matrix or because the rows
-    do not divide into blocks.
-    """
-    types: dict[TensorType, None] = {}
-    for asked in wanted:
-        try:
-            effective = fitting_type(tensor, asked)
-        except RecipeError:
-            continue
-        if not requires_imatrix(tensor, effective):
-            types[effective] = None
-    return list(types)
 
 
 def estimate_tensors(

@@ -6,6 +6,7 @@ llama.cpp's llama-quant.cpp. `mixes.py` has the rules of its named mixes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum, auto
 from functools import lru_cache
 
@@ -183,3 +184,20 @@ def fitting_type(tensor: TensorInfo, wanted: TensorType) -> TensorType:
 def _dimensions(tensor: TensorInfo) -> int:
     """`ggml_n_dims`: trailing dimensions of extent 1 do not count."""
     return max((i + 1 for i, extent in enumerate(tensor.ne) if extent > 1), default=1)
+
+
+def effective_types(tensor: TensorInfo, wanted: Iterable[TensorType]) -> tuple[TensorType, ...]:
+    """The types that a tensor really gets where some are asked for, each once.
+
+    Without those that llama-quantize refuses to write, for want of an importance matrix or because the rows
+    do not divide into blocks.
+    """
+    types: dict[TensorType, None] = {}
+    for asked in wanted:
+        try:
+            effective = fitting_type(tensor, asked)
+        except RecipeError:
+            continue
+        if not requires_imatrix(tensor, effective):
+            types[effective] = None
+    return tuple(types)

@@ -8,6 +8,7 @@ llama.cpp rounds to 8 bits before it multiplies by quantized weights. The second
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ def cost_table(
     as all tensors are. Where nothing at all was measured there are no costs.
 
     Args:
-        measured: KLD in nats of a tensor alone, by name and effective type.
+        measured: KLD in nats of a tensor alone, by name and effective type; infinite where that type breaks
+            the model.
         estimated: By name.
     """
     rounding = _rounding(measured, estimated)
@@ -72,7 +74,7 @@ def cost_table(
     }
     costs: dict[str, dict[TensorType, float]] = {}
     for name, output in estimated.items():
-        scale = scales.get(name) or _usual(name, scales)
+        scale = scales.get(name, _usual(name, scales))
         if scale is not None:
             costs[name] = {
                 type_: scale * error
@@ -107,7 +109,11 @@ def _scale(
     """Nats for each unit of error, by the type whose error is largest: the floor hides least of it."""
     if output is None:
         return None
-    known = [(error, kld) for type_, kld in of_types.items() if (error := output.at(type_, rounding))]
+    known = [
+        (error, kld)
+        for type_, kld in of_types.items()
+        if math.isfinite(kld) and (error := output.at(type_, rounding))
+    ]
     if not known:
         return None
     error, kld = max(known)
@@ -133,6 +139,8 @@ def _rounding(
         fine = of_types.get(TensorType.Q8_0)
         coarse = [t for t in of_types if t.bits_per_weight < TensorType.Q6_K.bits_per_weight]
         if output is None or not fine or not coarse or TensorType.Q8_0 not in output.errors:
+            continue
+        if not all(map(math.isfinite, of_types.values())):
             continue
         type_ = min(coarse, key=lambda t: t.bits_per_weight)
         ratio, error = fine / of_types[type_] if of_types[type_] else 1.0, output.errors.get(type_)

@@ -87,8 +87,7 @@ def make_problem(
         constraints: What else must hold.
 
     Raises:
-        SolveError: Constraints contradict each other or leave an item no type, or a cost is missing or is
-            not finite.
+        SolveError: Constraints contradict each other or leave an item no type, or a cost is missing or NaN.
     """
     constraints = constraints or Constraints()
     candidates = tuple(dict.fromkeys(types))
@@ -98,12 +97,6 @@ def make_problem(
     )
     never = [t for t in shape.tensors if t.name not in quantizable_names(shape)]
     return Problem(items, shape.meta_bytes + sum(_padded(t, t.type) for t in never))
-
-
-def effective_types(tensor: TensorInfo, types: Iterable[TensorType]) -> tuple[TensorType, ...]:
-    """The types that a tensor can really have among candidates: those whose costs are wanted."""
-    found = (_effective((tensor,), wanted) for wanted in types)
-    return tuple(dict.fromkeys(effective[0] for effective in found if effective is not None))
 
 
 def _effective(tensors: tuple[TensorInfo, ...], wanted: TensorType) -> tuple[TensorType, ...] | None:
@@ -123,6 +116,7 @@ def _options(
     floors = [(tensor.name, constraints.floors.get(tensor.name)) for tensor in group.tensors]
     options: dict[tuple[TensorType, ...], Option] = {}
     possible = False
+    broken: list[str] = []
     for wanted in (group.pinned[1],) if group.pinned else candidates:
         effective = _effective(group.tensors, wanted)
         if effective is None or effective in options:
@@ -134,11 +128,13 @@ def _options(
         ):
             # Asking for what it becomes anyway tells the person more than a type that it cannot have.
             asked = effective[0] if len(set(effective)) == 1 else wanted
-            options[effective] = Option(
-                asked,
-                sum(map(_padded, group.tensors, effective)),
-                math.fsum(_cost(t, type_, costs) for t, type_ in zip(group.tensors, effective, strict=True)),
-            )
+            cost = math.fsum(_cost(t, kind, costs) for t, kind in zip(group.tensors, effective, strict=True))
+            if math.isinf(cost):
+                broken.append(f"{group.tensors[0].name} breaks the model at {asked}")
+                continue
+            options[effective] = Option(asked, sum(map(_padded, group.tensors, effective)), cost)
+    if not options and broken:
+        raise SolveError(f"no candidate type is left: {', '.join(broken)}")
     if not options:
         raise SolveError(_why_none(group, candidates, floors if possible else []))
     return tuple(sorted(options.values(), key=lambda option: (option.bytes, option.cost)))
@@ -150,10 +146,8 @@ def _cost(tensor: TensorInfo, effective: TensorType, costs: Costs) -> float:
     cost = costs.get(tensor.name, {}).get(effective)
     if cost is None:
         raise SolveError(f"what {tensor.name} costs at {effective} is not known: measure it first")
-    if not math.isfinite(cost):
-        raise SolveError(
-            f"{tensor.name} costs {cost} at {effective}: leave that type out, it breaks the model"
-        )
+    if math.isnan(cost):
+        raise SolveError(f"what {tensor.name} costs at {effective} is no number: measure it again")
     return cost
 
 

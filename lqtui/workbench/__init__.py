@@ -1,9 +1,9 @@
 """One open model: its recipe and history, the jobs, the results. The app and the command line drive it."""
 
+from lqtui.workbench.budgets import FrontierPoint, Solved, Target
 from lqtui.workbench.importance import DEFAULT_CANDIDATES, PROBE
 from lqtui.workbench.lowering import Curve, CurvePoint
 from lqtui.workbench.scores import ImportanceView, Score
-from lqtui.workbench.solving import FrontierPoint, Solved, Target
 from lqtui.workbench.values import (
     AlreadyQuantizedError,
     Change,

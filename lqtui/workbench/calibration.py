@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from lqtui.recipe.recipe import Plan
 from lqtui.recipe.types import TensorType
@@ -12,35 +14,51 @@ from lqtui.recipe.units import Single
 from lqtui.solve.costs import CostTable, cost_table, shared_out
 from lqtui.solve.interaction import Interaction, Mixed, fit_interaction
 from lqtui.store.estimates import Estimates
+from lqtui.workbench.budgets import FrontierPoint, Solved
 from lqtui.workbench.corpora import Corpus
 from lqtui.workbench.result_book import ResultBook
 from lqtui.workbench.scores import ImportanceView, Score, output_of
 
+if TYPE_CHECKING:
+    from lqtui.solve.knapsack import Solution
+
+
+class Drawn(NamedTuple):
+    """A point of the frontier: the solution, its recipe, and whether the frontier bends there."""
+
+    solution: Solution
+    plan: Plan
+    is_knee: bool
+
 
 @dataclass
 class Calibration:
-    """All that is known of a model on its calibration text.
+    """All that is known of a model on its calibration text, and what was solved from it.
 
     Singles and mixes have books of their own, because mixes are measured on more chunks: there are few of
-    them, and they tell how high costs are on the text as a whole.
+    them, and they tell how high costs are on the text as a whole. Results are told in the book `told`, on the
+    text `told_on`, of which nothing is fitted on.
     """
 
     corpus: Corpus
-    chosen: tuple[Path | None, Path | None]
-    """The settings' texts, to tell on and to fit on, from which `corpus` follows."""
     singles: ResultBook
     mixes: ResultBook
+    told: ResultBook
+    told_on: Path
+    solved: Solved | None = None
+    drawn: tuple[Drawn, ...] = ()
     estimates: Estimates | None = None
     _singles: dict[tuple[str, TensorType], Single] = field(default_factory=dict)
     _mixes: dict[str, Plan] = field(default_factory=dict)
     _view: ImportanceView | None = None
     _costs: CostTable | None = None
     _interaction: Interaction | None = None
+    _frontier: tuple[FrontierPoint, ...] | None = None
 
     def add_singles(self, found: Iterable[Single]) -> None:
         """Count these among the singles, as far as they are measured."""
         for single in found:
-            self._singles[single.unit.label, single.effective] = single
+            self._singles[single.unit.label, single.asked] = single
         self.changed()
 
     def add_mixes(self, plans: Iterable[Plan]) -> None:
@@ -56,9 +74,14 @@ class Calibration:
             book.recall(single.plan)
         self.changed()
 
+    def draw(self, points: Iterable[Drawn]) -> None:
+        """Keep a frontier in place of the one that was known."""
+        self.drawn = tuple(points)
+        self._frontier = None
+
     def changed(self) -> None:
         """More was measured: what follows from it is worked out anew when it is asked for."""
-        self._view = self._costs = self._interaction = None
+        self._view = self._costs = self._interaction = self._frontier = None
 
     @property
     def costs(self) -> CostTable:
@@ -75,9 +98,22 @@ class Calibration:
         return self._interaction
 
     def predict(self, plan: Plan) -> float | None:
-        """The KLD in nats that is to be expected of a plan; None where a tensor's cost is not known."""
+        """The KLD in nats that is to be expected of a plan; None where too little is known, or it breaks."""
         total = self.costs.total(effective(plan))
-        return None if total is None else self.interaction.predict(total)
+        return None if total is None or math.isinf(total) else self.interaction.predict(total)
+
+    @property
+    def frontier(self) -> tuple[FrontierPoint, ...]:
+        """The frontier with what is predicted and known of each recipe now."""
+        if self._frontier is None:
+            predicted = [(point, self.predict(point.plan)) for point in self.drawn]
+            self._frontier = tuple(self._point(point, kld) for point, kld in predicted if kld is not None)
+        return self._frontier
+
+    def _point(self, point: Drawn, predicted: float) -> FrontierPoint:
+        row = self.mixes.rows.get(point.plan.digest)
+        measured = (row.kld, row.kld_se) if row else (None, None)
+        return FrontierPoint(point.plan, predicted, *measured, point.is_knee)
 
     @property
     def view(self) -> ImportanceView:
@@ -93,13 +129,24 @@ class Calibration:
 
     def _score(self, single: Single) -> Score | None:
         row = self.singles.rows.get(single.plan.digest)
-        if row is None or row.kld is None or row.kld_se is None:
+        if row is None or row.broken or row.kld is None or row.kld_se is None:
             return None
         if row.delta_nll is None or row.delta_nll_se is None:
             return None
         return Score(
-            single.unit, single.effective, row.kld, row.kld_se, row.delta_nll, row.delta_nll_se, row.chunks
+            single.unit,
+            single.asked,
+            single.effective,
+            row.kld,
+            row.kld_se,
+            row.delta_nll,
+            row.delta_nll_se,
+            row.chunks,
         )
+
+    def _breaks(self, single: Single) -> bool:
+        row = self.singles.rows.get(single.plan.digest)
+        return row is not None and row.broken
 
     def _make_costs(self) -> CostTable:
         view = self.view
@@ -109,8 +156,11 @@ class Calibration:
         measured: dict[str, dict[TensorType, float]] = {}
         for single in sorted(self._singles.values(), key=lambda single: -len(single.unit.names)):
             score = self._score(single)
-            if score is not None:  # a tensor's own measurement comes last: it counts before its block's
-                types = {name: single.plan.by_name[name].effective for name in single.unit.names}
+            types = {name: single.plan.by_name[name].effective for name in single.unit.names}
+            if self._breaks(single):
+                for name, kind in types.items():
+                    measured.setdefault(name, {})[kind] = math.inf
+            elif score is not None:  # a tensor's own measurement comes last: it counts before its block's
                 for name, kld in shared_out(score.kld, types, estimated).items():
                     measured.setdefault(name, {})[types[name]] = kld
         return cost_table(measured, estimated)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.recipe import Plan
+from lqtui.recipe.rules import effective_types, quantizable_tensors
+from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 from lqtui.recipe.units import Single, singles, units
 from lqtui.store.estimates import Estimates, EstimatesKey, load_estimates, save_estimates
@@ -15,7 +18,7 @@ from lqtui.workbench.corpora import Corpus, corpus_digest, halves
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.running import Running
 from lqtui.workbench.scores import ImportanceView
-from lqtui.workbench.values import Change, Job, WorkbenchError
+from lqtui.workbench.values import Change, Job, Settings, WorkbenchError
 from lqtui.worker.client import run_task
 from lqtui.worker.messages import BlockEstimated, Estimate, Event, Progress, TensorEstimated
 
@@ -41,8 +44,8 @@ DEFAULT_CANDIDATES = (
     TensorType.Q2_K,
 )
 """The types among which a recipe is sought, where nobody chose others; none needs an importance matrix."""
-_BYTES_PER_TOKEN = 6
-"""No usual text has more for each token, so that many bytes hold as many chunks as are asked for."""
+_BYTES_PER_TOKEN = 16
+"""No text has more for each token, so that many bytes hold as many chunks as are asked for."""
 MIX_CHUNKS = 4
 """Chunks of the calibration text that a mix is measured on."""
 PROBE = TensorType.Q4_0
@@ -86,6 +89,7 @@ class Importance(Running):
         The estimates come first, and the order in which to measure from them: the most costly first.
         """
         shape = self._open_model().shape
+        _refuse_idle(shape, types)
 
         async def work(running: RunningJob) -> str:
             calibration = await self._calibrated(running, chunks)
@@ -93,7 +97,7 @@ class Importance(Running):
             of = units(shape, by)
             wanted = [single for asked in types for single in singles(shape, of, asked)]
             await self._measure_singles(calibration, wanted, running)
-            return f"{len(wanted)} measured alone, the costliest {_costliest(calibration)}"
+            return f"{len(wanted)} measured alone, the costliest {_costliest(calibration, by)}"
 
         return self._add_job("sensitivity", f"measure each {by} alone", work)
 
@@ -122,12 +126,12 @@ class Importance(Running):
         from lqtui.workbench import lowering
         from lqtui.workbench.measuring import measure_plans
 
-        shape = self._open_model().shape
-        blocks, view = shape.block_count, calibration.view
+        shape, view = calibration.told.model.shape, calibration.view
+        blocks = shape.block_count
         lowered = lowering.counts(blocks, steps)
         orders = lowering.orders(view.block_scores, blocks)
         plans = {label: lowering.lowered_plans(shape, order, lowered, to) for label, order in orders.items()}
-        book, corpus = await self._ready_book(running)
+        book, corpus = calibration.told, calibration.told_on
         first = next(iter(orders))
         plans[f"{first}, {lowering.PRUNED}"] = lowering.pruned_plans(book.base, orders[first], lowered)
         apart = replace(book, named=False, rows={}, _chunks={})
@@ -162,7 +166,7 @@ class Importance(Running):
         known = calibration.estimates
         if known is not None and set(types) <= set(known.types):
             return
-        model, settings = self._open_model(), self.settings
+        model, settings = calibration.told.model, calibration.told.settings
         key = EstimatesKey(
             model.digest or "", calibration.singles.corpus_digest, settings.n_ctx, 1, model.engine
         )
@@ -185,7 +189,7 @@ class Importance(Running):
     async def _run_estimate(
         self, calibration: Calibration, running: RunningJob, types: list[TensorType]
     ) -> Estimates:
-        model, settings = self._open_model(), self.settings
+        model, settings = calibration.told.model, calibration.told.settings
         task = Estimate(
             model.path,
             calibration.corpus.path,
@@ -214,51 +218,53 @@ class Importance(Running):
 
     def _current_calibration(self) -> Calibration | None:
         """The calibration, as long as model and settings are those that it is of."""
-        known = self._calibration
-        if known is None or self.model is None or known.singles.model.digest != self.model.digest:
+        known, settings = self._calibration, self.settings
+        if known is None or self.model is None or known.told.model.digest != self.model.digest:
             return None
-        same_text = known.chosen == (self.settings.corpus, self.settings.calibration)
-        return known if same_text and known.singles.settings.n_ctx == self.settings.n_ctx else None
+        then = known.told.settings
+        same = ("corpus", "calibration", "n_ctx", "gpu_layers")
+        return known if all(getattr(then, name) == getattr(settings, name) for name in same) else None
 
     async def _calibrated(self, running: RunningJob, chunks: int = 1) -> Calibration:
         """The calibration of the open model, its singles on at least so many chunks.
 
-        Its text is taken in chunks from all over it.
+        What a job then does goes by the settings and texts of this moment, whatever is chosen meanwhile.
         """
         from lqtui.workbench.calibration import Calibration
 
-        await self._ready_book(running)
+        told, told_on = await self._ready_book(running)
+        text = self._calibration_text(told.settings, told_on)
         known = self._current_calibration()
         if known is None:
-            text = self._calibration_text()
-            known = Calibration(
+            known = self._calibration = Calibration(
                 text,
-                (self.settings.corpus, self.settings.calibration),
                 self._calibration_book(text, chunks),
                 self._calibration_book(text, MIX_CHUNKS),
+                told,
+                told_on,
             )
-            self._calibration = known
         elif known.singles.settings.chunks < chunks:
-            known.measure_singles_in(self._calibration_book(known.corpus, chunks))
+            known.measure_singles_in(self._calibration_book(text, chunks))
+        known.told, known.told_on = told, told_on
         return known
 
-    def _calibration_text(self) -> Corpus:
+    def _calibration_text(self, settings: Settings, told_on: Path) -> Corpus:
         """The text to fit on: the person's own, or the second half of the one that results are told on.
 
-        Raises WorkbenchError where results are told on that text too.
+        It is taken in chunks from all over it. Raises WorkbenchError where results are told on that text too.
         """
-        chosen, told_on = self.settings.calibration, self._corpora.at_hand(self.settings.corpus, self.model)
+        chosen = settings.calibration
         if chosen is not None:
-            if corpus_digest(chosen) == corpus_digest(told_on.path):
+            if corpus_digest(chosen) == corpus_digest(told_on):
                 raise WorkbenchError(f"{chosen} cannot be fitted on and told on; choose two different texts")
             return Corpus(chosen.stem, chosen)
-        reach = self.settings.chunks * self.settings.n_ctx * _BYTES_PER_TOKEN
-        if self.settings.spread or reach > told_on.path.stat().st_size // 2:
+        reach = settings.chunks * settings.n_ctx * _BYTES_PER_TOKEN
+        if settings.spread or reach > told_on.stat().st_size // 2:
             raise WorkbenchError(
-                f"{told_on.name} is too short to fit on its second half and tell {self.settings.chunks} "
-                f"chunks of {self.settings.n_ctx} on its first; choose fewer chunks, or a text to fit on"
+                f"{self.corpus_name} is too short to fit on its second half and tell {settings.chunks} "
+                f"chunks of {settings.n_ctx} on its first; choose fewer chunks, or a text to fit on"
             )
-        return halves(told_on, self.paths)[1]
+        return halves(Corpus(self.corpus_name, told_on), self.paths)[1]
 
     def _calibration_book(self, corpus: Corpus, chunks: int) -> ResultBook:
         from lqtui.workbench.result_book import ResultBook
@@ -268,6 +274,22 @@ class Importance(Running):
         return ResultBook(self._store, self._open_model(), settings, digest, named=False)
 
 
-def _costliest(calibration: Calibration) -> str:
-    scores = calibration.view.scores
+def _costliest(calibration: Calibration, by: Granularity) -> str:
+    of = {unit.label for unit in units(calibration.told.model.shape, by)}
+    scores = [score for score in calibration.view.scores if score.unit.label in of]
     return max(scores, key=lambda score: score.kld).unit.label if scores else "none"
+
+
+def _refuse_idle(shape: ModelShape, types: Sequence[TensorType]) -> None:
+    """Refuse types that change nothing of a model, or that cannot be written."""
+    for kind in types:
+        changes = False
+        for tensor in quantizable_tensors(shape):
+            possible = effective_types(tensor, [kind])
+            if not possible:
+                raise WorkbenchError(
+                    f"{tensor.name} cannot be lowered to {kind}: it needs an importance matrix, or other rows"
+                )
+            changes |= possible[0] is not tensor.type
+        if not changes:
+            raise WorkbenchError(f"there is nothing to lower to {kind}: every tensor is {kind} already")

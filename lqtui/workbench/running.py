@@ -219,15 +219,19 @@ class Running(MemoryFitting):
                 speed=speed,
                 until_clear=until_clear,
             )
-            if self._book is not None and self._book is not book:  # the settings changed meanwhile
-                for plan in plans:
-                    self._book.recall(plan)
-                self._tell(Change.RESULTS)
+            self._show_measured(plans, book)
             found = [book.rows[plan.digest] for plan in plans]
             beside_base = [row for row in found if row.digest != book.base.digest]
             return outcome(beside_base if len(beside_base) == 1 else found)
 
         return self._add_job("measure", title, work)
+
+    def _show_measured(self, plans: Sequence[Plan], book: ResultBook) -> None:
+        """Show what was measured in a book that is not the current one: the settings changed meanwhile."""
+        if self._book is not None and self._book is not book:
+            for plan in plans:
+                self._book.recall(plan)
+            self._tell(Change.RESULTS)
 
     def quantize(self, out: Path) -> Job:
         """Write the current recipe's GGUF file in the background."""

@@ -18,7 +18,10 @@ class Score:
     """What was measured of one unit alone at one type, on the calibration text. In nats."""
 
     unit: Unit
+    asked: TensorType
+    """The type that was asked for, at which units are compared."""
     type: TensorType
+    """What became of it: rows that do not divide into a type's blocks fall back to another."""
     kld: float
     kld_se: float
     delta_nll: float
@@ -37,12 +40,12 @@ class ImportanceView:
     @cached_property
     def probe(self) -> TensorType | None:
         """The type at which most units were measured."""
-        types = [score.type for score in self.scores]
+        types = [score.asked for score in self.scores]
         return max(types, key=types.count) if types else None
 
     @cached_property
     def _of_probe(self) -> dict[frozenset[str], Score]:
-        return {frozenset(score.unit.names): score for score in self.scores if score.type is self.probe}
+        return {frozenset(score.unit.names): score for score in self.scores if score.asked is self.probe}
 
     def kld_of(self, names: Collection[str]) -> tuple[float, bool] | None:
         """The KLD of tensors at the probe's type, and whether it is a sum of singles; None if unknown."""
@@ -103,7 +106,9 @@ class ImportanceView:
     def error_of(self, name: str) -> float | None:
         """The estimated error of a tensor's output at the probe's type, as a share of the output."""
         output = output_of(self.tensors[name]) if name in self.tensors else None
-        error = output.errors.get(self.probe or TensorType.Q4_0) if output else None
+        score = self._of_probe.get(frozenset((name,)))
+        kind = score.type if score else self.probe or TensorType.Q4_0
+        error = output.errors.get(kind) if output else None
         return error / output.power if output and error is not None and output.power else None
 
 

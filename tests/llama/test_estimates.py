@@ -19,11 +19,11 @@ from lqtui.llama import runtime
 from lqtui.llama.activations import Activations, Moments, observe
 from lqtui.llama.corpus import corpus_chunks
 from lqtui.llama.errors import EngineError
-from lqtui.llama.estimates import drawn, effective_types, estimate_tensors
+from lqtui.llama.estimates import drawn, estimate_tensors
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.quantize import write_model
 from lqtui.recipe.file_types import FileType
-from lqtui.recipe.rules import quantizable_tensors
+from lqtui.recipe.rules import effective_types, quantizable_tensors
 from lqtui.recipe.shape import TensorInfo
 from lqtui.recipe.types import TARGET_TYPES, TensorType
 from lqtui.store.estimates import BlockEstimate, TensorEstimate
@@ -205,12 +205,12 @@ def test_the_type_that_a_tensor_has_does_no_harm(models: dict[str, Path], tiny_c
 
 def test_types_are_those_that_llama_quantize_would_write_each_once() -> None:
     wide, narrow = (TensorInfo("blk.0.ffn_up.weight", (n, 8), TensorType.F16) for n in (256, 96))
-    assert effective_types(wide, TYPES) == TYPES
-    assert effective_types(narrow, TYPES) == LEGACY
+    assert effective_types(wide, TYPES) == tuple(TYPES)
+    assert effective_types(narrow, TYPES) == tuple(LEGACY)
     possible = set(effective_types(wide, TARGET_TYPES))
     assert {t for t in TARGET_TYPES if t not in possible} == {t for t in TARGET_TYPES if t.needs_imatrix}
     odd = TensorInfo("blk.0.ffn_up.weight", (100, 8), TensorType.F16)
-    assert effective_types(odd, TARGET_TYPES[2:]) == [TensorType.BF16, TensorType.F16]
+    assert effective_types(odd, TARGET_TYPES[2:]) == (TensorType.BF16, TensorType.F16)
 
 
 def test_every_type_that_can_be_written_can_be_estimated(models: dict[str, Path], tiny_corpus: Path) -> None:

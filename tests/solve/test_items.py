@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.recipe import resolve, with_types
-from lqtui.recipe.rules import fitting_type, quantizable_tensors
+from lqtui.recipe.rules import effective_types, fitting_type, quantizable_tensors
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 from lqtui.solve.constraints import Constraints
 from lqtui.solve.errors import SolveError
-from lqtui.solve.items import Problem, effective_types, make_problem
+from lqtui.solve.items import Problem, make_problem
 from lqtui.solve.knapsack import solve
 from tests.solve.problems import cost_of, llama_shape, made_up_costs
 
@@ -235,6 +235,16 @@ def test_constraints_that_cannot_be_kept_are_named(constraints: Constraints, sen
     assert str(refused.value) == sentence
 
 
+def test_a_type_that_breaks_the_model_is_no_option_unless_none_is_left() -> None:
+    costs = made_up_costs(SHAPE, seed=1)
+    costs["blk.0.attn_v.weight"] = {Q8_0: 0.01, Q4_0: float("inf")}
+    problem = make_problem(SHAPE, (Q8_0, Q4_0), costs)
+    item = problem.items[problem.position_of["blk.0.attn_v.weight"]]
+    assert [option.type for option in item.options] == [Q8_0]
+    with pytest.raises(SolveError, match=r"blk\.0\.attn_v\.weight breaks the model at Q4_0"):
+        make_problem(SHAPE, (Q4_0,), costs)
+
+
 def test_candidates_that_all_need_an_importance_matrix_leave_a_block_nothing() -> None:
     with pytest.raises(SolveError) as refused:
         make_problem(SHAPE, (NO_TYPE,), made_up_costs(SHAPE, seed=1), Granularity.BLOCK)
@@ -248,7 +258,7 @@ def test_candidates_that_all_need_an_importance_matrix_leave_a_block_nothing() -
     ("cost", "sentence"),
     [
         (None, "what blk.0.attn_v.weight costs at Q4_0 is not known: measure it first"),
-        (float("nan"), "blk.0.attn_v.weight costs nan at Q4_0: leave that type out, it breaks the model"),
+        (float("nan"), "what blk.0.attn_v.weight costs at Q4_0 is no number: measure it again"),
     ],
 )
 def test_a_cost_that_is_missing_or_no_number_is_named(cost: float | None, sentence: str) -> None:

@@ -212,6 +212,55 @@ async def test_a_text_is_never_both_fitted_on_and_told_on(
         await bench.close()
 
 
+async def test_a_text_stays_apart_though_more_chunks_are_chosen_later(by_block: Workbench) -> None:
+    by_block.configure(replace(by_block.settings, chunks=5000))
+    job = await by_block.wait(by_block.fit_recipe(by_block.target_of_size(6 * MIB), TYPES, Granularity.BLOCK))
+    assert job.state is JobState.FAILED
+    assert "too short" in job.message
+
+
+async def test_a_job_goes_by_the_text_that_was_chosen_when_it_began(
+    by_block: Workbench, settings: Settings, tiny_corpus: Path
+) -> None:
+    job = by_block.fit_recipe(by_block.target_of_size(6 * MIB), TYPES, Granularity.BLOCK)
+    await until(lambda: any(one.stage == "solving" for one in by_block.jobs), 60)
+    by_block.configure(replace(settings, corpus=tiny_corpus))
+    await done(by_block, job)
+    assert by_block.frontier == () and by_block.solved is None  # they are of another text
+    by_block.configure(settings)
+    assert by_block.solved is not None and by_block.solved.measured is not None
+    assert by_block.result(by_block.solved.plan) == by_block.solved.measured
+
+
+async def test_what_was_solved_for_one_model_is_not_shown_for_another(
+    by_block: Workbench, tiny_model: Path
+) -> None:
+    await done(by_block, by_block.find_frontier(TYPES, Granularity.BLOCK))
+    assert by_block.frontier
+    await by_block.open(tiny_model)
+    assert by_block.frontier == () and by_block.importance.scores == () and by_block.solved is None
+
+
+async def test_a_pin_may_be_a_type_that_is_no_candidate(by_block: Workbench) -> None:
+    constraints = Constraints({"token_embd.weight": TensorType.Q6_K})
+    types = (TensorType.Q8_0, TensorType.Q4_0)
+    await done(
+        by_block, by_block.fit_recipe(by_block.target_of_size(6 * MIB), types, Granularity.BLOCK, constraints)
+    )
+    assert by_block.plan is not None
+    assert by_block.plan.by_name["token_embd.weight"].effective is TensorType.Q6_K
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"), [(TensorType.F16, "nothing to lower"), (TensorType.IQ2_XXS, "importance matrix")]
+)
+async def test_a_type_at_which_nothing_can_be_measured_is_refused_at_once(
+    kind: TensorType, says: str, opened: Workbench
+) -> None:
+    with pytest.raises(WorkbenchError, match=says):
+        opened.measure_sensitivity(Granularity.BLOCK, [kind])
+
+
 async def test_memory_is_a_budget_too_and_the_solved_recipe_fits_it(by_block: Workbench) -> None:
     assert by_block.plan is not None
     whole = await by_block.known_fit(by_block.plan)
