@@ -106,7 +106,7 @@ class Solved:
     @property
     def outcome(self) -> str:
         """In one line: what was measured, whether it parts from the prediction, and the size."""
-        size, predicted = size_label(self.plan.file_bytes), f"{self.predicted_kld:.3g}"
+        size, predicted = size_label(self.plan.file_bytes, 3), f"{self.predicted_kld:.3g}"
         if self.measured is None or self.measured.kld is None:
             return f"predicted KLD {predicted}, {size}"
         told = f"KLD {self.measured.kld:.3g} ± {self.measured.kld_se:.2g} on other text"
@@ -115,9 +115,9 @@ class Solved:
         return f"{told} (predicted {predicted}), {size}"
 
 
-def size_label(size: int) -> str:
-    """A size for people and for names: `400 MiB`, `5.9 GiB`."""
-    return f"{size / _GIB:.6g} GiB" if size >= _GIB else f"{size / _MIB:.6g} MiB"
+def size_label(size: int, digits: int = 6) -> str:
+    """A size for people and for names, in so many digits: `400 MiB`, `5.9 GiB`."""
+    return f"{size / _GIB:.{digits}g} GiB" if size >= _GIB else f"{size / _MIB:.{digits}g} MiB"
 
 
 def solved_plan(shape: ModelShape, solution: Solution, label: str) -> Plan:

@@ -44,7 +44,7 @@ DEFAULT_CANDIDATES = (
     TensorType.Q2_K,
 )
 """The types among which a recipe is sought, where nobody chose others; none needs an importance matrix."""
-_BYTES_PER_TOKEN = 16
+_BYTES_PER_TOKEN = 12
 """No text has more for each token, so that many bytes hold as many chunks as are asked for."""
 MIX_CHUNKS = 4
 """Chunks of the calibration text that a mix is measured on."""

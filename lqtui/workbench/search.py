@@ -88,7 +88,7 @@ class Search:
     async def draw(self, problem: Problem) -> None:
         """Find the frontier of a problem, and keep it with the calibration that it follows from."""
         points = await asyncio.to_thread(frontier, problem, _POINTS, _SECONDS)
-        plans = [solved_plan(self.shape, point, size_label(point.bytes)) for point in points]
+        plans = [solved_plan(self.shape, point, size_label(point.bytes, 4)) for point in points]
         bend = knee(points)
         self.calibration.draw(
             [Drawn(point, plan, point is bend) for point, plan in zip(points, plans, strict=True)]

@@ -11,9 +11,9 @@ from tests.cli.running import document, lqtui, refused
 
 
 @pytest.fixture(scope="session")
-def tiny(tiny_model: Path, tiny_corpus: Path) -> list[str | Path]:
-    """A model and a text on which everything takes moments."""
-    return [tiny_model, "--corpus", tiny_corpus, "--threads", "1"]
+def tiny(tiny_model: Path, english: Path) -> list[str | Path]:
+    """A model on which everything takes moments, and a text that is long enough to be cut in two."""
+    return [tiny_model, "--corpus", english, "--threads", "1"]
 
 
 def test_sensitivity_tells_a_score_for_every_tensor_the_costliest_first(tiny: list[str | Path]) -> None:
@@ -77,8 +77,8 @@ def test_the_frontier_goes_from_the_smallest_recipe_to_the_best(tiny: list[str |
     assert any(point["measured_kld"] is not None for point in found)
 
 
-def test_a_holdout_text_of_ones_own_is_told_on(tiny: list[str | Path], english: Path) -> None:
-    found = document(lqtui("fit", *tiny, "--bpw", "6", "--chunks", "2", "--holdout", english, "--json"))
+def test_a_holdout_text_of_ones_own_is_told_on(tiny: list[str | Path], tiny_corpus: Path) -> None:
+    found = document(lqtui("fit", *tiny, "--bpw", "6", "--chunks", "2", "--holdout", tiny_corpus, "--json"))
     assert found["measured_kld"] > 0
 
 
@@ -119,9 +119,9 @@ def test_a_holdout_needs_a_text_to_fit_on_that_is_another(tiny_model: Path, tiny
     refused(lqtui("fit", tiny_model, "--bpw", "6", *same), "two different texts")
 
 
-def test_candidates_that_no_tensor_can_have_are_told(tmp_path: Path, tiny_corpus: Path) -> None:
+def test_candidates_that_no_tensor_can_have_are_told(tmp_path: Path, english: Path) -> None:
     narrow = write_tiny_llama(tmp_path / "narrow.gguf")
-    options = ["--corpus", str(tiny_corpus), "--threads", "1", "--chunks", "2", "--types", "Q8_0,Q4_K"]
+    options = ["--corpus", str(english), "--threads", "1", "--chunks", "2", "--types", "Q8_0,Q4_K"]
     done = lqtui("fit", narrow, "--bpw", "7", *options)
     assert done.returncode == 0, done.stderr
     assert "can have Q4_K" in done.stderr

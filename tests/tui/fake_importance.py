@@ -37,7 +37,7 @@ def measured_scores(shape: ModelShape, by: Granularity, tensor_type: TensorType 
     found = []
     for single in singles(shape, units(shape, by), tensor_type):
         kld = sum(single_cost(name, tensor_type) for name in single.unit.names)
-        found.append(Score(single.unit, tensor_type, kld, kld / 20, kld / 2, kld / 10, 1))
+        found.append(Score(single.unit, tensor_type, tensor_type, kld, kld / 20, kld / 2, kld / 10, 1))
     return tuple(found)
 
 

@@ -46,7 +46,7 @@ async def test_each_recipe_has_its_size_its_prediction_and_what_was_measured() -
         assert rows[0].split() == ["MiB", "bpw", "predicted", "measured", "KLD"]
         assert len(rows[1:]) >= len(FRONTIER)
         first, second, third = rows[1].split(), rows[2].split(), rows[3].split()
-        assert first[0] == "●" and len(first) == 6 and first[5].startswith("±")
+        assert first[0] == "◉" and len(first) == 6 and first[5].startswith("±")
         assert second[0] == "○" and len(second) == 4
         assert third[-1] == "knee"
         assert "measured too (3 of 11)" in dialog(pilot)
@@ -115,13 +115,14 @@ async def test_a_frontier_alone_is_a_chart_of_hollow_marks_with_the_knee_named()
         assert "○ predicted" in chart.border_subtitle
 
 
-async def test_what_was_measured_on_the_frontier_is_solid() -> None:
+async def test_what_was_measured_on_the_frontier_is_marked_as_of_the_text_that_was_fitted_on() -> None:
     chart = TradeoffChart()
     async with PaneApp(chart).run_test(size=(100, 30)):
         chart.show((), None, frontier=FRONTIER)
-        with_measured = drawn(chart).count("●")
+        assert drawn(chart).count("◉") == 3 and "◉ where fitted" in chart.border_subtitle
+        assert "●" not in drawn(chart)
         chart.show((), None, frontier=[replace(p, measured_kld=None) for p in FRONTIER])
-        assert with_measured == 3 and drawn(chart).count("●") == 0
+        assert "◉" not in drawn(chart) and "◉" not in chart.border_subtitle
 
 
 async def test_a_recipe_with_a_prediction_is_a_hollow_mark_at_it_until_it_is_measured() -> None:

@@ -299,7 +299,7 @@ async def test_the_predicted_kld_follows_every_edit_at_once(workbench):
             await pilot.pause()
             said.append(next((line for line in lines_of(pane) if "predicted" in line), ""))
         kld = small(workbench.prediction(workbench.plan))[0]
-        assert f"predicted KLD {kld} (sum of singles)" in said[-1]
+        assert f"predicted KLD {kld} (from singles)" in said[-1]
         assert said[1] == said[3] != said[2]
         assert "measured" not in "".join(said)
 

@@ -36,6 +36,14 @@ async def test_a_narrow_pane_says_it_all_on_two_lines() -> None:
         assert "━" in second and second.endswith(" 60%  0:02 to next stage")
 
 
+async def test_of_many_stages_it_says_which_one_is_at_hand() -> None:
+    pane = JobsPane()
+    async with PaneApp(pane).run_test(size=(100, 12)):
+        timing = replace(RUNNING, stage="generation speed", unit="runs", stage_number=11, stage_count=37)
+        pane.show([timing])
+        assert "3/5 runs  stage 12/37  0:02 to next stage" in lines_of(pane)[0]
+
+
 @pytest.mark.parametrize("width", [24, 32, 44])
 async def test_a_very_narrow_pane_keeps_the_name_and_how_much_is_done(width: int) -> None:
     pane = JobsPane()

@@ -117,6 +117,8 @@ async def test_no_recipe_is_lost_among_files_that_are_much_larger() -> None:
     async with PaneApp(chart).run_test(size=(140, 30)) as pilot:
         chart.show([base, close, *RESULTS[1:4]], plan("baseline_fp16"))
         assert "baseline_fp16 KLD 0 at 258.3 MiB, all_but_one KLD 0 at 258.3 MiB →" in drawn(chart)
+        await pilot.resize_terminal(100, 30)
+        await pilot.pause()
         chart.show([*others, base, *RESULTS[1:4]], plan("baseline_fp16"))
         assert "baseline_fp16 KLD 0 at 258.3 MiB +6 →" in drawn(chart)
         await pilot.resize_terminal(40, 20)

@@ -154,7 +154,7 @@ async def test_a_solved_recipe_keeps_its_budget_and_is_told_on_text_that_nothing
     assert opened.result(solved.plan) == solved.measured
     assert solved.off_by is not None
     assert abs(solved.off_by) < 0.6  # 3 chunks of 128 tokens are little to tell by
-    assert f"{solved.predicted_kld:.4g}" in job.message
+    assert f"{solved.predicted_kld:.3g}" in job.message
     assert opened.undo() is not None
     assert opened.plan == before
 

@@ -26,7 +26,7 @@ _HEADER = f"    {'MiB':>7}  {'bpw':>5}  {'predicted':>9}  {'measured KLD':<16}"
 
 
 class FrontierList(LineList):
-    """One line a recipe, from the smallest on: hollow marks are predicted, solid ones measured too."""
+    """One line a recipe, from the smallest on: hollow marks are predicted, ringed ones measured too."""
 
     BINDINGS: ClassVar[list[BindingType]] = []
     empty = "No frontier is known yet.\n\nf  find the best recipe of every size\n\nb  or fit one budget first"
@@ -72,7 +72,7 @@ class FrontierList(LineList):
         )
         return Content.assemble(
             ("▸" if plan.digest == self._current else " ", "bold $accent"),
-            ("● " if is_measured else "○ ", "$text-primary" if is_measured else "dim"),
+            ("◉ " if is_measured else "○ ", "$text-primary" if is_measured else "dim"),
             f" {mebibytes(plan.file_bytes):>7}  {plan.bits_per_weight:5.2f}  ",
             (f"{small(point.predicted_kld)[0]:>9}", "$text-muted"),
             f"  {measured:<16}",
@@ -132,7 +132,7 @@ class FrontierScreen(ModalScreen[Recipe | None]):
         if points:
             count = sum(point.measured_kld is not None for point in points)
             self._say(
-                f"○ predicted, ● measured too ({count} of {len(points)}), both on the half of the text that "
+                f"○ predicted, ◉ measured too ({count} of {len(points)}), both on the half of the text that "
                 "recipes are fitted on."
             )
         else:

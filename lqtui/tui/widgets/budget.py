@@ -119,12 +119,12 @@ class BudgetPane(Widget):
                 f"measured {measured}" if measured else "",
             )
 
-        alone = line("sum of singles", "")
+        alone = line("from singles", "")
         if self._measured is None:
             return alone
         number, error = small(*self._measured)
         in_full = plus_minus((number, error))
-        lines = [line("sum of singles", in_full), line("Σ", in_full), line("Σ", number)]
+        lines = [line("from singles", in_full), line("Σ", in_full), line("Σ", number)]
         return next((each for each in lines if each.cell_length <= width), alone)
 
     def _fit_line(self, width: int) -> Content:

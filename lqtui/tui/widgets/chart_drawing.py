@@ -34,10 +34,9 @@ class Drawing:
         self.near, self.far = near_and_far(scene)
         canvas_height = height - 2  # the axis and its numbers
         self.y = _y_axis(scene, self.near, canvas_height)
-        # The base alone spans nothing that numbers could be put to.
-        self.y_ticks = (
-            self.y.ticks(2) if scene.metric is not Metric.KLD or any(scene.heights) else [(0.0, "0")]
-        )
+        self.y_ticks = self.y.ticks(2)
+        if scene.metric is Metric.KLD and not any(scene.heights):  # the base alone spans no range
+            self.y_ticks = [(0.0, "0")]
         canvas_width = width - 1 - max(len(label) for _, label in self.y_ticks)
         self.x = Axis(*_x_range(self.near, scene), canvas_width)
         self.labels = Labels(canvas_width, canvas_height)
@@ -67,7 +66,13 @@ class Drawing:
         scene = self.scene
         told = "predicted" if scene.current_forecast is not None else scene.current_lacks
         current = "◆ this recipe" if scene.current_is_measured else f"◇ this recipe, {told}"
-        parts = ["● measured", *(["○ predicted"] if scene.forecasts else []), current]
+        fitted_on = any(forecast.measured is not None for forecast in scene.forecasts)
+        parts = [
+            "● measured",
+            *(["◉ where fitted"] if fitted_on else []),
+            *(["○ predicted"] if scene.forecasts else []),
+            current,
+        ]
         if any(point.partial for point in self.scene.points):
             parts.insert(1, "◐ not all chunks yet")
         if self.bars:
@@ -127,9 +132,8 @@ class Drawing:
             columns = [(column, row) for column in range(0, self.x.cells, 2)]
             self._marks(columns, "╌", "axis")
             wordings = _far_wordings(points)
-            text = next((text for text in wordings if len(text) <= self.x.cells), wordings[-1])[
-                : self.x.cells
-            ]
+            text = next((text for text in wordings if len(text) <= self.x.cells), wordings[-1])
+            text = text[: self.x.cells]
             start = self.x.cells - len(text)
             is_current = points[0].digest == self.scene.current_digest
             self._text(text, start, row, "current" if is_current else "label")
@@ -180,7 +184,7 @@ class Drawing:
             for forecast in self.scene.forecasts
             if forecast.measured is not None
         ]
-        self._marks(measured, "●", "forecast")
+        self._marks(measured, "◉", "forecast")
         self.labels.block(measured)
         knee = next((forecast for forecast in self.scene.forecasts if forecast.is_knee), None)
         if knee is not None:

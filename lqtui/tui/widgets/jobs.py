@@ -124,15 +124,17 @@ def _running(job: Job, width: int, name_width: int) -> list[Content]:
     name = Content.styled(shortened(job.title, name_width).ljust(name_width), "bold")
     stage, count, left = _progress(job)
     line = Content.assemble(mark, name, "  ", (stage, "$text-primary"), "  ")
-    after = Content.assemble(count, ("  " if count else "") + left)
-    room = width - line.cell_length - after.cell_length - 2
-    if room >= _BAR_LEAST:
-        return [Content.assemble(line, bar(job.stage_fraction, min(room, _BAR)), "  ", after)]
+    stages = f"stage {job.stage_number + 1}/{job.stage_count}" if job.stage_count > 1 else ""
+    for parts in ((count, stages, left), (count, left)):
+        after = Content("  ".join(part for part in parts if part))
+        room = width - line.cell_length - after.cell_length - 2
+        if room >= _BAR_LEAST:
+            return [Content.assemble(line, bar(job.stage_fraction, min(room, _BAR)), "  ", after)]
     name = Content.styled(shortened(job.title, width - _INDENT), "bold")
-    parts = [f"  {stage} {count}".rstrip()]
-    if job.stage_count > 1:
-        parts.insert(0, f"{parts[0]} · stage {job.stage_number + 1}/{job.stage_count}")
-    said = next((part for part in parts if _INDENT + name.cell_length + len(part) <= width), "")
+    wordings = [f"  {stage} {count}".rstrip()]
+    if stages:
+        wordings.insert(0, f"{wordings[0]} · {stages}")
+    said = next((part for part in wordings if _INDENT + name.cell_length + len(part) <= width), "")
     line = Content.assemble(mark, name, (said, "$text-primary"))
     after = Content(f" {job.stage_fraction:4.0%}{'  ' if left else ''}{left}")
     room = max(0, min(2 * _BAR, width - _INDENT - after.cell_length))
