@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -60,8 +61,8 @@ class Search:
     async def best(self, target: Target) -> Solution:
         """The best recipe within a target, sought anew until what is predicted of it holds.
 
-        A prediction is held against the measurement before it learns from it. Of all recipes that were tried
-        the one that measured best is taken.
+        A prediction is held against the measurement before it learns from that. Of all recipes that were
+        tried the one that measured best is taken.
         """
         tried: dict[str, tuple[float, Solution]] = {}
         for number in range(_ROUNDS):
@@ -74,7 +75,7 @@ class Search:
             if number == 0:
                 await self.draw(problem)
             others = self.pilots(PILOTS) if number == 0 else []
-            (predicted, measured), *_ = await self.measure_mixes([plan, *others])
+            *_, (predicted, measured) = await self.measure_mixes([*others, plan])
             tried[plan.digest] = (measured, solution)
             if predicted and abs(measured / predicted - 1) <= HOLDS:
                 break
@@ -111,8 +112,10 @@ class Search:
         return [points[i][1] for i in sorted(chosen)]
 
     async def measure_mixes(self, plans: Sequence[Plan]) -> list[tuple[float, float]]:
-        """Measure mixes on the calibration text; what was predicted of each before, and what was measured."""
-        predicted = [self.calibration.predict(plan) or 0.0 for plan in plans]
+        """Measure mixes on the calibration text; what is predicted of each, and what was measured.
+
+        Each is predicted from those before it, and not from its own measurement.
+        """
         await measure_plans(
             plans,
             self.calibration.mixes,
@@ -123,11 +126,14 @@ class Search:
             fresh=False,
             speed=False,
         )
-        self.calibration.add_mixes(plans)
+        pairs = []
+        for plan in plans:
+            row = self.calibration.mixes.rows.get(plan.digest)
+            measured = row.kld if row and row.kld is not None else math.inf
+            pairs.append((self.calibration.predict(plan) or 0.0, measured))
+            self.calibration.add_mixes([plan])
         self.changed()
-        rows = [self.calibration.mixes.rows.get(plan.digest) for plan in plans]
-        found = [row.kld if row and row.kld is not None else float("inf") for row in rows]
-        return list(zip(predicted, found, strict=True))
+        return pairs
 
     def _doubtful(self, plan: Plan) -> list[Single]:
         """A plan's costliest tensors whose costs were scaled from another type, not measured, as singles."""

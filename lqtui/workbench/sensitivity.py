@@ -16,7 +16,7 @@ from lqtui.workbench.scores import output_of
 from lqtui.workbench.values import Result
 from lqtui.worker.messages import Progress
 
-_BATCH = 32
+_BATCH = 64
 """Singles measured in one process: what comes early in the order is known early."""
 _KNOWN_WITHIN = 0.25
 _NEGLIGIBLE = 0.05

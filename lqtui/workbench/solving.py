@@ -115,7 +115,7 @@ class Solving(Importance):
             await search.draw(search.problem())
             pairs = await search.measure_mixes(search.pilots(PILOTS + 1))
             found = f"{len(search.calibration.drawn)} recipes"
-            return f"{found}; {len(pairs)} measured, at most {worst(pairs):.0%} off what was predicted before"
+            return f"{found}; {len(pairs)} measured, at most {worst(pairs):.0%} off their prediction"
 
         return self._add_job("frontier", "find the frontier", work)
 

@@ -119,11 +119,11 @@ def test_weights_that_lie_on_a_types_grid_already_are_told() -> None:
 
 async def test_a_stopped_measurement_keeps_what_it_has_and_goes_on_from_there(opened: Workbench) -> None:
     job = opened.measure_sensitivity(Granularity.TENSOR)
-    await until(lambda: len(opened.importance.scores) >= 32, 60)
+    await until(lambda: len(opened.importance.scores) >= 64, 60)
     opened.cancel(job.id)
     assert (await opened.wait(job)).state is JobState.CANCELLED
     kept = {s.unit.label: s.kld for s in opened.importance.scores}
-    assert 32 <= len(kept) < 169
+    assert 64 <= len(kept) < 169
     await done(opened, opened.measure_sensitivity(Granularity.TENSOR))
     now = {s.unit.label: s.kld for s in opened.importance.scores}
     assert len(now) == 169
