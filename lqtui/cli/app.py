@@ -1,0 +1,67 @@
+"""The command line's root: `lqtui MODEL` opens the app; `commands/` adds the commands to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from lqtui.cli.options import Chunks, Corpus, Ctx, FitCtx, GpuLayers, KvType, Requantize, Threads
+
+_OPEN = "open"
+
+
+class _ModelFirst(TyperGroup):
+    """`lqtui MODEL` opens the app: what is neither a command nor a group option belongs to `open`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        first = args[0] if args else ""
+        if first not in ("-h", "--help") and not (first in self.commands and first != _OPEN):
+            args = [_OPEN, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_ModelFirst,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Choose the quantization of every layer of a GGUF model, and see what it costs.\n\n"
+    "`lqtui [MODEL]` opens the app. The commands below do the same work for scripts; all of them take --json "
+    "(one JSON document on standard output, progress on standard error) and exit with 0 (done), "
+    "1 (failed) or 2 (usage or bad input).",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=False,
+)
+
+
+@app.command(_OPEN, hidden=True)
+def open_app(
+    model: Annotated[Path | None, typer.Argument(metavar="[MODEL]")] = None,
+    corpus: Corpus = None,
+    chunks: Chunks = 5,
+    ctx: Ctx = 512,
+    threads: Threads = 0,
+    gpu_layers: GpuLayers = -1,
+    fit_ctx: FitCtx = 4096,
+    kv_type: KvType = "F16",
+    requantize: Requantize = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Open the app, with a model or without."""
+    from lqtui.cli import runs
+
+    if version:
+        from lqtui import __version__
+
+        print(f"lqtui {__version__}")
+        return
+    settings = runs.settings(corpus, chunks, ctx, threads, gpu_layers, fit_ctx=fit_ctx, kv_type=kv_type)
+    runs.open_app(model, settings, requantize, known_commands=_command_names())
+
+
+def _command_names() -> list[str]:
+    command: Any = typer.main.get_command(app)
+    return [name for name in command.commands if name != _OPEN]

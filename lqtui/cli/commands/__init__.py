@@ -1,0 +1,9 @@
+"""The commands and their options; what they do stands in the modules beside this folder.
+
+Help lists them in the order of these imports.
+"""
+
+from lqtui.cli.app import app
+from lqtui.cli.commands import recipe, measuring, importance, upkeep  # isort: skip
+
+__all__ = ["app", "importance", "measuring", "recipe", "upkeep"]

@@ -1,0 +1,78 @@
+"""What a recipe makes of a model: its plan, its file, its script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lqtui.cli.app import app
+from lqtui.cli.options import (
+    AsPublished,
+    GpuLayers,
+    Json,
+    KvType,
+    Model,
+    PlanCtx,
+    Preset,
+    RecipeFile,
+    Requantize,
+    Threads,
+)
+
+
+@app.command()
+def plan(
+    model: Model,
+    preset: Preset = None,
+    recipe: RecipeFile = None,
+    as_published: AsPublished = False,
+    ctx: PlanCtx = 4096,
+    kv_type: KvType = "F16",
+    gpu_layers: GpuLayers = -1,
+    requantize: Requantize = False,
+    json: Json = False,
+) -> None:
+    """Show what a recipe makes of a model: its size to the byte, and the memory to run it."""
+    from lqtui.cli import recipes, runs
+
+    settings = runs.settings(gpu_layers=gpu_layers, fit_ctx=ctx, kv_type=kv_type)
+    runs.plan(model, recipes.one_recipe(preset, recipe, as_published), settings, requantize, json)
+
+
+@app.command()
+def quantize(
+    model: Model,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The GGUF file to write.")],
+    preset: Preset = None,
+    recipe: RecipeFile = None,
+    as_published: AsPublished = False,
+    threads: Threads = 0,
+    requantize: Requantize = False,
+    json: Json = False,
+) -> None:
+    """Write a recipe's GGUF file, the same that llama-quantize writes."""
+    from lqtui.cli import recipes, runs
+
+    wanted = recipes.one_recipe(preset, recipe, as_published)
+    runs.quantize(model, out, wanted, runs.settings(threads=threads), requantize, json)
+
+
+@app.command()
+def export(
+    model: Model,
+    preset: Preset = None,
+    recipe: RecipeFile = None,
+    as_published: AsPublished = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="The script to write; default: standard output."),
+    ] = None,
+    requantize: Requantize = False,
+    json: Json = False,
+) -> None:
+    """Write a shell script with which stock llama.cpp makes the recipe's file."""
+    from lqtui.cli import recipes, runs
+
+    runs.export(model, recipes.one_recipe(preset, recipe, as_published), out, requantize, json)

@@ -1,0 +1,39 @@
+"""What lqtui keeps, and what it runs on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lqtui.cli.app import app
+from lqtui.cli.options import Json
+
+
+@app.command()
+def cache(
+    prune: Annotated[bool, typer.Option("--prune", help="Remove quantized tensors; by default all.")] = False,
+    keep: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Prune the oldest until this much is left (2GiB).")
+    ] = None,
+    older_than: Annotated[
+        int | None,
+        typer.Option(metavar="DAYS", min=0, max=36_500, help="Prune what was not used for so long."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Prune this model's tensors: name or digest.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show what the cache of quantized tensors holds, and prune it."""
+    from lqtui.cli import runs
+
+    runs.cache(prune, keep, older_than, model, json)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Show versions, devices, threads, paths and what the terminal can do."""
+    from lqtui.cli import runs
+
+    runs.doctor(json)
