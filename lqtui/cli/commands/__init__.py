@@ -4,6 +4,7 @@ Help lists them in the order of these imports.
 """
 
 from lqtui.cli.app import app
+
 from lqtui.cli.commands import recipe, measuring, importance, upkeep  # isort: skip
 
 __all__ = ["app", "importance", "measuring", "recipe", "upkeep"]
