@@ -62,7 +62,7 @@ def measure(
 
     async def run(bench: Workbench) -> tuple[Job, list[Result], Compared | None, str]:
         await bench.open(model, requantize=requantize)
-        plans = [recipe.plan(bench) for recipe in wanted]
+        plans = [await recipe.plan(bench) for recipe in wanted]
         names = [planned.recipe.name for planned in plans]
         title = f"measure {len(plans)} recipes" if len(plans) > 1 else f"measure {names[0]}"
         if comparing and plans[0].digest == plans[1].digest:

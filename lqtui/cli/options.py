@@ -9,9 +9,11 @@ import typer
 
 from lqtui.recipe.granularity import Granularity
 
+RECIPE_HELP = "A recipe file (TOML, JSON, tensor types, an exported script), or a GGUF, for its types."
+
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A GGUF file; of a split model, any part.")]
 Preset = Annotated[str | None, typer.Option("--preset", metavar="NAME", help="A published strategy.")]
-RecipeFile = Annotated[Path | None, typer.Option("--recipe", metavar="FILE", help="A recipe file (TOML).")]
+RecipeFile = Annotated[Path | None, typer.Option("--recipe", metavar="FILE", help=RECIPE_HELP)]
 AsPublished = Annotated[
     bool,
     typer.Option("--as-published", help="The preset as its unanchored patterns really reached."),

@@ -27,6 +27,11 @@ def fail(sentence: str, code: int = 2) -> NoReturn:
     sys.exit(code)
 
 
+def note(sentence: str) -> None:
+    """Say on standard error what the person may not expect."""
+    print("lqtui:", printable(" ".join(sentence.splitlines())), file=sys.stderr)
+
+
 def printable(text: str) -> str:
     """Text without control characters: names come from strangers' files."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -21,13 +21,16 @@ class WantedRecipe:
     file: Path | None = None
     as_published: bool = False
 
-    def plan(self, bench: Workbench) -> Plan:
+    async def plan(self, bench: Workbench) -> Plan:
         """The recipe on the open model; WorkbenchError where it does not fit."""
         assert bench.model is not None
         shape = bench.model.shape
         try:
             if self.file is not None:
-                return resolve(shape, bench.read_recipe(self.file))
+                imported = await bench.import_recipe(self.file)
+                for notice in imported.notices:
+                    output.note(notice)
+                return resolve(shape, imported.recipe)
             return resolve(shape, preset(self.preset or "", shape, as_published=self.as_published))
         except RecipeError as error:
             raise WorkbenchError(str(error)) from None
@@ -73,8 +76,8 @@ def _named(name: str, as_published: bool) -> WantedRecipe:
     """A preset by its name, or else a recipe file."""
     if name in PRESET_NAMES:
         return WantedRecipe(preset=name, as_published=as_published)
-    if Path(name).suffix != ".toml":
-        output.fail(f"{name!r} is neither a preset nor a recipe file (.toml); {_hint(name)}")
+    if not Path(name).suffix:
+        output.fail(f"{name!r} is neither a preset nor a recipe file; {_hint(name)}")
     return WantedRecipe(file=Path(name))
 
 

@@ -101,7 +101,7 @@ def plan(model: Path, wanted: WantedRecipe, chosen: Settings, requantize: bool, 
 
     async def run(bench: Workbench) -> tuple[Plan, Fit]:
         await bench.open(model, requantize=requantize, fingerprint=False)
-        planned = wanted.plan(bench)
+        planned = await wanted.plan(bench)
         return planned, await bench.known_fit(planned)
 
     planned, fit = on_bench(chosen, run)
@@ -118,7 +118,7 @@ def quantize(
 
     async def run(bench: Workbench) -> tuple[Job, Plan]:
         await bench.open(model, requantize=requantize, fingerprint=False)
-        planned = wanted.plan(bench)
+        planned = await wanted.plan(bench)
         return await followed(bench, bench.quantize_plan(planned, out)), planned
 
     job, planned = on_bench(chosen, run)
@@ -134,7 +134,7 @@ def export(model: Path, wanted: WantedRecipe, out: Path | None, requantize: bool
 
     async def run(bench: Workbench) -> tuple[Plan, str]:
         await bench.open(model, requantize=requantize, fingerprint=False)
-        planned = wanted.plan(bench)
+        planned = await wanted.plan(bench)
         script = bench.script_for(planned)
         if out is not None:
             bench.write_script(out, script)

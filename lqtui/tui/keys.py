@@ -172,7 +172,14 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
         RECIPE,
         "save",
     ),
-    Command("recipe.load", "i", "load_recipe", "Load a recipe", "Read a recipe from a TOML file.", RECIPE),
+    Command(
+        "recipe.import",
+        "i",
+        "import_recipe",
+        "Import a recipe",
+        "Read a recipe from TOML, JSON, a tensor-type file or a script; or the types of another GGUF.",
+        RECIPE,
+    ),
     Command(
         "recipe.export",
         "e",

@@ -9,12 +9,12 @@ import msgspec
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.recipe import Plan, Recipe, resolve, with_type
-from lqtui.recipe.recipe_file import format_recipe, parse_recipe
+from lqtui.recipe.recipe_file import format_recipe
 from lqtui.recipe.types import TensorType
 from lqtui.store.paths import expanded
 from lqtui.workbench.history import RecipeHistory
 from lqtui.workbench.model_file import protect_model
-from lqtui.workbench.text_files import read_text, write_text
+from lqtui.workbench.text_files import write_text
 from lqtui.workbench.values import Change, OpenModel, WorkbenchError
 
 Listener = Callable[[Change], None]
@@ -83,17 +83,6 @@ class RecipeEditing:
     def redo(self) -> str | None:
         """Make the last undone edit again; returns its label, None where there is none."""
         return self._changed_by(self._history.redo() if self._history else None)
-
-    def load_recipe(self, path: Path) -> None:
-        """Use the recipe in a recipe file."""
-        self.use(self.read_recipe(path), f"open {path.name}")
-
-    def read_recipe(self, path: Path) -> Recipe:
-        """The recipe in a recipe file, for the open model."""
-        try:
-            return parse_recipe(read_text(path), self._open_model().shape, str(path))
-        except RecipeError as error:
-            raise WorkbenchError(str(error)) from None
 
     def save_recipe(self, path: Path, name: str | None = None) -> None:
         """Write the current recipe, under a new name if one is given, in place of what was in the file."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from lqtui.workbench.interchange import Interchange
 from lqtui.workbench.solving import Solving
 
 
-class Workbench(Solving):
+class Workbench(Solving, Interchange):
     """Drives everything on one model; must be used inside one event loop.
 
     Methods raise WorkbenchError with a sentence for the person; nothing has changed then.

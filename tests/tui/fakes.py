@@ -344,7 +344,7 @@ class FakeWorkbench(FakeImportance):
         self.modified = False
         self.tell(Change.RECIPE)
 
-    def load_recipe(self, path: Path) -> None:
+    async def use_imported(self, path: Path) -> tuple[str, ...]:
         raise WorkbenchError(f"{path.name} is not a TOML recipe")
 
     async def close(self) -> None:

@@ -104,9 +104,9 @@ async def test_a_recipe_is_used_renamed_saved_and_loaded(opened: Workbench, tmp_
     saved, path = opened.plan, tmp_path / "mine.toml"
     opened.save_recipe(path)
     opened.use(preset("uniform_q4_0", opened.model.shape), "preset")
-    opened.load_recipe(path)
+    await opened.use_imported(path)
     assert opened.plan.digest == saved.digest and opened.plan.recipe.name == "mine"
-    assert opened.undo_label == "open mine.toml"
+    assert opened.undo_label == "import mine.toml"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ async def test_a_bad_recipe_file_is_a_sentence_that_names_it(
     path, plan = tmp_path / "bad.toml", opened.plan
     path.write_bytes(text)
     with pytest.raises(WorkbenchError, match=rf"bad\.toml.*{sentence}"):
-        opened.load_recipe(path)
+        await opened.use_imported(path)
     assert opened.plan is plan
 
 

@@ -9,6 +9,7 @@ import typer
 
 from lqtui.cli.app import app
 from lqtui.cli.options import (
+    RECIPE_HELP,
     AsPublished,
     Corpus,
     Ctx,
@@ -31,7 +32,7 @@ def measure(
     all_presets: Annotated[bool, typer.Option("--all-presets", help="All eleven strategies.")] = False,
     recipe: Annotated[
         list[Path] | None,
-        typer.Option("--recipe", metavar="FILE", help="A recipe file (TOML); can be repeated."),
+        typer.Option("--recipe", metavar="FILE", help=f"{RECIPE_HELP} Can be repeated."),
     ] = None,
     as_published: AsPublished = False,
     kld: Kld = False,

@@ -199,17 +199,22 @@ class MainActions(Screen[None]):
         if self._has_model() and plan:
             self.app.push_screen(SaveRecipeScreen(plan.recipe.name, Path.cwd()), save)
 
-    def action_load_recipe(self) -> None:
-        """Load a recipe file."""
+    def action_import_recipe(self) -> None:
+        """Take a recipe from a file of any format, or a quantized model's types."""
 
-        def load(path: Path | None) -> None:
+        def take(path: Path | None) -> None:
             if path is not None:
-                with self.refusals_told():
-                    self.workbench.load_recipe(path)
+                self._import(path)
 
         if self._has_model():
-            prompt = PathPrompt("load a recipe (TOML)", f"{Path.cwd()}/", must_exist=True)
-            self.app.push_screen(prompt, load)
+            prompt = PathPrompt("import a recipe, or the types of a GGUF", f"{Path.cwd()}/", must_exist=True)
+            self.app.push_screen(prompt, take)
+
+    @work(exit_on_error=False, exclusive=True, group="import")
+    async def _import(self, path: Path) -> None:
+        with self.refusals_told():
+            for notice in await self.workbench.use_imported(path):
+                self.notify(notice, severity="warning", timeout=12, markup=False)
 
     @after_edits
     def action_export(self) -> None:
