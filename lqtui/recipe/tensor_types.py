@@ -21,8 +21,10 @@ _MOST_LOOPS = 3
 """Python's search goes back for each of them; on names of 64 letters three cost nothing, and ten an hour."""
 _CLASS = re.compile(r"\[[^]]*\]")
 _LOOP = re.compile(r"[*+]|\{\d*,\}")
-_LOOPED_GROUP = re.compile(r"\)(?:[*+]|\{)")
-_UNUSUAL = re.compile(r"\(\?(?!:)|\\[1-9]")
+_UNUSUAL = (re.compile(r"\)(?:[*+]|\{)"), re.compile(r"\(\?(?!:)"), re.compile(r"\\[1-9]"))
+"""Repeated groups, lookarounds, references to groups."""
+_SPECIAL_CLASS = re.compile(r"\[[:.=\[]|--|&&|~~|\|\|")
+"""What one of the two languages means otherwise in a class of characters."""
 _BLOCK_NUMBER = re.compile(r"blk\\?\.\(?(\d+)\)?(?!\d|\\?\.|\||\[)")
 
 
@@ -93,16 +95,18 @@ def _reaches_further(pattern: str, found: Sequence[TensorInfo]) -> list[int]:
 def _check(pattern: str) -> None:
     """Refuse what is no regular expression, and one that could take for ever on some name."""
     shown = pattern if len(pattern) < 60 else f"{pattern[:60]}…"
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise RecipeError(f"{shown!r} is not a regular expression: {error}") from None
     plain = _CLASS.sub("x", re.sub(r"\\[^1-9]", "x", pattern))
-    involved = (
-        len(_LOOP.findall(plain)) > _MOST_LOOPS or _LOOPED_GROUP.search(plain) or _UNUSUAL.search(plain)
-    )
-    if len(pattern) > _LONGEST or involved:
+    if (
+        len(pattern) > _LONGEST
+        or len(_LOOP.findall(plain)) > _MOST_LOOPS
+        or any(unusual.search(plain) for unusual in _UNUSUAL)
+        or _SPECIAL_CLASS.search(pattern)
+    ):
         raise RecipeError(
             f"{shown!r} is too involved: lqtui reads patterns of names, groups and a few wildcards, not "
             f"repeated groups, lookarounds or references"
         )
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise RecipeError(f"{shown!r} is not a regular expression: {error}") from None
