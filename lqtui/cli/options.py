@@ -12,7 +12,8 @@ from lqtui.recipe.granularity import Granularity
 RECIPE_HELP = "A recipe file (TOML, JSON, tensor types, an exported script), or a GGUF, for its types."
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A GGUF file; of a split model, any part.")]
-Preset = Annotated[str | None, typer.Option("--preset", metavar="NAME", help="A published strategy.")]
+PRESET_HELP = "A published strategy, a profile, or a mix of llama.cpp's (Q4_K_M)."
+Preset = Annotated[str | None, typer.Option("--preset", metavar="NAME", help=PRESET_HELP)]
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", metavar="FILE", help=RECIPE_HELP)]
 AsPublished = Annotated[
     bool,

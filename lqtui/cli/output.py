@@ -75,6 +75,7 @@ def plan_document(plan: Plan, fit: Fit) -> dict[str, object]:
         "base": plan.file_type.value,
         "file_bytes": plan.file_bytes,
         "bits_per_weight": plan.bits_per_weight,
+        "needs_imatrix": [planned.name for planned in plan.missing_imatrix],
         "tensors": [
             {
                 "name": planned.name,
@@ -129,6 +130,9 @@ def print_plan(plan: Plan, fit: Fit) -> None:
         print(
             "\n* llama.cpp falls back to this type: the tensor's rows do not divide into the blocks asked for"
         )
+    if plan.missing_imatrix:
+        types = ", ".join(sorted({planned.effective for planned in plan.missing_imatrix}))
+        print(f"\nneeds an importance matrix: {types} ({len(plan.missing_imatrix)} tensors)")
 
 
 def _memory_line(fit: Fit) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lqtui.cli import output
 from lqtui.recipe.errors import RecipeError
-from lqtui.recipe.presets import PRESET_NAMES, preset
+from lqtui.recipe.presets import MIX_NAMES, PRESET_NAMES, PROFILE_NAMES, preset, preset_name
 from lqtui.recipe.recipe import Plan, resolve
 from lqtui.workbench import Workbench, WorkbenchError
 
@@ -57,8 +57,8 @@ def many_recipes(
         *(_preset(name, as_published) for name in names),
         *(WantedRecipe(file=file) for file in files),
     ]
-    if as_published and not any(recipe.preset for recipe in wanted):
-        output.fail("--as-published goes with --preset or --all-presets")
+    if as_published and not any(recipe.as_published for recipe in wanted):
+        output.fail("--as-published goes with the published strategies: --preset NAME or --all-presets")
     if compared and compared[0] == compared[1]:
         output.fail(f"--compare takes two different recipes, and {compared[0]} is one")
     if not wanted:
@@ -67,20 +67,25 @@ def many_recipes(
 
 
 def _preset(name: str, as_published: bool) -> WantedRecipe:
-    if name not in PRESET_NAMES:
+    known = preset_name(name)
+    if known is None:
         output.fail(f"unknown preset {name!r}; {_hint(name)}")
-    return WantedRecipe(preset=name, as_published=as_published)
+    return WantedRecipe(preset=known, as_published=as_published and known in PRESET_NAMES)
 
 
 def _named(name: str, as_published: bool) -> WantedRecipe:
     """A preset by its name, or else a recipe file."""
-    if name in PRESET_NAMES:
-        return WantedRecipe(preset=name, as_published=as_published)
+    if preset_name(name) is not None:
+        return _preset(name, as_published)
     if not Path(name).suffix:
         output.fail(f"{name!r} is neither a preset nor a recipe file; {_hint(name)}")
     return WantedRecipe(file=Path(name))
 
 
 def _hint(name: str) -> str:
-    near = difflib.get_close_matches(name, PRESET_NAMES, 1, 0.5)
-    return f"did you mean {near[0]}?" if near else f"the presets are: {', '.join(PRESET_NAMES)}"
+    names = {known.lower(): known for known in (*PRESET_NAMES, *PROFILE_NAMES, *MIX_NAMES)}
+    near = difflib.get_close_matches(name.lower(), names, 1, 0.5)
+    if near:
+        return f"did you mean {names[near[0]]}?"
+    presets = ", ".join((*PRESET_NAMES, *PROFILE_NAMES))
+    return f"the presets are: {presets}, and llama.cpp's mixes: {', '.join(MIX_NAMES)}"

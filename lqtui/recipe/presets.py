@@ -1,8 +1,8 @@
-"""The published strategies for placing Q8_0 on a Q4_0 base, for any number of blocks.
+"""Recipes that go by a name, on any model: published strategies, profiles by layer type, llama.cpp's mixes.
 
-The published experiment passed its block patterns unanchored, and llama-quantize searches them: `blk.1`
-also hits blocks 10 to 19. Each preset therefore exists twice: as its label says, and "as published",
-with what the unanchored patterns really reach.
+The published strategies place Q8_0 on a Q4_0 base. Their experiment passed its block patterns unanchored,
+and llama-quantize searches them: `blk.1` also hits blocks 10 to 19. Each therefore exists twice: as its label
+says, and "as published", with what the unanchored patterns really reach.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable
 
 from lqtui.recipe.errors import RecipeError
-from lqtui.recipe.file_types import FileType
+from lqtui.recipe.file_types import FileType, parse_file_type
 from lqtui.recipe.recipe import Recipe
-from lqtui.recipe.rules import quantizable_tensors
+from lqtui.recipe.rules import Category, category_of, quantizable_tensors
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 
@@ -36,12 +36,43 @@ _ROLES = {
 PRESET_NAMES: tuple[str, ...] = ("baseline_fp16", "uniform_q4_0", *_BLOCKS, *_ROLES)
 """The published names, in the published order."""
 
+_PROFILES = {"profile_q8": (FileType.Q8_0, TensorType.F16), "profile_q4": (FileType.Q4_0, TensorType.Q8_0)}
+"""The base, which the MLP follows, and the type of attention."""
+PROFILE_NAMES: tuple[str, ...] = tuple(_PROFILES)
+"""Profiles by layer type: F32 embedding and output, and one type each for attention and the MLP."""
+
+MIX_NAMES: tuple[str, ...] = tuple(FileType)
+"""llama.cpp's mixes: its file types, as llama-quantize takes them, and no tensor told otherwise."""
+
+
+def preset_name(text: str) -> str | None:
+    """The preset that a person named, None where there is none; a mix is read as llama-quantize reads it."""
+    if text in PRESET_NAMES or text in PROFILE_NAMES:
+        return text
+    try:
+        return parse_file_type(text).value
+    except RecipeError:
+        return None
+
 
 def preset(name: str, shape: ModelShape, *, as_published: bool = False) -> Recipe:
-    """The recipe of a published strategy on a model; RecipeError for an unknown name.
+    """The recipe of a preset on a model; RecipeError for an unknown name.
 
-    With `as_published`, the tensors that the experiment's unanchored patterns hit on this model.
+    With `as_published`, of a published strategy, the tensors that the experiment's unanchored patterns hit on
+    this model.
     """
+    known = preset_name(name)
+    if known is None:
+        names = ", ".join((*PRESET_NAMES, *PROFILE_NAMES, *MIX_NAMES))
+        raise RecipeError(f"unknown preset {name!r}; the presets are: {names}")
+    if known in PRESET_NAMES:
+        return _published(known, shape, as_published)
+    if known in PROFILE_NAMES:
+        return _profile(known, shape)
+    return Recipe(known, FileType(known), description=f"llama-quantize {known}, no overrides")
+
+
+def _published(name: str, shape: ModelShape, as_published: bool) -> Recipe:
     if name == "baseline_fp16":
         return _labelled(Recipe(name, FileType.F16, description="every tensor F16"), as_published)
     if name == "uniform_q4_0":
@@ -51,9 +82,21 @@ def preset(name: str, shape: ModelShape, *, as_published: bool = False) -> Recip
         )
     if name in _BLOCKS:
         return _block_preset(name, shape, as_published)
-    if name in _ROLES:
-        return _role_preset(name, shape, as_published)
-    raise RecipeError(f"unknown preset {name!r}; the presets are: {', '.join(PRESET_NAMES)}")
+    return _role_preset(name, shape, as_published)
+
+
+def _profile(name: str, shape: ModelShape) -> Recipe:
+    base, attention = _PROFILES[name]
+    if attention is TensorType.F16 and shape.main_type is TensorType.BF16:
+        attention = TensorType.BF16  # 16 bits as they are: F16 has not the range of BF16
+    overrides = {}
+    for tensor in quantizable_tensors(shape):
+        if category_of(tensor.name) in (Category.TOKEN_EMBD, Category.OUTPUT):
+            overrides[tensor.name] = TensorType.F32
+        elif tensor.block is not None and tensor.role.startswith("attn_"):
+            overrides[tensor.name] = attention
+    described = f"embedding, norms and output F32, attention {attention}, the MLP {base}"
+    return Recipe(name, base, overrides, described)
 
 
 def _block_preset(name: str, shape: ModelShape, as_published: bool) -> Recipe:

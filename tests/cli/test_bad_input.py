@@ -111,6 +111,22 @@ def test_a_bad_recipe_is_one_sentence(text: str, sentence: str, tmp_path: Path, 
     refused(lqtui("plan", tiny_model, "--recipe", recipe), sentence)
 
 
+def test_a_mix_that_needs_an_importance_matrix_is_planned_with_a_note_and_refused(
+    tmp_path: Path, quick: list[str]
+) -> None:
+    model = write_tiny_llama(tmp_path / "wide.gguf", width=256, ffn=256, blocks=1)
+    assert "needs an importance matrix: IQ2_XXS" in lqtui("plan", model, "--preset", "IQ2_XXS").stdout
+    assert (
+        "blk.0.ffn_up.weight"
+        in document(lqtui("plan", model, "--preset", "IQ2_XXS", "--json"))["needs_imatrix"]
+    )
+    assert document(lqtui("plan", model, "--preset", "Q2_K", "--json"))["needs_imatrix"] == []
+    refused(lqtui("measure", model, "--preset", "IQ2_XXS", *quick), "needs an importance matrix")
+    out = tmp_path / "out.gguf"
+    refused(lqtui("quantize", model, out, "--preset", "IQ2_XXS"), "needs an importance matrix")
+    assert not out.exists()
+
+
 def test_a_type_that_needs_an_importance_matrix_is_refused(tmp_path: Path, quick: list[str]) -> None:
     model = write_tiny_llama(tmp_path / "wide.gguf", width=256, ffn=256, blocks=1)
     recipe = tmp_path / "low.toml"
@@ -146,6 +162,8 @@ def test_a_bad_corpus_is_one_sentence(
     [
         (["plan", "M"], "give one recipe"),
         (["plan", "M", "--preset", "fnn_q8"], "did you mean ffn_q8?"),
+        (["plan", "M", "--preset", "q4_km"], "did you mean Q4_K_M?"),
+        (["plan", "M", "--preset", "Q4_K_M", "--as-published"], "goes with the published strategies"),
         (["plan", "M", "--preset", "ffn_q8", "--kv-type", "q3_K"], "unknown KV type 'q3_K'"),
         (["measure", "M"], "give recipes"),
         (["measure", "M", "--recipe", "x", "--as-published"], "--as-published goes with"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from gguf_files import llama_tensors, write_header
 
 from lqtui.llama.gguf import BaseModel
 from lqtui.recipe.errors import RecipeError
-from lqtui.recipe.presets import PRESET_NAMES, preset
+from lqtui.recipe.file_types import FileType
+from lqtui.recipe.presets import MIX_NAMES, PRESET_NAMES, PROFILE_NAMES, preset, preset_name
 from lqtui.recipe.recipe import resolve
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
@@ -120,3 +122,77 @@ def test_blocks_are_counted_on_the_model_at_hand(name: str, expected: list[int],
 def test_an_unknown_preset_is_refused_with_the_known_names(published: ModelShape) -> None:
     with pytest.raises(RecipeError, match="uniform_q4_0"):
         preset("first_5", published)
+
+
+# llama.cpp's mixes
+
+
+def test_every_file_type_of_llama_quantize_is_a_preset_without_overrides(published: ModelShape) -> None:
+    assert set(MIX_NAMES) == set(FileType)
+    for name in MIX_NAMES:
+        recipe = preset(name, published)
+        assert (recipe.name, recipe.base, dict(recipe.overrides)) == (name, FileType(name), {})
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("q4_k_m", "Q4_K_M"),
+        ("Q4_K", "Q4_K_M"),
+        ("fp16", "F16"),
+        (" iq3_xxs ", "IQ3_XXS"),
+        ("ffn_q8", "ffn_q8"),
+    ],
+)
+def test_a_mix_is_named_as_on_llama_quantizes_command_line(said: str, meant: str) -> None:
+    assert preset_name(said) == meant
+
+
+@pytest.mark.parametrize("said", ["", "Q4_K_X", "COPY", "FFN_Q8", "7"])
+def test_what_names_no_preset_is_none(said: str) -> None:
+    assert preset_name(said) is None
+
+
+# Profiles by layer type
+
+_ROLE_TYPES = {
+    "profile_q8": {"attn": TensorType.F16, "ffn": TensorType.Q8_0},
+    "profile_q4": {"attn": TensorType.Q8_0, "ffn": TensorType.Q4_0},
+}
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("name", PROFILE_NAMES)
+def test_a_profile_gives_each_kind_of_layer_its_type(name: str, tied: bool, tmp_path: Path) -> None:
+    sizes = {"blocks": 12, "width": 64, "ffn": 96, "heads": 4, "kv_heads": 2}
+    tensors = llama_tensors(**sizes, vocab=64, tied=tied)
+    with BaseModel(write_header(tmp_path / "m.gguf", "llama", tensors, **sizes)) as base:
+        plan = resolve(base.shape, preset(name, base.shape))
+    assert any(p.name == "output.weight" for p in plan.tensors) is not tied
+    for planned in plan.tensors:
+        kind = planned.tensor.role.split("_")[0]
+        is_kind = planned.quantizable and kind in ("attn", "ffn")
+        assert planned.effective is (_ROLE_TYPES[name][kind] if is_kind else TensorType.F32), planned.name
+
+
+def test_a_profile_knows_attention_by_the_names_that_other_architectures_give_it(
+    zoo_shapes: dict[str, ModelShape],
+) -> None:
+    falcon = zoo_shapes["falcon"]
+    types = {p.name: p.effective for p in resolve(falcon, preset("profile_q4", falcon)).tensors}
+    assert types["blk.0.attn_qkv.weight"] is TensorType.Q8_0
+    assert types["blk.0.ffn_up.weight"] is TensorType.Q4_0
+    experts = zoo_shapes["8 experts"]
+    types = {p.name: p.effective for p in resolve(experts, preset("profile_q8", experts)).tensors}
+    assert types["blk.0.ffn_down_exps.weight"] is TensorType.Q8_0
+    assert types["blk.0.attn_k.weight"] is TensorType.F16
+
+
+def test_16_bits_are_those_of_the_base(published: ModelShape) -> None:
+    as_bf16 = tuple(
+        msgspec.structs.replace(t, type=TensorType.BF16 if t.type is TensorType.F16 else t.type)
+        for t in published.tensors
+    )
+    shape = msgspec.structs.replace(published, tensors=as_bf16)
+    types = {p.name: p.effective for p in resolve(shape, preset("profile_q8", shape)).tensors}
+    assert types["blk.3.attn_q.weight"] is TensorType.BF16

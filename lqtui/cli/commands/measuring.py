@@ -9,6 +9,7 @@ import typer
 
 from lqtui.cli.app import app
 from lqtui.cli.options import (
+    PRESET_HELP,
     RECIPE_HELP,
     AsPublished,
     Corpus,
@@ -27,7 +28,7 @@ def measure(
     model: Model,
     preset: Annotated[
         list[str] | None,
-        typer.Option("--preset", metavar="NAME", help="A published strategy; can be repeated."),
+        typer.Option("--preset", metavar="NAME", help=f"{PRESET_HELP[:-1]}; can be repeated."),
     ] = None,
     all_presets: Annotated[bool, typer.Option("--all-presets", help="All eleven strategies.")] = False,
     recipe: Annotated[
