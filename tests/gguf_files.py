@@ -46,6 +46,7 @@ def write_tiny_llama(
     seed: int = 1,
     metadata_only: bool = False,
     tensors_per_part: int = 0,
+    chat_template: str = "",
 ) -> Path:
     """A random llama model with its own byte-level vocabulary, which llama.cpp loads and runs in no time.
 
@@ -54,6 +55,8 @@ def write_tiny_llama(
     writer = gguf.GGUFWriter(path, "llama", split_max_tensors=tensors_per_part)
     tokens = add_byte_vocabulary(writer)
     _add_hyperparameters(writer, blocks, width, ffn, heads, kv_heads)
+    if chat_template:
+        writer.add_chat_template(chat_template)
     if experts:
         writer.add_expert_count(experts)
         writer.add_expert_used_count(2)

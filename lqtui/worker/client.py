@@ -15,6 +15,7 @@ from typing import IO
 import msgspec
 
 from lqtui.store.files import remove_partials
+from lqtui.worker.chat_messages import Chat
 from lqtui.worker.messages import (
     LENGTH_BYTES,
     Event,
@@ -178,7 +179,7 @@ def _remove_partials(task: Task, writer: int) -> None:
     match task:
         case WriteModel() | FetchWikitext():
             remove_partials(task.out, writer)
-        case Measure():
+        case Measure() | Chat():
             remove_partials(task.pool, writer)
         case _:
             pass

@@ -16,6 +16,7 @@ from lqtui.recipe.memory import ContextMemory
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 from lqtui.store.estimates import BlockEstimate, TensorEstimate
+from lqtui.worker.chat_messages import Chat, ChatEvent
 
 _LENGTH = struct.Struct(">I")
 LENGTH_BYTES = _LENGTH.size
@@ -139,7 +140,9 @@ class Describe(msgspec.Struct, frozen=True, tag=True):
     """Tell what engine this is. Finishes with an EngineInfo."""
 
 
-Task = ReadHeader | Fingerprint | Measure | Estimate | WriteModel | FetchWikitext | AskMemory | Describe
+Task = (
+    ReadHeader | Fingerprint | Measure | Estimate | Chat | WriteModel | FetchWikitext | AskMemory | Describe
+)
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
@@ -225,7 +228,15 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
 
 Event = (
-    Progress | CorpusRead | ChunkScored | SpeedMeasured | TensorEstimated | BlockEstimated | Finished | Failed
+    Progress
+    | CorpusRead
+    | ChunkScored
+    | SpeedMeasured
+    | TensorEstimated
+    | BlockEstimated
+    | ChatEvent
+    | Finished
+    | Failed
 )
 
 _encoder = msgspec.json.Encoder(enc_hook=str)

@@ -11,6 +11,7 @@ from lqtui.recipe.memory import ContextMemory
 from lqtui.store.files import atomic_write
 from lqtui.store.paths import make_directory
 from lqtui.store.pool import Pool
+from lqtui.worker.chat_messages import Chat
 from lqtui.worker.messages import (
     AskMemory,
     Describe,
@@ -50,6 +51,11 @@ def run(task: Task, send: Send) -> Finished:
             from lqtui.worker.child.estimating import estimate
 
             estimate(task, send)
+            return Finished(build)
+        case Chat():
+            from lqtui.worker.child.chatting import chat
+
+            chat(task, send)
             return Finished(build)
         case WriteModel():
             return Finished(build, bytes=_write_model(task, send))
