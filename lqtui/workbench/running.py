@@ -202,7 +202,7 @@ class Running(MemoryFitting):
         """
         self._open_model()
         for plan in plans:
-            _refuse_without_imatrix(plan)
+            refuse_without_imatrix(plan)
 
         async def work(running: RunningJob) -> str:
             from lqtui.workbench.measuring import measure_plans
@@ -244,7 +244,7 @@ class Running(MemoryFitting):
         protect_model(model.path, out)
         if is_directory(out):
             raise WorkbenchError(f"{out} is a folder; give the name of a file")
-        _refuse_without_imatrix(plan)
+        refuse_without_imatrix(plan)
 
         async def work(running: RunningJob) -> str:
             self._refuse_changed_model()
@@ -363,7 +363,8 @@ class Running(MemoryFitting):
         """Whether the next measurement fetches its text first, and so begins with another book."""
         return self._corpora.is_to_be_fetched(self.settings.corpus, self.model)
 
-    async def _ready_book(self, running: RunningJob) -> tuple[ResultBook, Path]:
+    async def _fingerprinted(self, running: RunningJob) -> str:
+        """The open model's SHA-256, once its job has told; the file must be as it was when it was opened."""
         self._refuse_changed_model()
         if self._open_model().digest is None:
             running.progress(Progress("waiting", 0, 1, "the model's fingerprint"))
@@ -374,12 +375,19 @@ class Running(MemoryFitting):
                 raise WorkbenchError(
                     f"the model has no fingerprint, which results are kept by: {job.message}"
                 )
+        digest = self._open_model().digest
+        assert digest is not None
+        return digest
+
+    async def _ready_book(self, running: RunningJob) -> tuple[ResultBook, Path]:
+        await self._fingerprinted(running)
         if self._fetch_is_due:
             await self._corpora.fetch(running)
         return self._current_book()
 
 
-def _refuse_without_imatrix(plan: Plan) -> None:
+def refuse_without_imatrix(plan: Plan) -> None:
+    """Refuse a plan with types that llama-quantize writes by an importance matrix alone."""
     if plan.missing_imatrix:
         first = plan.missing_imatrix[0]
         raise WorkbenchError(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from lqtui.workbench.chatting import Chatting
 from lqtui.workbench.interchange import Interchange
 from lqtui.workbench.solving import Solving
 
 
-class Workbench(Solving, Interchange):
+class Workbench(Solving, Chatting, Interchange):
     """Drives everything on one model; must be used inside one event loop.
 
     Methods raise WorkbenchError with a sentence for the person; nothing has changed then.
