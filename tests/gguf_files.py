@@ -183,6 +183,11 @@ def write_header(
     if vocab:
         writer.add_tokenizer_model("gpt2")
         writer.add_token_list([f"t{i}" for i in range(vocab)])
+    return write_sparse(writer, path, shapes)
+
+
+def write_sparse(writer: gguf.GGUFWriter, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Path:
+    """Write what a writer was given, and room for weights, F16 or in one dimension F32, that take no disk."""
     size = 0
     for name, shape in shapes.items():
         dtype = np.dtype(np.float32 if len(shape) == 1 else np.float16)

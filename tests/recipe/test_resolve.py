@@ -8,17 +8,28 @@ import pytest
 from header_zoo import ZOO_NAMES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_headers import REAL, write_real
 from stock_quantize import Outcome, StockQuantizer, exact_patterns
 
 from lqtui.llama import native
+from lqtui.llama.gguf import BaseModel
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import FileType, file_type_for, parse_file_type
+from lqtui.recipe.mixes import Mix
 from lqtui.recipe.recipe import Recipe, resolve
-from lqtui.recipe.rules import quantizable_tensors
+from lqtui.recipe.rules import fitting_type, quantizable_tensors
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TARGET_TYPES, TensorType, parse_type, type_from_number
 
 MIXES = [file_type for file_type in FileType if file_type.is_quantized]
+ANY_MATRIX = {"of no tensor": [1.0]}
+"""What llama-quantize decides by is that there is an importance matrix, not what is in it."""
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Headers of models that people quantize, by their names."""
+    return write_real(tmp_path_factory.mktemp("real"))
 
 
 def assert_same(shape: ModelShape, recipe: Recipe, stock: Outcome) -> None:
@@ -32,6 +43,25 @@ def assert_same(shape: ModelShape, recipe: Recipe, stock: Outcome) -> None:
     assert {p.name: p.effective for p in plan.tensors} == stock.types
     assert [p.name for p in plan.tensors] == list(stock.types)
     assert f"{plan.data_bytes / 2**20:.2f} MiB ({plan.bits_per_weight:.2f} BPW)" == stock.total
+
+
+def assert_every_mix_is_llama_quantizes(path: Path, stock: StockQuantizer) -> None:
+    """Every file type gives every tensor llama-quantize's type, without an importance matrix and with one."""
+    with BaseModel(path) as base:
+        shape = base.shape
+    for file_type in FileType:
+        assert_same(shape, Recipe("mix", file_type), stock.dry_run(path, file_type))
+        if not file_type.is_quantized:
+            continue
+        weighed = stock.dry_run(path, file_type, weights=ANY_MATRIX)
+        mix = Mix(shape, file_type, has_imatrix=True)
+        chosen = {tensor: mix.type_for(tensor) for tensor in quantizable_tensors(shape)}
+        try:
+            types = {tensor.name: fitting_type(tensor, kind) for tensor, kind in chosen.items()}
+        except RecipeError:
+            assert not weighed.done, "llama-quantize goes through where no type fits"
+        else:
+            assert types == {name: weighed.types[name] for name in types}, file_type
 
 
 @pytest.mark.parametrize("tensor_type", TensorType)
@@ -68,11 +98,35 @@ def test_every_type_that_can_be_written_can_be_asked_for(tensor_type: TensorType
 
 
 @pytest.mark.parametrize("name", ZOO_NAMES)
-def test_every_file_type_gives_llama_quantizes_types(
-    name: str, zoo: dict[str, Path], zoo_shapes: dict[str, ModelShape], stock: StockQuantizer
+def test_every_mix_is_llama_quantizes_on_what_its_rules_tell_apart(
+    name: str, zoo: dict[str, Path], stock: StockQuantizer
 ) -> None:
-    for file_type in FileType:
-        assert_same(zoo_shapes[name], Recipe("mix", file_type), stock.dry_run(zoo[name], file_type))
+    assert_every_mix_is_llama_quantizes(zoo[name], stock)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_every_mix_is_llama_quantizes_on_models_that_people_quantize(
+    name: str, real: dict[str, Path], stock: StockQuantizer
+) -> None:
+    assert_every_mix_is_llama_quantizes(real[name], stock)
+
+
+def test_every_mix_is_llama_quantizes_on_the_demo(demo_model: Path, stock: StockQuantizer) -> None:
+    assert_every_mix_is_llama_quantizes(demo_model, stock)
+
+
+@pytest.mark.reference
+def test_every_mix_is_llama_quantizes_on_smollm2(smollm2: Path, stock: StockQuantizer) -> None:
+    assert_every_mix_is_llama_quantizes(smollm2, stock)
+
+
+def test_an_importance_matrix_makes_some_mixes_choose_otherwise(demo_shape: ModelShape) -> None:
+    def types(file_type: FileType, has_imatrix: bool) -> list[TensorType]:
+        mix = Mix(demo_shape, file_type, has_imatrix)
+        return [mix.type_for(tensor) for tensor in quantizable_tensors(demo_shape)]
+
+    changed = {file_type for file_type in MIXES if types(file_type, True) != types(file_type, False)}
+    assert changed == {"Q4_0", "Q5_0", "IQ4_NL", "IQ4_XS", "IQ3_XXS"}
 
 
 @pytest.mark.parametrize("name", ZOO_NAMES)
