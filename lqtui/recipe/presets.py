@@ -69,7 +69,7 @@ def preset(name: str, shape: ModelShape, *, as_published: bool = False) -> Recip
         return _published(known, shape, as_published)
     if known in PROFILE_NAMES:
         return _profile(known, shape)
-    return Recipe(known, FileType(known), description=f"llama-quantize {known}, no overrides")
+    return Recipe(known, FileType(known), description=f"the mix {known} of llama-quantize, no overrides")
 
 
 def _published(name: str, shape: ModelShape, as_published: bool) -> Recipe:

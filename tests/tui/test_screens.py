@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 
-from lqtui.recipe.presets import PRESET_NAMES
+from lqtui.recipe.presets import MIX_NAMES, PRESET_NAMES, PROFILE_NAMES
 from lqtui.recipe.recipe import Recipe
 from lqtui.tui.screens.export import ExportScreen
 from lqtui.tui.screens.log import LogScreen
@@ -154,17 +154,51 @@ async def test_buttons_do_what_their_keys_do(tmp_path: Path) -> None:
 # -- presets
 
 
-async def test_all_presets_are_offered_with_their_size_and_as_published() -> None:
+async def test_all_presets_are_offered_in_groups_with_their_size() -> None:
     app = DialogApp(PresetScreen(llama_shape()))
-    async with app.run_test(size=(100, 40)):
+    async with app.run_test(size=(100, 40)) as pilot:
+        await pilot.pause()
         options = app.dialog.query_one(OptionList)
         ids = [option.id for option in options.options if option.id]
-        assert ids == [*PRESET_NAMES, *(f"{name}_as_published" for name in PRESET_NAMES)]
+        published = [f"{name}_as_published" for name in PRESET_NAMES]
+        assert ids == [*PRESET_NAMES, *PROFILE_NAMES, *published, *MIX_NAMES]
+        titles = [str(option.prompt) for option in options.options if option.id is None]
+        assert [title.split()[0] for title in titles] == ["published", "profiles", "as", "llama.cpp's"]
         prompts = {option.id: str(option.prompt) for option in options.options}
         assert "87.5" in prompts["uniform_q4_0"]
         assert "94.2" in prompts["first_4_layers_q8"]
         assert "128.0" in prompts["first_4_layers_q8_as_published"]
         assert "same types" in prompts["last_4_layers_q8_as_published"]
+        assert "not for this model" in prompts["Q1_0"]
+
+
+async def test_mixes_that_need_an_importance_matrix_say_so() -> None:
+    app = DialogApp(PresetScreen(llama_shape(width=512, heads=8, kv_heads=8)))
+    async with app.run_test(size=(100, 40)) as pilot:
+        await pilot.pause()
+        prompts = {o.id: str(o.prompt) for o in app.dialog.query_one(OptionList).options}
+        needing = {name for name, prompt in prompts.items() if "needs an importance matrix" in prompt}
+        assert {"IQ1_S", "IQ2_XXS", "IQ3_XXS", "Q2_K_S"} <= needing
+        assert not needing & {"Q4_K_M", "Q2_K", "IQ3_S", "IQ4_XS", "TQ1_0", "MXFP4_MOE"}
+
+
+async def test_tab_goes_from_group_to_group_and_enter_gives_a_mix() -> None:
+    app = DialogApp(PresetScreen(llama_shape()))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        options = app.dialog.query_one(OptionList)
+        firsts = []
+        for _ in range(5):
+            firsts.append(options.get_option_at_index(options.highlighted or 0).id)
+            await pilot.press("tab")
+        assert firsts == ["baseline_fp16", "profile_q8", "baseline_fp16_as_published", "F32", "baseline_fp16"]
+        await pilot.press("shift+tab", "shift+tab", "down", "down", "down")
+        await pilot.pause()
+        assert "The mix Q8_0 of llama-quantize, no overrides." in said(app)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.answer, Recipe)
+        assert (app.answer.name, app.answer.base) == ("Q8_0", "Q8_0")
 
 
 async def test_the_highlighted_preset_is_described_and_enter_gives_it() -> None:
@@ -182,10 +216,10 @@ async def test_the_highlighted_preset_is_described_and_enter_gives_it() -> None:
 async def test_a_preset_as_published_is_labelled_as_what_it_is() -> None:
     app = DialogApp(PresetScreen(llama_shape()))
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("end", "enter")
+        await pilot.press("tab", "tab", "enter")
         await pilot.pause()
         assert isinstance(app.answer, Recipe)
-        assert app.answer.name == "ffn_q8_as_published"
+        assert app.answer.name == "baseline_fp16_as_published"
 
 
 async def test_escape_chooses_no_preset() -> None:

@@ -1,4 +1,4 @@
-"""Choose a published recipe."""
+"""Choose a recipe that goes by a name: a published strategy, a profile, or a mix of llama.cpp's."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from lqtui.recipe.errors import RecipeError
-from lqtui.recipe.presets import PRESET_NAMES, preset
+from lqtui.recipe.presets import MIX_NAMES, PRESET_NAMES, PROFILE_NAMES, preset
 from lqtui.recipe.recipe import Plan, Recipe, resolve
 from lqtui.recipe.shape import ModelShape
 from lqtui.tui.widgets.quantities import bar, mebibytes
 
 _BAR = 10
+_PUBLISHED = "published strategies"
+_PROFILES = "profiles by layer type"
 _AS_PUBLISHED = "as published (unanchored): blk.1 also hits blk.10 to blk.19"
+_NEEDS_IMATRIX = "needs an importance matrix"
+_MIXES = "llama.cpp's mixes, as llama-quantize makes them"
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class _Offer:
 
 
 class PresetScreen(ModalScreen[Recipe | None]):
-    """Lists the published strategies with their sizes on a model; gives the chosen recipe, or None."""
+    """Lists the presets with their sizes on a model; gives the chosen recipe, or None."""
 
     DEFAULT_CSS = """
     PresetScreen { align: center middle; }
@@ -55,34 +59,44 @@ class PresetScreen(ModalScreen[Recipe | None]):
         Binding("escape,q,p", "dismiss(None)", "Cancel", show=False),
         Binding("j", "move(1)", "Down", show=False),
         Binding("k", "move(-1)", "Up", show=False),
+        Binding("tab", "next_group(1)", "Next group", show=False),
+        Binding("shift+tab", "next_group(-1)", "Group before", show=False),
     ]
 
     def __init__(self, shape: ModelShape) -> None:
         super().__init__()
-        self._base_bytes = shape.file_bytes
+        self._shape = shape
+        self._offers: dict[str, _Offer] = {}
         plain = [_offer(name, shape, None) for name in PRESET_NAMES]
         published = [_offer(name, shape, twin) for name, twin in zip(PRESET_NAMES, plain, strict=True)]
-        self._plain, self._published = plain, published
-        self._offers = {offer.recipe.name: offer for offer in plain + published}
+        profiles = [_offer(name, shape, None) for name in PROFILE_NAMES]
+        self._groups = {_PUBLISHED: plain, _PROFILES: profiles, _AS_PUBLISHED: published}
+        self._name_width = max(len(offer.recipe.name) for offers in self._groups.values() for offer in offers)
 
     def compose(self) -> ComposeResult:
         """The list, and what the highlighted one does."""
-        self._name_width = max(len(name) for name in self._offers)
         with Vertical() as box:
             box.border_title = "presets"
-            box.border_subtitle = "↑↓ choose · enter use · esc cancel"
+            box.border_subtitle = "↑↓ choose · tab next group · enter use · esc cancel"
             yield Static(self._heading(), id="heading")
-            yield OptionList(
-                *(self._option(offer) for offer in self._plain),
-                None,
-                Option(_AS_PUBLISHED, disabled=True),
-                *(self._option(offer) for offer in self._published),
-            )
+            yield OptionList()
             yield Static(id="description")
 
     def on_mount(self) -> None:
-        """Start on the first."""
-        self.query_one(OptionList).highlighted = 0
+        """Start on the first; the mixes, which are many, follow once the others can be seen."""
+        for title, offers in self._groups.items():
+            self._add_group(title, offers)
+        self.query_one(OptionList).highlighted = 1
+        self.call_after_refresh(self._add_mixes)
+
+    def _add_mixes(self) -> None:
+        self._add_group(_MIXES, [_offer(name, self._shape, None) for name in MIX_NAMES])
+
+    def _add_group(self, title: str, offers: list[_Offer]) -> None:
+        options = self.query_one(OptionList)
+        options.add_option(Option(Content.styled(title, "bold $text-primary"), disabled=True))
+        self._offers |= {offer.recipe.name: offer for offer in offers}
+        options.add_options(self._option(offer) for offer in offers)
 
     def _heading(self) -> Content:
         return Content(f"{'recipe'.ljust(self._name_width)}  {'MiB':>7}  {'bpw':>5}")
@@ -94,12 +108,16 @@ class PresetScreen(ModalScreen[Recipe | None]):
                 Content.assemble(name, ("  not for this model", "dim")), id=offer.recipe.name, disabled=True
             )
         plan = offer.plan
-        same = bool(offer.same_as)
+        beside: Content | tuple[str, str] = bar(plan.file_bytes / self._shape.file_bytes, _BAR, "")
+        if offer.same_as:
+            beside = ("same types", "dim")
+        elif plan.missing_imatrix:
+            beside = (_NEEDS_IMATRIX, "$text-warning")
         return Option(
             Content.assemble(
-                (name, "dim" if same else ""),
+                (name, "dim" if offer.same_as else ""),
                 f"  {mebibytes(plan.file_bytes):>7}  {plan.bits_per_weight:5.2f}  ",
-                ("same types", "dim") if same else bar(plan.file_bytes / self._base_bytes, _BAR, ""),
+                beside,
             ),
             id=offer.recipe.name,
         )
@@ -112,6 +130,9 @@ class PresetScreen(ModalScreen[Recipe | None]):
         said = offer.problem or offer.recipe.description
         if offer.same_as:
             said += f" — here the same as {offer.same_as}"
+        if offer.plan is not None and offer.plan.missing_imatrix:
+            first = offer.plan.missing_imatrix[0]
+            said += f"; {first.effective} of {first.name} {_NEEDS_IMATRIX}"
         self.query_one("#description", Static).update(Content(said[:1].upper() + said[1:] + "."))
 
     @on(OptionList.OptionSelected)
@@ -127,6 +148,19 @@ class PresetScreen(ModalScreen[Recipe | None]):
             options.action_cursor_down()
         else:
             options.action_cursor_up()
+
+    def action_next_group(self, step: int) -> None:
+        """Go to the first preset of the next group, or of the one before."""
+        options = self.query_one(OptionList)
+        firsts = [
+            index + 1
+            for index in range(options.option_count)
+            if options.get_option_at_index(index).id is None and index + 1 < options.option_count
+        ]
+        here = options.highlighted or 0
+        group = sum(first <= here for first in firsts) - 1
+        if firsts:
+            options.highlighted = firsts[(group + step) % len(firsts)]
 
 
 def _offer(name: str, shape: ModelShape, plain: _Offer | None) -> _Offer:
