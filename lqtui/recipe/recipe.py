@@ -11,6 +11,7 @@ import msgspec
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import FileType, file_type_for
+from lqtui.recipe.imatrix import Encoding, Imatrix, header_bytes
 from lqtui.recipe.mixes import Mix
 from lqtui.recipe.rules import fitting_type, quantizable_names, quantizable_tensors, requires_imatrix
 from lqtui.recipe.shape import ALIGNMENT, ModelShape, TensorInfo
@@ -21,27 +22,38 @@ class Recipe(msgspec.Struct, frozen=True):
     """A file type for llama-quantize, and the tensors that depart from it.
 
     `overrides` maps tensor names to the types asked for (llama-quantize's `--tensor-type`); every other
-    tensor follows `base`, with that mix's own exceptions. `description` is a sentence for people.
+    tensor follows `base`, with that mix's own exceptions. `description` is a sentence for people. `imatrix`
+    is what errors are weighed by (`--imatrix`).
     """
 
     name: str
     base: FileType
     overrides: Mapping[str, TensorType] = MappingProxyType({})
     description: str = ""
+    imatrix: Imatrix | None = None
 
 
 class PlannedTensor(msgspec.Struct, frozen=True, gc=False):
-    """What becomes of one tensor: the type asked for, the type it will really have, and its bytes."""
+    """What becomes of one tensor: the type asked for, the type it will really have, and its bytes.
+
+    `imatrix` is the SHA-256 of the importance matrix that its bytes depend on, empty where they do on none.
+    """
 
     tensor: TensorInfo
     requested: TensorType
     effective: TensorType
     quantizable: bool
+    imatrix: str = ""
 
     @property
     def name(self) -> str:
         """The tensor's name."""
         return self.tensor.name
+
+    @property
+    def encoding(self) -> Encoding:
+        """How its weights are written: equal encodings of a tensor are the same bytes."""
+        return Encoding(self.effective, self.imatrix)
 
     @property
     def fell_back(self) -> bool:
@@ -88,7 +100,23 @@ class Plan(msgspec.Struct, frozen=True, dict=True):
     def file_bytes(self) -> int:
         """Size of the file that llama-quantize writes."""
         padded = sum(-(-planned.bytes // ALIGNMENT) * ALIGNMENT for planned in self.tensors)
-        return self.shape.meta_bytes + padded
+        keys = header_bytes(self.imatrix.header()) if self.imatrix else {}
+        return self.shape.header_bytes(keys) + padded
+
+    @cached_property
+    def encodings(self) -> dict[str, Encoding]:
+        """How every tensor is written, by name."""
+        return {planned.name: planned.encoding for planned in self.tensors}
+
+    @cached_property
+    def imatrix(self) -> Imatrix | None:
+        """The recipe's importance matrix, None where llama-quantize writes the same weights without one."""
+        is_used = any(
+            planned.imatrix
+            or (planned.quantizable and requires_imatrix(planned.tensor, planned.effective, self.file_type))
+            for planned in self.tensors
+        )
+        return self.recipe.imatrix if is_used else None
 
     @cached_property
     def bits_per_weight(self) -> float:
@@ -97,8 +125,11 @@ class Plan(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the effective types: recipes with the same digest are the same weights."""
-        text = "".join(f"{planned.name}={planned.effective}\n" for planned in self.tensors)
+        """SHA-256 of how each tensor is written: recipes with the same digest are the same weights."""
+        text = "".join(
+            f"{planned.name}={planned.effective}{planned.imatrix and f' by {planned.imatrix}'}\n"
+            for planned in self.tensors
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property
@@ -114,29 +145,36 @@ class Plan(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def missing_imatrix(self) -> tuple[PlannedTensor, ...]:
-        """Tensors for which llama-quantize stops without an importance matrix."""
+        """Tensors for which llama-quantize stops, because nothing tells their importances."""
+        imatrix = self.recipe.imatrix
         return tuple(
             planned
             for planned in self.tensors
-            if planned.quantizable and requires_imatrix(planned.tensor, planned.effective, self.file_type)
+            if planned.quantizable
+            and requires_imatrix(planned.tensor, planned.effective, self.file_type, imatrix)
         )
 
 
 def resolve(shape: ModelShape, recipe: Recipe) -> Plan:
     """What llama-quantize makes of a recipe on a model: effective types, bytes and file size.
 
-    Raises RecipeError where an override names a tensor that the model lacks or that is never quantized,
-    or where llama-quantize itself would stop. Source: `llama_tensor_get_type` in llama-quant.cpp.
+    Raises RecipeError where an override names a tensor that the model lacks or that is never quantized, where
+    the importance matrix is another model's, or where llama-quantize itself would stop. Source:
+    `llama_tensor_get_type` in llama-quant.cpp.
     """
     _check_overrides(shape, recipe)
+    if recipe.imatrix is not None:
+        recipe.imatrix.check(shape)
     requested = requested_types(shape, recipe)
     planned = []
     for tensor in shape.tensors:
         wanted = requested.get(tensor.name)
         if wanted is None:
             planned.append(PlannedTensor(tensor, tensor.type, tensor.type, quantizable=False))
-        else:
-            planned.append(PlannedTensor(tensor, wanted, fitting_type(tensor, wanted), quantizable=True))
+            continue
+        effective = fitting_type(tensor, wanted)
+        imatrix = recipe.imatrix.encoding(tensor, effective).imatrix if recipe.imatrix else ""
+        planned.append(PlannedTensor(tensor, wanted, effective, quantizable=True, imatrix=imatrix))
     return Plan(shape, recipe, recipe.base, tuple(planned))
 
 
@@ -148,7 +186,7 @@ def without_blocks(plan: Plan, blocks: Collection[int]) -> Plan:
 
 def requested_types(shape: ModelShape, recipe: Recipe) -> dict[str, TensorType]:
     """What each quantizable tensor is asked to become, whether its rows fit that type or not."""
-    mix = Mix(shape, recipe.base)
+    mix = Mix(shape, recipe.base, has_imatrix=recipe.imatrix is not None)
     requested: dict[str, TensorType] = {}
     for tensor in quantizable_tensors(shape):
         wanted = recipe.overrides.get(tensor.name)
@@ -188,7 +226,11 @@ def base_recipe(shape: ModelShape, name: str = "base") -> Recipe:
 
 
 def with_types(
-    shape: ModelShape, name: str, types: Mapping[str, TensorType], description: str = ""
+    shape: ModelShape,
+    name: str,
+    types: Mapping[str, TensorType],
+    description: str = "",
+    imatrix: Imatrix | None = None,
 ) -> Recipe:
     """The recipe, in its shortest form, that gives each quantizable tensor exactly the type in `types`.
 
@@ -199,21 +241,26 @@ def with_types(
     if len(wanted) == 1:
         only = file_type_for(next(iter(wanted)))
         if not only.is_quantized:
-            return Recipe(name, only, description=description)
+            return Recipe(name, only, description=description, imatrix=imatrix)
     base = file_type_for(_dominant_quantized_type(shape, types))
-    mix_alone = requested_types(shape, Recipe(name, base))
+    mix_alone = requested_types(shape, Recipe(name, base, imatrix=imatrix))
     overrides = {tensor: wanted for tensor, wanted in types.items() if mix_alone[tensor] is not wanted}
-    recipe = Recipe(name, base, overrides, description)
+    recipe = Recipe(name, base, overrides, description, imatrix)
     # A mix that counts the tensors it sees (Q4_K_S …) shifts once some of them are overridden.
     shifted = requested_types(shape, recipe) != types
-    return Recipe(name, base, types, description) if shifted else recipe
+    return Recipe(name, base, types, description, imatrix) if shifted else recipe
 
 
 def with_type(plan: Plan, tensors: Iterable[str], tensor_type: TensorType, name: str | None = None) -> Recipe:
     """The plan's recipe with some tensors set to a type; tensors that are never quantized are left out."""
     types = {p.name: p.requested for p in plan.tensors if p.quantizable}
     types.update({tensor: tensor_type for tensor in tensors if tensor in types})
-    return with_types(plan.shape, name or plan.recipe.name, types)
+    return with_types(plan.shape, name or plan.recipe.name, types, imatrix=plan.recipe.imatrix)
+
+
+def with_imatrix(recipe: Recipe, imatrix: Imatrix | None) -> Recipe:
+    """The recipe with errors weighed by an importance matrix, or by none; a mix may then choose otherwise."""
+    return msgspec.structs.replace(recipe, imatrix=imatrix)
 
 
 def _dominant_quantized_type(shape: ModelShape, types: Mapping[str, TensorType]) -> TensorType:

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import FileType
+from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.shape import ModelShape, TensorInfo
 from lqtui.recipe.types import TensorType
 
@@ -154,12 +155,20 @@ def quantizable_names(shape: ModelShape) -> frozenset[str]:
     return frozenset(tensor.name for tensor in quantizable_tensors(shape))
 
 
-def requires_imatrix(tensor: TensorInfo, effective: TensorType, file_type: FileType | None = None) -> bool:
-    """Whether llama-quantize stops where this tensor becomes `effective` without an importance matrix.
+def requires_imatrix(
+    tensor: TensorInfo,
+    effective: TensorType,
+    file_type: FileType | None = None,
+    imatrix: Imatrix | None = None,
+) -> bool:
+    """Whether llama-quantize stops where this tensor becomes `effective`, for want of its importances.
 
-    Sources: `tensor_requires_imatrix` and, for the embedding and the output, which that function lets
-    pass, `ggml_quantize_requires_imatrix`, which ends the process.
+    An importance matrix that is given may know of this tensor or not. Sources: `tensor_requires_imatrix` and,
+    for the embedding and the output, which that function lets pass, `ggml_quantize_requires_imatrix`, which
+    ends the process.
     """
+    if imatrix is not None and (imatrix.covers(tensor) or effective is tensor.type):
+        return False
     if category_of(tensor.name) in (Category.TOKEN_EMBD, Category.OUTPUT):
         return effective.impossible_without_imatrix and effective is not tensor.type
     return effective.needs_imatrix or (effective is TensorType.Q2_K and file_type is FileType.Q2_K_S)
@@ -186,11 +195,13 @@ def _dimensions(tensor: TensorInfo) -> int:
     return max((i + 1 for i, extent in enumerate(tensor.ne) if extent > 1), default=1)
 
 
-def effective_types(tensor: TensorInfo, wanted: Iterable[TensorType]) -> tuple[TensorType, ...]:
+def effective_types(
+    tensor: TensorInfo, wanted: Iterable[TensorType], imatrix: Imatrix | None = None
+) -> tuple[TensorType, ...]:
     """The types that a tensor really gets where some are asked for, each once.
 
-    Without those that llama-quantize refuses to write, for want of an importance matrix or because the rows
-    do not divide into blocks.
+    Without those that llama-quantize refuses to write, for want of the tensor's importances or because the
+    rows do not divide into blocks.
     """
     types: dict[TensorType, None] = {}
     for asked in wanted:
@@ -198,6 +209,6 @@ def effective_types(tensor: TensorInfo, wanted: Iterable[TensorType]) -> tuple[T
             effective = fitting_type(tensor, asked)
         except RecipeError:
             continue
-        if not requires_imatrix(tensor, effective):
+        if not requires_imatrix(tensor, effective, imatrix=imatrix):
             types[effective] = None
     return tuple(types)

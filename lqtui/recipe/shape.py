@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cached_property
 
 import msgspec
@@ -63,7 +64,8 @@ class ModelShape(msgspec.Struct, frozen=True, dict=True, eq=False):
 
     Shapes compare by identity: one is made per opened model and used as a key.
     `meta_bytes` is the size of the header that llama-quantize would write (it does not depend on the
-    types); `file_bytes` is the size of the model as it is, all its parts together. Heads, experts and
+    types), of which `meta_padding` are filling; `imatrix_keys` are the bytes of what it says of an importance
+    matrix, by key. `file_bytes` is the size of the model as it is, all its parts together. Heads, experts and
     lengths are the values of the architecture's keys (per block where they differ: the first), 0 where
     it has none.
     """
@@ -81,6 +83,8 @@ class ModelShape(msgspec.Struct, frozen=True, dict=True, eq=False):
     kv_heads: int = 0
     experts: int = 0
     vocab_size: int = 0
+    meta_padding: int = 0
+    imatrix_keys: dict[str, int] = {}
 
     @cached_property
     def by_name(self) -> dict[str, TensorInfo]:
@@ -91,6 +95,12 @@ class ModelShape(msgspec.Struct, frozen=True, dict=True, eq=False):
     def tied_embeddings(self) -> bool:
         """Whether the output uses the token embedding's weights: there is no `output.weight`."""
         return "output.weight" not in self.by_name
+
+    def header_bytes(self, replaced: Mapping[str, int]) -> int:
+        """Size of the header with keys of so many bytes added, in place of those of the same names."""
+        size = self.meta_bytes - self.meta_padding + sum(replaced.values())
+        size -= sum(own for key, own in self.imatrix_keys.items() if key in replaced)
+        return -(-size // ALIGNMENT) * ALIGNMENT if replaced else self.meta_bytes
 
     @cached_property
     def n_weights(self) -> int:

@@ -102,6 +102,11 @@ class TensorType(StrEnum):
         """Whether ggml itself cannot quantize any tensor to the type without an importance matrix."""
         return self in (TensorType.IQ2_XXS, TensorType.IQ2_XS, TensorType.IQ1_S)
 
+    @property
+    def uses_imatrix(self) -> bool:
+        """Whether an importance matrix changes what ggml writes at the type."""
+        return self.is_quantized and self not in _IGNORES_IMATRIX
+
     def row_bytes(self, columns: int) -> int:
         """Bytes of one row of `columns` weights, which the block size must divide."""
         layout = _LAYOUT[self]
@@ -153,6 +158,18 @@ _NEEDS_IMATRIX = frozenset(
         TensorType.IQ2_S,
         TensorType.IQ1_M,
         TensorType.IQ1_S,
+    }
+)
+
+_IGNORES_IMATRIX = frozenset(
+    {
+        TensorType.Q8_0,
+        TensorType.Q2_0,
+        TensorType.Q1_0,
+        TensorType.TQ2_0,
+        TensorType.TQ1_0,
+        TensorType.MXFP4,
+        TensorType.NVFP4,
     }
 )
 
