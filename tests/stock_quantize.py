@@ -44,10 +44,15 @@ class StockQuantizer:
             self._child = None
 
     def dry_run(
-        self, model: Path, file_type: FileType, patterns: Sequence[tuple[str, TensorType]] = ()
+        self,
+        model: Path,
+        file_type: FileType,
+        patterns: Sequence[tuple[str, TensorType]] = (),
+        *,
+        weights: Mapping[str, Sequence[float]] | None = None,
     ) -> Outcome:
         """The types that llama-quantize would write, with `--tensor-type` patterns in this order."""
-        return self._ask(model, Path("none"), file_type, patterns, dry_run=True)
+        return self._ask(model, Path("none"), file_type, patterns, dry_run=True, weights=weights)
 
     def write(
         self,
@@ -57,9 +62,15 @@ class StockQuantizer:
         patterns: Sequence[tuple[str, TensorType]] = (),
         *,
         requantize: bool = False,
+        weights: Mapping[str, Sequence[float]] | None = None,
+        keys: Mapping[str, bytes | int] | None = None,
     ) -> Outcome:
-        """The file itself."""
-        return self._ask(model, out, file_type, patterns, dry_run=False, requantize=requantize)
+        """The file itself; an importance matrix comes as its weights and header keys."""
+        given = {
+            "weights": weights,
+            "keys": {k: v.decode() if isinstance(v, bytes) else v for k, v in (keys or {}).items()},
+        }
+        return self._ask(model, out, file_type, patterns, dry_run=False, requantize=requantize, **given)
 
     def _ask(
         self,
@@ -70,6 +81,8 @@ class StockQuantizer:
         *,
         dry_run: bool,
         requantize: bool = False,
+        weights: Mapping[str, Sequence[float]] | None = None,
+        keys: Mapping[str, str | int] | None = None,
     ) -> Outcome:
         child = self._child
         if child is None:
@@ -89,6 +102,8 @@ class StockQuantizer:
             "patterns": [(pattern, t.layout.number) for pattern, t in patterns],
             "dry_run": dry_run,
             "requantize": requantize,
+            "weights": {name: [float(v) for v in values] for name, values in (weights or {}).items()},
+            "keys": keys or {},
         }
         assert child.stdin is not None and child.stdout is not None
         child.stdin.write(json.dumps(job) + "\n")
@@ -137,6 +152,21 @@ def _serve(jobs: IO[str], answers: IO[str]) -> None:
                 override.pattern = pattern.encode()
                 override.type = number
             params.tt_overrides = overrides
+        if job["weights"]:
+            matrix = (llama_cpp.llama_model_imatrix_data * (len(job["weights"]) + 1))()
+            arrays = [(ctypes.c_float * len(values))(*values) for values in job["weights"].values()]
+            for entry, name, values in zip(matrix, job["weights"], arrays, strict=False):
+                entry.name, entry.data, entry.size = name.encode(), values, len(values)
+            params.imatrix = matrix
+        if job["keys"]:
+            keys = (llama_cpp.llama_model_kv_override * (len(job["keys"]) + 1))()
+            for override, (key, value) in zip(keys, job["keys"].items(), strict=False):
+                override.key = key.encode()
+                if isinstance(value, str):
+                    override.tag, override.value.val_str = 3, value.encode()
+                else:
+                    override.tag, override.value.val_i64 = 0, value
+            params.kv_overrides = keys
         code = llama_cpp.llama_model_quantize(job["model"].encode(), job["out"].encode(), params)
         print(json.dumps({"code": code, "log": "".join(log)}), file=answers, flush=True)
 

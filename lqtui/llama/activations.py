@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ from lqtui.llama.runtime import context, loaded_model, offloads
 from lqtui.measure.importance import token_cosines
 
 _BLOCK_OUTPUT = re.compile(r"l_out-(\d+)")
-_FEWEST_TOKENS = 16
+FEWEST_TOKENS = 16
 """Products of fewer tokens are left out, as llama-imatrix leaves them out."""
 _F32 = 0
 """GGML_TYPE_F32."""
@@ -44,6 +44,7 @@ class Moments:
     squares: NDArray[np.float64]
     counts: NDArray[np.int64]
     tokens: int = 0
+    of_experts: bool = False
 
     @property
     def per_token(self) -> NDArray[np.float64]:
@@ -76,6 +77,7 @@ def observe(
     gpu_layers: int,
     on_load: Callable[[], None],
     on_chunk: Callable[[int, int], None],
+    on_moments: Callable[[int, Mapping[str, Moments]], None] = lambda done, moments: None,
 ) -> Activations:
     """Run chunks, shape (chunks, n_ctx), through the base model and look at what flows.
 
@@ -88,6 +90,7 @@ def observe(
         gpu_layers: How many layers to offload, -1 for all; fewer where memory does not suffice.
         on_load: Told that the model is about to be loaded.
         on_chunk: Told after each chunk of how many are done, and how many there are.
+        on_moments: Shown what is summed up by then, which it must not keep.
 
     Raises:
         EngineError: The model cannot be run, or gives infinite or undefined numbers.
@@ -112,6 +115,7 @@ def observe(
                         watch.begin(len(piece.tokens))
                         decoder.decode(piece._replace(first_output=0))
                         watch.end()
+                    on_moments(number, watch.moments)
                     on_chunk(number, len(chunks))
             return watch.seen
         except LoadFailed as error:
@@ -190,7 +194,8 @@ class _Watch:
         moments = self.moments.get(name)
         if moments is None:
             empty = np.zeros((matrices, weight.ne[0]))
-            moments = self.moments[name] = Moments(empty, np.zeros(matrices, np.int64))
+            counts = np.zeros(matrices, np.int64)
+            moments = self.moments[name] = Moments(empty, counts, of_experts=op == "MUL_MAT_ID")
         if op == "MUL_MAT_ID":
             _add_sent(moments, _values(node.src[1], np.float32)[0], _values(node.src[2], np.int32)[0, 0])
         else:
@@ -253,7 +258,7 @@ def _reads_weight(node: Tensor, op: str) -> bool:
         return False
     if op == "MUL_MAT":
         inputs = Tensor.from_address(node.src[1])
-        return bool(inputs.type == _F32 and inputs.ne[1] >= _FEWEST_TOKENS)
+        return bool(inputs.type == _F32 and inputs.ne[1] >= FEWEST_TOKENS)
     return True
 
 

@@ -25,10 +25,10 @@ from lqtui.llama import native
 from lqtui.llama.forward import BATCH, Decoder, Piece
 from lqtui.llama.graph import Changes, GraphMismatch, Hook, WeightUse, layout_holds
 from lqtui.llama.runtime import context, loaded_model
-from lqtui.recipe.types import TensorType
+from lqtui.recipe.imatrix import Encoding
 
-Types = Mapping[str, TensorType]
-"""A tensor type for each quantizable tensor's name."""
+Encodings = Mapping[str, Encoding]
+"""How each quantizable tensor is written, by its name."""
 States = list[NDArray[np.float32]]
 """A chunk's hidden states at one depth: one array for each decode that the chunk takes."""
 Weight = tuple[str, int]
@@ -47,9 +47,9 @@ _TIMED_TOKENS = 128
 
 @dataclass(frozen=True)
 class Donor:
-    """A loaded model that lends the weights of `types`."""
+    """A loaded model that lends the weights of `encodings`."""
 
-    types: Types
+    encodings: Encodings
     pointers: Mapping[Weight, int]
 
 
@@ -58,8 +58,8 @@ class Evaluator:
 
     Args:
         base: The base model's first file.
-        base_types: The types of its quantizable tensors.
-        donors: For each donor its files and the types that it lends.
+        own: How its quantizable tensors are written.
+        donors: For each donor its files and what it lends.
         n_ctx: Tokens of a chunk.
         threads: For computing; of several numbers the fastest is taken.
         gpu_layers: How many layers to offload, -1 for all.
@@ -70,14 +70,14 @@ class Evaluator:
     def __init__(
         self,
         base: Path,
-        base_types: Types,
-        donors: Sequence[tuple[Sequence[Path], Types]],
+        own: Encodings,
+        donors: Sequence[tuple[Sequence[Path], Encodings]],
         n_ctx: int,
         threads: Sequence[int],
         gpu_layers: int,
         proofs: dict[int, bool],
     ) -> None:
-        self._base, self._base_types, self._donor_files = base, base_types, donors
+        self._base, self._own_encodings, self._donor_files = base, own, donors
         self._n_ctx, self._thread_counts, self._gpu_layers = n_ctx, threads, gpu_layers
         self._threads = threads[0]
         self._tolerance = GPU_TOLERANCE if gpu_layers else 0.0
@@ -113,8 +113,8 @@ class Evaluator:
         rows, self.graph, own = self._hook.record(lambda: self._decoder.decode(self._sample))
         self._expected = rows.copy()
         self._own = {node: own[node] for node in self.graph.weights}
-        for files, types in self._donor_files:
-            self._donors.append(self._borrow(files, types))
+        for files, encodings in self._donor_files:
+            self._donors.append(self._borrow(files, encodings))
 
     def _fastest(self) -> int:
         """The number of threads with which a piece of text is decoded soonest, tried twice each."""
@@ -140,7 +140,7 @@ class Evaluator:
     def evaluate(
         self,
         chunk: NDArray[np.int32],
-        types: Types,
+        encodings: Encodings,
         depth: int = 0,
         states: States | None = None,
         kept: Mapping[int, States] | None = None,
@@ -150,7 +150,7 @@ class Evaluator:
 
         Args:
             chunk: Shape (n_ctx,).
-            types: The recipe.
+            encodings: The recipe.
             depth: Where to restart: `states` are the chunk's hidden states there.
             states: None at depth 0.
             kept: Lists to which the hidden states at these depths are added.
@@ -160,7 +160,7 @@ class Evaluator:
             Shapes (n, n_vocab) and (n,) for each decode with scored tokens; valid until the next.
         """
         kept = kept or {}
-        weights = self._pointers(types)
+        weights = self._pointers(encodings)
         for number, piece in enumerate(self._decoder.pieces(chunk)):
             changes = Changes(weights, depth, states[number] if states else None, tuple(kept), pruned)
             rows, captured = self._changed(piece, changes)
@@ -212,23 +212,23 @@ class Evaluator:
     ) -> tuple[NDArray[np.float32], dict[int, NDArray[np.float32]]]:
         return self._hook.change(self.graph, changes, lambda: self._decoder.decode(piece))
 
-    def _pointers(self, types: Types) -> dict[int, int]:
+    def _pointers(self, encodings: Encodings) -> dict[int, int]:
         """Where each node is to read its weight for a recipe."""
         pointers = dict(self._own)
         for node, use in self.graph.weights.items():
-            own = self._base_types.get(use.name)
-            wanted = types.get(use.name, own)
-            if wanted is not None and own is not None and wanted is not own:
+            own = self._own_encodings.get(use.name)
+            wanted = encodings.get(use.name, own)
+            if wanted is not None and own is not None and wanted != own:
                 pointers[node] = self._lent(use, wanted)
         return pointers
 
-    def _lent(self, use: WeightUse, wanted: TensorType) -> int:
+    def _lent(self, use: WeightUse, wanted: Encoding) -> int:
         for donor in self._donors:
-            if donor.types.get(use.name) is wanted:
+            if donor.encodings.get(use.name) == wanted:
                 return donor.pointers[use.name, use.op]
         raise KeyError(f"no donor has {use.name} as {wanted}")
 
-    def _borrow(self, files: Sequence[Path], types: Types) -> Donor:
+    def _borrow(self, files: Sequence[Path], encodings: Encodings) -> Donor:
         """Load a donor, and compare what its weights give in the base's graph and in its own.
 
         Weights that it does not lend are the base's in both. Raises GraphMismatch where the logits differ.
@@ -240,7 +240,7 @@ class Evaluator:
             Decoder(model, made) as decoder,
         ):
             _, graph, own = hook.record(lambda: decoder.decode(self._sample))
-            lent = {node: own[node] for node, use in graph.weights.items() if use.name in types}
+            lent = {node: own[node] for node, use in graph.weights.items() if use.name in encodings}
             if graph != self.graph or any(
                 native.op_name(graph.weights[node].op) not in _READING_OPS for node in lent
             ):
@@ -250,7 +250,7 @@ class Evaluator:
             ours, _ = self._changed(self._sample, Changes(weights))
             if not agree(ours, theirs, self._tolerance):
                 raise GraphMismatch("a lent weight gives other logits than in its own model")
-        return Donor(types, {(graph.weights[n].name, graph.weights[n].op): p for n, p in lent.items()})
+        return Donor(encodings, {(graph.weights[n].name, graph.weights[n].op): p for n, p in lent.items()})
 
 
 def agree(ours: NDArray[np.float32], theirs: NDArray[np.float32], tolerance: float) -> bool:

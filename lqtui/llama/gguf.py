@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from ctypes import c_void_p
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from lqtui.llama import native
 from lqtui.llama.errors import EngineError
 from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.imatrix import HEADER_KEYS, header_bytes
 from lqtui.recipe.shape import ALIGNMENT, ModelShape, TensorInfo, tensor_order
 from lqtui.recipe.split_names import split_name
 from lqtui.recipe.types import TensorType, type_from_number
@@ -95,15 +97,24 @@ class BaseModel:
         source = self._sources[name]
         return np.frombuffer(source.part.data, np.uint8, source.size, source.offset)
 
-    def header(self, types: Mapping[str, TensorType], file_type: int) -> bytes:
+    def header(
+        self,
+        types: Mapping[str, TensorType],
+        file_type: int,
+        added: Mapping[str, bytes | int] = MappingProxyType({}),
+    ) -> bytes:
         """The header that llama-quantize writes for these types: metadata, tensor list, padding.
 
-        Source: `llama_model_quantize_impl` in llama-quant.cpp.
+        `added` are the keys of an importance matrix. Source: `llama_model_quantize_impl` in llama-quant.cpp.
         """
-        return self._header(self.shape.tensors, types, file_type)
+        return self._header(self.shape.tensors, types, file_type, added)
 
     def _header(
-        self, tensors: Iterable[TensorInfo], types: Mapping[str, TensorType], file_type: int
+        self,
+        tensors: Iterable[TensorInfo],
+        types: Mapping[str, TensorType],
+        file_type: int,
+        added: Mapping[str, bytes | int] = MappingProxyType({}),
     ) -> bytes:
         lib = native.ggml()
         gguf = self._copied_metadata()
@@ -112,6 +123,9 @@ class BaseModel:
             lib.gguf_set_val_u32(gguf, b"general.file_type", file_type)
             for key in (b"split.no", b"split.count", b"split.tensors.count"):
                 lib.gguf_remove_key(gguf, key)
+            for name, value in added.items():
+                set_value = lib.gguf_set_val_str if isinstance(value, bytes) else lib.gguf_set_val_u32
+                set_value(gguf, name.encode(), value)
             for tensor in tensors:
                 self._add_tensor(gguf, tensor.name, types.get(tensor.name, tensor.type))
             return _written(gguf)
@@ -210,12 +224,15 @@ class BaseModel:
         tensors = tuple(
             source.info for _, source in sorted(self._sources.items(), key=lambda item: tensor_order(item[0]))
         )
+        header = self._header(tensors, {}, 0)  # of the same size for all types
         return ModelShape(
             name=_model_name(self.path),
             architecture=architecture,
             block_count=blocks,
             tensors=tensors,
-            meta_bytes=len(self._header(tensors, {}, 0)),  # the same for all types
+            meta_bytes=len(header),
+            meta_padding=len(header) - _end_of_tensors(header, tensors[-1]),
+            imatrix_keys=header_bytes(_present(gguf, HEADER_KEYS)),
             file_bytes=sum(len(part.data) for part in self._parts),
             file_type=_integer(gguf, "general.file_type", missing=None),
             context_length=_integer(gguf, f"{architecture}.context_length"),
@@ -302,6 +319,27 @@ def _tensor_info(part: _Part, index: int) -> TensorInfo:
 def _integer(gguf: c_void_p, key: str, missing: int | None = 0) -> int:
     value = native.scalar(gguf, key)
     return int(value) if isinstance(value, int) else missing  # type: ignore[return-value]
+
+
+def _present(gguf: c_void_p, keys: Iterable[str]) -> dict[str, bytes | int]:
+    """The texts and numbers among some keys that a header has."""
+    found: dict[str, bytes | int] = {}
+    for key in keys:
+        index = native.ggml().gguf_find_key(gguf, key.encode())
+        kind = native.ggml().gguf_get_kv_type(gguf, index) if index >= 0 else None
+        if kind == native.GGUF_STRING:
+            found[key] = native.ggml().gguf_get_val_str(gguf, index)
+        elif kind == native.GGUF_UINT32:
+            found[key] = 0
+    return found
+
+
+def _end_of_tensors(header: bytes, last: TensorInfo) -> int:
+    """Where a header's list of tensors ends and its padding begins, by the last tensor's name."""
+    name = last.name.encode()
+    start = header.rindex(len(name).to_bytes(8, "little") + name) + 8 + len(name)
+    dimensions = int.from_bytes(header[start : start + 4], "little")
+    return start + 4 + 8 * dimensions + 4 + 8
 
 
 def _written(gguf: c_void_p) -> bytes:

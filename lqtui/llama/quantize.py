@@ -1,7 +1,7 @@
 """Quantize tensors one by one, into pool shards or straight into a model file.
 
-A tensor's bytes at a type depend on nothing else, so the same function serves both, and they are the
-bytes that llama-quantize writes: it too calls `ggml_quantize_chunk` row by row.
+A tensor's bytes at a type depend on nothing but its importances, so the same function serves both, and they
+are the bytes that llama-quantize writes: it too calls `ggml_quantize_chunk` row by row.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from lqtui.llama import native
 from lqtui.llama.errors import EngineError
 from lqtui.llama.gguf import SHARD_HEADER_BYTES, BaseModel
+from lqtui.llama.imatrix import NO_MATRICES, Matrices
+from lqtui.recipe.imatrix import Encoding, Imatrix
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.shape import ALIGNMENT, TensorInfo
 from lqtui.recipe.types import TensorType
@@ -36,47 +38,55 @@ OnTensor = Callable[[int, int], None]
 
 def fill_pool(
     base: BaseModel,
-    types: Mapping[str, TensorType],
+    encodings: Mapping[str, Encoding],
     entry: PoolEntry,
     threads: int,
     on_tensor: OnTensor,
     holes: Path | None = None,
+    matrices: Matrices = NO_MATRICES,
 ) -> list[Path]:
-    """Quantize what the pool lacks of `types`, and return the shards that together are a model with them.
+    """Quantize what the pool lacks of `encodings`, and return the shards that together are a model with them.
 
-    A tensor that `types` does not name is a hole: a sparse file of zeros in the folder `holes`, which costs
-    no disk. The entry must be locked. Raises EngineError for weights that cannot be quantized, StoreError for
-    a disk without room.
+    A tensor that `encodings` does not name is a hole: a sparse file of zeros in the folder `holes`, which
+    costs no disk. The entry must be locked. Raises EngineError for weights that cannot be quantized,
+    StoreError for a disk without room.
     """
     shards = [entry.path(*_FIRST_SHARD)]
     lacking: list[tuple[int, TensorInfo, Path]] = []
     tensors = quantizable_tensors(base.shape)
     for number, tensor in enumerate(tensors, start=1):
-        if tensor.name not in types:
+        if tensor.name not in encodings:
             assert holes is not None
             shards.append(_hole(base, tensor, number, holes))
             continue
-        path = entry.path(types[tensor.name], tensor.name)
+        path = _shard(entry, tensor, encodings[tensor.name])
         shards.append(path)
-        if not _is_whole(path, SHARD_HEADER_BYTES + _padded(tensor.bytes_as(types[tensor.name]))):
+        if not _is_whole(path, SHARD_HEADER_BYTES + _padded(tensor.bytes_as(encodings[tensor.name].type))):
             lacking.append((number, tensor, path))
     require_space(
         entry.directory,
-        base.shape.meta_bytes + sum(t.bytes_as(types[t.name]) + SHARD_HEADER_BYTES for _, t, _ in lacking),
+        base.shape.meta_bytes
+        + sum(t.bytes_as(encodings[t.name].type) + SHARD_HEADER_BYTES for _, t, _ in lacking),
     )
     _write_first_shard(base, shards[0], len(tensors) + 1)
     total = sum(tensor.bytes_as(tensor.type) for _, tensor, _ in lacking)
     done = 0
     with ThreadPoolExecutor(threads) as workers:
         for number, tensor, path in lacking:
-            tensor_type = types[tensor.name]
+            encoding = encodings[tensor.name]
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(path) as temporary, temporary.open("wb") as file:
-                file.write(base.shard_header(tensor.name, tensor_type, number))
-                _write_tensor(file, base, tensor, tensor_type, workers)
+                file.write(base.shard_header(tensor.name, encoding.type, number))
+                _write_tensor(file, base, tensor, encoding, workers, matrices)
             done += tensor.bytes_as(tensor.type)
             on_tensor(done, total)
     return shards
+
+
+def _shard(entry: PoolEntry, tensor: TensorInfo, encoding: Encoding) -> Path:
+    """The pool's file of a tensor: of each matrix its own, where a matrix changes the bytes."""
+    folder = f"{encoding.type}-{encoding.imatrix}" if encoding.imatrix else encoding.type
+    return entry.path(folder, tensor.name)
 
 
 def _hole(base: BaseModel, tensor: TensorInfo, number: int, holes: Path) -> Path:
@@ -92,37 +102,41 @@ def _hole(base: BaseModel, tensor: TensorInfo, number: int, holes: Path) -> Path
 
 def write_model(
     base: BaseModel,
-    types: Mapping[str, TensorType],
+    encodings: Mapping[str, Encoding],
     file_type: int,
     out: Path,
     entry: PoolEntry | None,
     threads: int,
     on_tensor: OnTensor,
+    imatrix: Imatrix | None = None,
 ) -> int:
     """Write the GGUF file that llama-quantize would write, and return its size in bytes.
 
     Tensors that the pool holds are copied from it. Raises EngineError or StoreError; `out` is then untouched.
     """
+    matrices = Matrices({imatrix.sha256: Path(imatrix.path)}) if imatrix else NO_MATRICES
+    encodings = {t.name: Encoding(t.type) for t in base.shape.tensors} | dict(encodings)
     if out.exists() and any(out.samefile(part) for part in base.part_paths):
         raise EngineError(f"{out} is the base model itself; choose another name")
-    header = base.header(types, file_type)
+    types = {name: encoding.type for name, encoding in encodings.items()}
+    header = base.header(types, file_type, imatrix.header() if imatrix else {})
     tensors = base.shape.tensors
-    size = len(header) + sum(_padded(t.bytes_as(types.get(t.name, t.type))) for t in tensors)
+    size = len(header) + sum(_padded(t.bytes_as(types[t.name])) for t in tensors)
     require_space(out, size)
     total = sum(tensor.bytes_as(tensor.type) for tensor in tensors)
     done = 0
     with atomic_write(out) as temporary, temporary.open("wb") as file, ThreadPoolExecutor(threads) as workers:
         file.write(header)
         for tensor in tensors:
-            tensor_type = types.get(tensor.name, tensor.type)
-            pooled = entry.path(tensor_type, tensor.name) if entry else None
-            wanted = _padded(tensor.bytes_as(tensor_type))
-            if pooled and tensor_type is not tensor.type and _is_whole(pooled, SHARD_HEADER_BYTES + wanted):
+            encoding = encodings[tensor.name]
+            pooled = _shard(entry, tensor, encoding) if entry else None
+            wanted = _padded(tensor.bytes_as(encoding.type))
+            if pooled and encoding.type is not tensor.type and _is_whole(pooled, SHARD_HEADER_BYTES + wanted):
                 with pooled.open("rb") as shard:
                     shard.seek(SHARD_HEADER_BYTES)
                     file.write(shard.read(wanted))
             else:
-                _write_tensor(file, base, tensor, tensor_type, workers)
+                _write_tensor(file, base, tensor, encoding, workers, matrices)
             done += tensor.bytes_as(tensor.type)
             on_tensor(done, total)
     return size
@@ -139,61 +153,80 @@ def _write_first_shard(base: BaseModel, path: Path, shard_count: int) -> None:
     with atomic_write(path) as temporary, temporary.open("wb") as file, ThreadPoolExecutor(1) as workers:
         file.write(header)
         for tensor in fixed:
-            _write_tensor(file, base, tensor, tensor.type, workers)
+            _write_tensor(file, base, tensor, Encoding(tensor.type), workers)
 
 
 def _write_tensor(
     file: BinaryIO,
     base: BaseModel,
     tensor: TensorInfo,
-    tensor_type: TensorType,
+    encoding: Encoding,
     workers: ThreadPoolExecutor,
+    matrices: Matrices = NO_MATRICES,
 ) -> None:
-    """Append a tensor's data at a type, padded as llama-quantize pads it."""
+    """Append a tensor's data in an encoding, padded as llama-quantize pads it."""
     written = 0
-    if tensor_type is tensor.type:
+    if encoding.type is tensor.type:
         data = base.data(tensor.name)
         check_values(data, tensor)
         written = file.write(data.data)
     else:
-        for slab in _quantized_slabs(base, tensor, tensor_type, workers):
+        importance = matrices.importance(tensor, encoding)
+        for slab in _quantized_slabs(base, tensor, encoding.type, importance, workers):
             written += file.write(slab.data)
     file.write(bytes(_padded(written) - written))
 
 
 def _quantized_slabs(
-    base: BaseModel, tensor: TensorInfo, tensor_type: TensorType, workers: ThreadPoolExecutor
+    base: BaseModel,
+    tensor: TensorInfo,
+    tensor_type: TensorType,
+    importance: NDArray[np.float32] | None,
+    workers: ThreadPoolExecutor,
 ) -> Iterator[NDArray[np.uint8]]:
-    """A tensor's rows at a type, slab after slab in order, a bounded number of them in memory."""
-    if tensor_type.impossible_without_imatrix:  # ggml would abort
-        raise EngineError(f"{tensor.name} cannot be written as {tensor_type} without an importance matrix")
+    """A tensor's rows at a type, slab after slab in order, a bounded number of them in memory.
+
+    `importance` has shape (matrices, columns), and no slab has rows of two matrices.
+    """
     native.ggml().ggml_quantize_init(tensor_type.layout.number)
     rows = base.data(tensor.name).reshape(tensor.rows, tensor.type.row_bytes(tensor.columns))
+    per_matrix = tensor.rows if importance is None else tensor.rows // len(importance)
     per_slab = max(1, _SLAB_WEIGHTS // tensor.columns)
-    starts = range(0, tensor.rows, per_slab)
+    slabs = [
+        slice(start, min(start + per_slab, first + per_matrix))
+        for first in range(0, tensor.rows, per_matrix)
+        for start in range(first, first + per_matrix, per_slab)
+    ]
+
+    def quantize(slab: slice) -> NDArray[np.uint8]:
+        check_values(rows[slab], tensor)
+        of_matrix = None if importance is None else importance[slab.start // per_matrix]
+        return quantized(as_floats(rows[slab], tensor.type), tensor, tensor_type, of_matrix)
+
     at_once = 2 * workers._max_workers
-    for group in range(0, len(starts), at_once):
-        yield from workers.map(
-            lambda start: _quantize_rows(rows[start : start + per_slab], tensor, tensor_type),
-            starts[group : group + at_once],
-        )
+    for group in range(0, len(slabs), at_once):
+        yield from workers.map(quantize, slabs[group : group + at_once])
 
 
-def _quantize_rows(rows: NDArray[np.uint8], tensor: TensorInfo, tensor_type: TensorType) -> NDArray[np.uint8]:
-    check_values(rows, tensor)
-    return quantized(as_floats(rows, tensor.type), tensor, tensor_type)
-
-
-def quantized(weights: NDArray[np.float32], tensor: TensorInfo, tensor_type: TensorType) -> NDArray[np.uint8]:
+def quantized(
+    weights: NDArray[np.float32],
+    tensor: TensorInfo,
+    tensor_type: TensorType,
+    importance: NDArray[np.float32] | None = None,
+) -> NDArray[np.uint8]:
     """Rows of a tensor at a type, shape (rows, bytes), from their weights, shape (rows, columns).
 
-    Types with tables need `ggml_quantize_init` first. Raises EngineError where the result is unusable.
+    Errors are weighed by the importance of each column, shape (columns,), where that is given. Types with
+    tables need `ggml_quantize_init` first. Raises EngineError where the result is unusable.
     """
+    if importance is None and tensor_type.impossible_without_imatrix:  # ggml would abort
+        raise EngineError(f"{tensor.name} cannot be written as {tensor_type} without an importance matrix")
     lib = native.ggml()
     rows, columns = weights.shape
     out = np.empty((rows, tensor_type.row_bytes(columns)), np.uint8)
     number = tensor_type.layout.number
-    size = lib.ggml_quantize_chunk(number, weights.ctypes.data, out.ctypes.data, 0, rows, columns, None)
+    pointer = None if importance is None else importance.ctypes.data
+    size = lib.ggml_quantize_chunk(number, weights.ctypes.data, out.ctypes.data, 0, rows, columns, pointer)
     if size != out.size or not lib.ggml_validate_row_data(number, out.ctypes.data, out.size):
         raise EngineError(
             f"{tensor.name} cannot be written as {tensor_type}: llama.cpp finds infinite or undefined values "

@@ -21,20 +21,21 @@ from numpy.typing import NDArray
 
 from lqtui.llama import native, runtime
 from lqtui.llama.base_states import BaseStates
-from lqtui.llama.evaluator import Evaluator, Types
+from lqtui.llama.evaluator import Encodings, Evaluator
 from lqtui.llama.forward import check_context
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.graph import GraphMismatch
+from lqtui.llama.imatrix import NO_MATRICES, Matrices
 from lqtui.llama.quantize import fill_pool
 from lqtui.llama.scoring import TokenScores
 from lqtui.llama.sweep_run import Candidate, RecipeEvaluator, SweepListener, SweepRun
 from lqtui.llama.whole import WholeEvaluator
+from lqtui.recipe.imatrix import Encoding
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.shape import ModelShape
-from lqtui.recipe.types import TensorType
 from lqtui.store.pool import PoolEntry
 
-__all__ = ["Candidate", "Sweep", "SweepListener", "grouped", "share_out_types"]
+__all__ = ["Candidate", "Sweep", "SweepListener", "grouped", "share_out"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Sweep:
     Where other numbers of threads are given, the one that decodes fastest is found by trying.
     `memory` is for what is held beside the base model: half of it for quantized weights, a quarter each for
     hidden states and the base's logits. With less of it more is computed again, and the numbers stay.
+    `matrices` are the importance matrices that candidates are quantized by.
     """
 
     divergence: bool
@@ -51,6 +53,7 @@ class Sweep:
     gpu_layers: int
     memory: int
     other_threads: Sequence[int] = ()
+    matrices: Matrices = NO_MATRICES
 
     def run(
         self,
@@ -67,7 +70,7 @@ class Sweep:
         layers, fewer are offloaded, in the end none.
         """
         check_context(chunks.shape[1], base.shape.context_length)
-        own = _own_types(base.shape)
+        own = _own_encodings(base.shape)
         groups = grouped(base.shape, own, candidates, self.memory // 2)
         missing = [sum(max(0, len(chunks) - candidates[i].known) for i in group) for group in groups]
         done = 0
@@ -83,7 +86,7 @@ class Sweep:
 
     def holds(self, base: BaseModel, candidates: Sequence[Candidate]) -> bool:
         """Whether all candidates are scored side by side, chunk by chunk, and not group after group."""
-        return len(grouped(base.shape, _own_types(base.shape), candidates, self.memory // 2)) == 1
+        return len(grouped(base.shape, _own_encodings(base.shape), candidates, self.memory // 2)) == 1
 
 
 @dataclass
@@ -92,7 +95,7 @@ class _Group:
 
     sweep: Sweep
     base: BaseModel
-    own: Types
+    own: Encodings
     candidates: list[Candidate]
     chunks: NDArray[np.int32]
     entry: PoolEntry
@@ -156,72 +159,76 @@ class _Group:
                 )
             yield evaluator
 
-    def _donors(self, opened: contextlib.ExitStack) -> list[tuple[Sequence[Path], Types]]:
+    def _donors(self, opened: contextlib.ExitStack) -> list[tuple[Sequence[Path], Encodings]]:
         """Quantize what candidates want into as few models as possible; their files and what each lends."""
         by_name, directory = self.base.shape.by_name, self.entry.directory
-        lent = share_out_types(self.own, [candidate.types for candidate in self.candidates])
-        sizes = [sum(by_name[name].bytes_as(self.own[name]) for name in types) for types in lent]
+        lent = share_out(self.own, [candidate.encodings for candidate in self.candidates])
+        sizes = [sum(by_name[name].bytes_as(self.own[name].type) for name in model) for model in lent]
         holes = opened.enter_context(
             tempfile.TemporaryDirectory(prefix="holes-", dir=directory, ignore_cleanup_errors=True)
         )
-        donors: list[tuple[Sequence[Path], Types]] = []
-        for number, types in enumerate(lent):
+        donors: list[tuple[Sequence[Path], Encodings]] = []
+        matrices = self.sweep.matrices
+        for number, encodings in enumerate(lent):
             folder = Path(holes, str(number))
             folder.mkdir()
             on_bytes = partial(_told_of_all, self.listener.on_quantized, sum(sizes[:number]), sum(sizes))
-            files = fill_pool(self.base, types, self.entry, self.sweep.threads, on_bytes, folder)
-            donors.append((files, types))
+            files = fill_pool(
+                self.base, encodings, self.entry, self.sweep.threads, on_bytes, folder, matrices
+            )
+            donors.append((files, encodings))
         return donors
 
     @contextlib.contextmanager
-    def _files(self, types: Types) -> Iterator[Sequence[Path]]:
+    def _files(self, encodings: Encodings) -> Iterator[Sequence[Path]]:
         """The files of a recipe's own model, quantized by then; they stay as long as this is entered."""
-        if all(types.get(name, self.own[name]) is self.own[name] for name in self.own):
+        if all(encodings.get(name, own) == own for name, own in self.own.items()):
             yield [self.base.first_part]
             return
         with self.entry.lock(on_wait=self.listener.on_wait):
-            every = {**self.own, **types}
-            yield fill_pool(self.base, every, self.entry, self.sweep.threads, self.listener.on_quantized)
+            every = {**self.own, **encodings}
+            sweep, told = self.sweep, self.listener.on_quantized
+            yield fill_pool(self.base, every, self.entry, sweep.threads, told, matrices=sweep.matrices)
 
 
-def _own_types(shape: ModelShape) -> dict[str, TensorType]:
-    return {tensor.name: tensor.type for tensor in quantizable_tensors(shape)}
+def _own_encodings(shape: ModelShape) -> dict[str, Encoding]:
+    return {tensor.name: Encoding(tensor.type) for tensor in quantizable_tensors(shape)}
 
 
-def grouped(shape: ModelShape, own: Types, candidates: Sequence[Candidate], room: int) -> list[list[int]]:
+def grouped(shape: ModelShape, own: Encodings, candidates: Sequence[Candidate], room: int) -> list[list[int]]:
     """Candidates, by number, in groups whose quantized weights fit in `room` bytes, at least one in each."""
     groups: list[list[int]] = []
-    held: set[tuple[str, TensorType]] = set()
+    held: set[tuple[str, Encoding]] = set()
     size = 0
     for number, candidate in enumerate(candidates):
-        wanted = {(name, kind) for name, kind in candidate.types.items() if kind is not own.get(name, kind)}
-        more = sum(shape.by_name[name].bytes_as(kind) for name, kind in wanted - held)
+        wanted = {pair for pair in candidate.encodings.items() if pair[1] != own.get(*pair)}
+        more = sum(shape.by_name[name].bytes_as(encoding.type) for name, encoding in wanted - held)
         if not groups or size + more > room:
             groups.append([])
             held, size = set(), 0
-            more = sum(shape.by_name[name].bytes_as(kind) for name, kind in wanted)
+            more = sum(shape.by_name[name].bytes_as(encoding.type) for name, encoding in wanted)
         groups[-1].append(number)
         held |= wanted
         size += more
     return groups
 
 
-def share_out_types(own: Types, recipes: Sequence[Types]) -> list[dict[str, TensorType]]:
-    """Every type that recipes want of a tensor, beside its own, put into as few models as types go together.
+def share_out(own: Encodings, recipes: Sequence[Encodings]) -> list[dict[str, Encoding]]:
+    """Every encoding that recipes want of a tensor, beside its own, put into as few models as they go into.
 
-    A model holds a tensor in one type, so two types of one tensor go into two models.
+    A model holds a tensor once, so two encodings of one tensor go into two models.
     """
-    wanted: dict[TensorType, set[str]] = {}
-    for types in recipes:
-        for name, tensor_type in types.items():
-            if name in own and tensor_type is not own[name]:
-                wanted.setdefault(tensor_type, set()).add(name)
-    models: list[dict[str, TensorType]] = []
-    for tensor_type, names in wanted.items():
+    wanted: dict[Encoding, set[str]] = {}
+    for recipe in recipes:
+        for name, encoding in recipe.items():
+            if name in own and encoding != own[name]:
+                wanted.setdefault(encoding, set()).add(name)
+    models: list[dict[str, Encoding]] = []
+    for encoding, names in wanted.items():
         model = next((model for model in models if not names & model.keys()), None)
         if model is None:
             models.append(model := {})
-        model.update(dict.fromkeys(sorted(names), tensor_type))
+        model.update(dict.fromkeys(sorted(names), encoding))
     return models
 
 

@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lqtui.llama.base_states import BaseStates
-from lqtui.llama.evaluator import States, Types
+from lqtui.llama.evaluator import Encodings, States
 from lqtui.llama.prefixes import Step, plan_steps
 from lqtui.llama.scoring import BaseChunk, Rows, TokenScores, base_chunk, recipe_scores
 from lqtui.recipe.shape import ModelShape
 
 
 class Candidate(NamedTuple):
-    """A recipe to be scored: the type of every quantizable tensor, and how many chunks are known already.
+    """A recipe to be scored: how every quantizable tensor is written, and how many chunks are known already.
 
     `pruned` blocks are left out of the model. What is left is not renumbered, as `llama-quantize
     --prune-layers` does: the same, unless what a block does depends on its number (sliding windows).
     """
 
-    types: Types
+    encodings: Encodings
     known: int = 0
     pruned: frozenset[int] = frozenset()
 
@@ -58,7 +58,7 @@ class RecipeEvaluator(Protocol):
     def evaluate(
         self,
         chunk: NDArray[np.int32],
-        types: Types,
+        encodings: Encodings,
         depth: int = 0,
         states: States | None = None,
         kept: Mapping[int, States] | None = None,
@@ -83,7 +83,7 @@ class SweepRun:
 
     evaluator: RecipeEvaluator
     shape: ModelShape
-    own: Types
+    own: Encodings
     candidates: Sequence[Candidate]
     chunks: NDArray[np.int32]
     base_states: BaseStates
@@ -129,7 +129,7 @@ class SweepRun:
             [level in candidate.pruned] for level in range(self.evaluator.depths + 1)
         ]
         for name in self.own:
-            levels[self._levels[name]].append(candidate.types.get(name, self.own[name]))
+            levels[self._levels[name]].append(candidate.encodings.get(name, self.own[name]))
         return tuple(map(tuple, levels))
 
     def __post_init__(self) -> None:
@@ -157,7 +157,7 @@ class SweepRun:
                 new: dict[int, States] = {at: [] for at in self._affordable(step.keep, kept)}
                 depth = max((d for d in kept if d <= step.depth), default=0)
                 logits = self.evaluator.evaluate(
-                    chunk, candidate.types, depth, kept.get(depth), new, candidate.pruned
+                    chunk, candidate.encodings, depth, kept.get(depth), new, candidate.pruned
                 )
                 scores = recipe_scores(logits, base, workers)
                 kept |= new

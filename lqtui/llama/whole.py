@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lqtui.llama.errors import EngineError
-from lqtui.llama.evaluator import States, Types, opened
+from lqtui.llama.evaluator import Encodings, States, opened
 from lqtui.llama.forward import Decoder
-from lqtui.recipe.types import TensorType
+from lqtui.recipe.imatrix import Encoding
 
 
 class WholeEvaluator:
@@ -35,7 +35,7 @@ class WholeEvaluator:
 
     def __init__(
         self,
-        files: Callable[[Types], AbstractContextManager[Sequence[Path]]],
+        files: Callable[[Encodings], AbstractContextManager[Sequence[Path]]],
         n_ctx: int,
         threads: int,
         gpu_layers: int,
@@ -44,7 +44,7 @@ class WholeEvaluator:
         self._files = files
         self._n_ctx, self._threads, self._gpu_layers = n_ctx, threads, gpu_layers
         self._memory = memory
-        self._loaded: dict[frozenset[tuple[str, TensorType]], tuple[contextlib.ExitStack, Decoder, int]] = {}
+        self._loaded: dict[frozenset[tuple[str, Encoding]], tuple[contextlib.ExitStack, Decoder, int]] = {}
 
     def __enter__(self) -> WholeEvaluator:
         return self
@@ -66,7 +66,7 @@ class WholeEvaluator:
     def evaluate(
         self,
         chunk: NDArray[np.int32],
-        types: Types,
+        encodings: Encodings,
         depth: int = 0,
         states: States | None = None,
         kept: Mapping[int, States] | None = None,
@@ -80,7 +80,7 @@ class WholeEvaluator:
             raise EngineError(
                 "blocks of this model cannot be left out: llama.cpp's graph cannot be changed here"
             )
-        decoder = self._decoder(types)
+        decoder = self._decoder(encodings)
         for piece in decoder.pieces(chunk):
             rows = decoder.decode(piece)
             if len(piece.targets):
@@ -92,10 +92,10 @@ class WholeEvaluator:
         """There are no hidden states to begin from."""
         raise NotImplementedError
 
-    def _decoder(self, types: Types) -> Decoder:
-        recipe = frozenset(types.items())
+    def _decoder(self, encodings: Encodings) -> Decoder:
+        recipe = frozenset(encodings.items())
         if recipe not in self._loaded:
-            with self._files(types) as files:
+            with self._files(encodings) as files:
                 self._loaded[recipe] = self._load(files)
         self._loaded[recipe] = self._loaded.pop(recipe)  # the last one used is the last one to go
         return self._loaded[recipe][1]

@@ -85,6 +85,7 @@ async def measure_plans(
         spread=settings.spread,
         memory=settings.memory_used,
         until_clear=_until_clear(until_clear, plans, missing, book) if until_clear else None,
+        imatrices=_imatrices([wanted.plan for wanted in missing]),
     )
     hearing = _Hearing(missing, book, running, changed, show)
     try:
@@ -108,7 +109,7 @@ def _missing(plans: Sequence[Plan], book: ResultBook, *, fresh: bool, speed: boo
         if fresh:
             known = Known(0, False, False)
         recipe = RecipeTypes(
-            {planned.name: planned.effective for planned in plan.tensors},
+            plan.encodings,
             perplexity=not known.all_chunks,
             speed=speed and not known.speed and plan.digest in asked_for,
             chunks_known=known.chunks,
@@ -117,6 +118,11 @@ def _missing(plans: Sequence[Plan], book: ResultBook, *, fresh: bool, speed: boo
         if recipe.perplexity or recipe.speed:
             missing.append(_Wanted(plan, recipe))
     return missing
+
+
+def _imatrices(plans: Sequence[Plan]) -> dict[str, Path]:
+    """The files of the importance matrices that plans use, by their SHA-256."""
+    return {plan.imatrix.sha256: Path(plan.imatrix.path) for plan in plans if plan.imatrix}
 
 
 def _until_clear(

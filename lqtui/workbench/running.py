@@ -251,12 +251,13 @@ class Running(MemoryFitting):
             now = self._open_model()
             task = WriteModel(
                 model.path,
-                {planned.name: planned.effective for planned in plan.tensors},
+                plan.encodings,
                 plan.file_type.number,
                 out,
                 self.paths.pool,
                 now.digest or "",
                 self.settings.threads_used,
+                plan.imatrix,
             )
             done = await run_task(task, running.log, running.progress_of, running.started)
             return f"wrote {out} ({done.bytes:,} bytes)"

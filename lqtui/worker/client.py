@@ -18,6 +18,7 @@ from lqtui.store.files import remove_partials
 from lqtui.worker.chat_messages import Chat
 from lqtui.worker.messages import (
     LENGTH_BYTES,
+    ComputeImatrix,
     Event,
     Failed,
     FetchWikitext,
@@ -179,6 +180,8 @@ def _remove_partials(task: Task, writer: int) -> None:
     match task:
         case WriteModel() | FetchWikitext():
             remove_partials(task.out, writer)
+        case ComputeImatrix():
+            remove_partials(task.out.parent, writer)
         case Measure() | Chat():
             remove_partials(task.pool, writer)
         case _:

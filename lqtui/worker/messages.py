@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from lqtui.recipe.imatrix import Encoding, Imatrix
 from lqtui.recipe.memory import ContextMemory
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
@@ -37,13 +38,13 @@ class Fingerprint(msgspec.Struct, frozen=True, tag=True):
 
 
 class RecipeTypes(msgspec.Struct, frozen=True):
-    """A recipe as the engine needs it: the effective type of every tensor, by name, and what to measure.
+    """A recipe as the engine needs it: how every tensor is written, by name, and what to measure.
 
     `chunks_known` chunks were scored in an earlier job; scoring goes on after them. `pruned` blocks are left
     out of the model.
     """
 
-    types: dict[str, TensorType]
+    encodings: dict[str, Encoding]
     perplexity: bool
     speed: bool
     chunks_known: int = 0
@@ -68,7 +69,8 @@ class Measure(msgspec.Struct, frozen=True, tag=True):
 
     With `divergence` they are also compared with the base model. With `spread` the chunks come from all over
     the corpus, not from its beginning. Scoring takes `other_threads` where they prove faster. `gpu_layers` -1
-    offloads all layers. `memory` bounds, in bytes, what is kept to save computing.
+    offloads all layers. `memory` bounds, in bytes, what is kept to save computing. `imatrices` are the files
+    of the importance matrices that encodings name.
     """
 
     model: Path
@@ -89,13 +91,15 @@ class Measure(msgspec.Struct, frozen=True, tag=True):
     spread: bool = False
     memory: int = 1 << 30
     until_clear: UntilClear | None = None
+    imatrices: dict[str, Path] = {}
 
 
 class Estimate(msgspec.Struct, frozen=True, tag=True):
     """Estimate what types do to each tensor, and how much each block matters, without evaluating a recipe.
 
     Each tensor is estimated at the effective types where `types` are asked for. With `spread` the chunks come
-    from all over the corpus, not from its beginning. `gpu_layers` -1 offloads all layers.
+    from all over the corpus, not from its beginning. `gpu_layers` -1 offloads all layers. With an `imatrix`
+    they are the errors of types that are quantized by it.
     """
 
     model: Path
@@ -106,18 +110,37 @@ class Estimate(msgspec.Struct, frozen=True, tag=True):
     threads: int
     gpu_layers: int = -1
     spread: bool = False
+    imatrix: Imatrix | None = None
+
+
+class ComputeImatrix(msgspec.Struct, frozen=True, tag=True):
+    """Compute the importance matrix of a model on the first chunks of a corpus, and write it to `out`.
+
+    What is unfinished is kept, too. It goes on from `begun`, which is of fewer chunks of the same text.
+    """
+
+    model: Path
+    corpus: Path
+    n_ctx: int
+    chunks: int
+    out: Path
+    unfinished: Path
+    begun: Path | None
+    threads: int
+    gpu_layers: int = -1
 
 
 class WriteModel(msgspec.Struct, frozen=True, tag=True):
     """Write a recipe's GGUF file. Finishes with its size in bytes."""
 
     model: Path
-    types: dict[str, TensorType]
+    encodings: dict[str, Encoding]
     file_type: int
     out: Path
     pool: Path
     model_digest: str
     threads: int
+    imatrix: Imatrix | None = None
 
 
 class FetchWikitext(msgspec.Struct, frozen=True, tag=True):
@@ -141,7 +164,7 @@ class Describe(msgspec.Struct, frozen=True, tag=True):
 
 
 Task = (
-    ReadHeader | Fingerprint | Measure | Estimate | Chat | WriteModel | FetchWikitext | AskMemory | Describe
+    ReadHeader | Fingerprint | Measure | Estimate | ComputeImatrix | Chat | WriteModel | FetchWikitext | AskMemory | Describe
 )
 
 

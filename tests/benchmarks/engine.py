@@ -154,7 +154,7 @@ def _sweep(bench: Bench, plans: Sequence[Plan]) -> tuple[list[Estimate], Cost]:
     with tempfile.TemporaryDirectory(dir=bench.work) as pool:
         task = Measure(
             model=bench.model,
-            recipes=[RecipeTypes({t.name: t.effective for t in p.tensors}, True, False) for p in plans],
+            recipes=[RecipeTypes(p.encodings, True, False) for p in plans],
             pool=Path(pool),
             model_digest="benchmark",
             label="benchmark",

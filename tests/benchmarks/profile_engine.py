@@ -41,7 +41,7 @@ def profile(model: Path, corpus: Path, chunks: int, threads: int, work: Path) ->
             with runtime.loaded_model([base.first_part], 0, vocab_only=True) as vocabulary:
                 tokens = corpus_chunks(vocabulary, corpus, 512, chunks)
             plans = [resolve(base.shape, preset(name, base.shape)) for name in PRESET_NAMES]
-            candidates = [Candidate({t.name: t.effective for t in plan.tensors}) for plan in plans]
+            candidates = [Candidate(plan.encodings) for plan in plans]
             listener = SweepListener(
                 on_wait=lambda: None,
                 on_quantized=lambda done, total: None,

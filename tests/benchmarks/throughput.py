@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from lqtui.recipe.imatrix import Encoding
 from lqtui.workbench.values import physical_cores
 from lqtui.worker.client import run_task
 from lqtui.worker.messages import Event, Measure, ReadHeader, RecipeTypes, SpeedMeasured
@@ -26,10 +27,10 @@ async def ours(model: Path, repetitions: int, threads: int, work: Path) -> dict[
     """Our child process's speeds on a model file as it is."""
     header = await run_task(ReadHeader(model), work / "header.log")
     assert header.shape is not None
-    types = {tensor.name: tensor.type for tensor in header.shape.tensors}
+    encodings = {tensor.name: Encoding(tensor.type) for tensor in header.shape.tensors}
     task = Measure(
         model=model,
-        recipes=[RecipeTypes(types, perplexity=False, speed=True)],
+        recipes=[RecipeTypes(encodings, perplexity=False, speed=True)],
         pool=work / "pool",
         model_digest="benchmark",
         label="benchmark",

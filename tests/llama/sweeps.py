@@ -14,6 +14,7 @@ from lqtui.llama.corpus import corpus_chunks
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.scoring import TokenScores
 from lqtui.llama.sweep import Candidate, Sweep, SweepListener
+from lqtui.recipe.imatrix import Encoding
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.types import TensorType
 from lqtui.store.pool import PoolEntry
@@ -22,20 +23,20 @@ TYPES = (TensorType.Q8_0, TensorType.Q4_0, TensorType.Q5_1)
 Scores = dict[tuple[int, int], TokenScores]
 
 
-def random_recipes(own: Mapping[str, TensorType], count: int, seed: int) -> list[Mapping[str, TensorType]]:
+def random_recipes(own: Mapping[str, Encoding], count: int, seed: int) -> list[Mapping[str, Encoding]]:
     """Recipes with long common beginnings, as sweeps have them, the base model among them."""
     random, names = np.random.default_rng(seed), list(own)
-    recipes: list[dict[str, TensorType]] = [dict(own)]
+    recipes: list[dict[str, Encoding]] = [dict(own)]
     while len(recipes) < count:
         recipe = dict(recipes[random.integers(len(recipes))])
         for name in random.choice(names, random.integers(1, 4)):
-            recipe[name] = TYPES[random.integers(len(TYPES))]
+            recipe[name] = Encoding(TYPES[random.integers(len(TYPES))])
         recipes.append(recipe)
     return recipes
 
 
-def own_types(base: BaseModel) -> dict[str, TensorType]:
-    return {tensor.name: tensor.type for tensor in quantizable_tensors(base.shape)}
+def own_encodings(base: BaseModel) -> dict[str, Encoding]:
+    return {tensor.name: Encoding(tensor.type) for tensor in quantizable_tensors(base.shape)}
 
 
 def chunks_of(base: BaseModel, n_ctx: int, count: int, folder: Path) -> NDArray[np.int32]:
@@ -47,7 +48,7 @@ def chunks_of(base: BaseModel, n_ctx: int, count: int, folder: Path) -> NDArray[
 
 def run(
     base: BaseModel,
-    recipes: Sequence[Mapping[str, TensorType]],
+    recipes: Sequence[Mapping[str, Encoding]],
     chunks: NDArray[np.int32],
     entry: PoolEntry,
     *,
@@ -62,8 +63,8 @@ def run(
 ) -> Scores:
     scores: Scores = {}
     candidates = [
-        Candidate(types, known[i] if known else 0, pruned[i] if pruned else frozenset())
-        for i, types in enumerate(recipes)
+        Candidate(encodings, known[i] if known else 0, pruned[i] if pruned else frozenset())
+        for i, encodings in enumerate(recipes)
     ]
 
     def on_scores(recipe: int, chunk: int, told: TokenScores) -> None:

@@ -23,6 +23,7 @@ from lqtui.llama.estimates import drawn, estimate_tensors
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.quantize import write_model
 from lqtui.recipe.file_types import FileType
+from lqtui.recipe.imatrix import Encoding
 from lqtui.recipe.rules import effective_types, quantizable_tensors
 from lqtui.recipe.shape import TensorInfo
 from lqtui.recipe.types import TARGET_TYPES, TensorType
@@ -84,7 +85,8 @@ def weights_in(path: Path) -> dict[str, NDArray[np.float64]]:
 
 def written(base: BaseModel, types: dict[str, TensorType], out: Path) -> dict[str, NDArray[np.float64]]:
     """What becomes of the base model's weights in a file with these types."""
-    write_model(base, types, 1, out, None, 1, lambda done, total: None)
+    encodings = {name: Encoding(kind) for name, kind in types.items()}
+    write_model(base, encodings, 1, out, None, 1, lambda done, total: None)
     return weights_in(out)
 
 

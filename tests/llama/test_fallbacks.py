@@ -13,12 +13,13 @@ from lqtui.llama import evaluator, runtime, whole
 from lqtui.llama.errors import LoadFailed
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.graph import GraphMismatch
+from lqtui.recipe.imatrix import Encoding
 from lqtui.recipe.types import TensorType
 from lqtui.store.errors import InUseError
 from lqtui.store.pool import Pool, PoolEntry
 from lqtui.worker.child.measuring import measure
 from lqtui.worker.messages import Event, Measure, RecipeTypes, SpeedMeasured
-from tests.llama.sweeps import chunks_of, own_types, random_recipes, run, same
+from tests.llama.sweeps import chunks_of, own_encodings, random_recipes, run, same
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +61,7 @@ def test_recipes_are_scored_with_fewer_layers_and_in_the_end_none(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     with BaseModel(tiny_model) as base:
-        recipes = random_recipes(own_types(base), 2, seed=12)
+        recipes = random_recipes(own_encodings(base), 2, seed=12)
         chunks = chunks_of(base, 128, 1, tmp_path)
         expected = run(base, recipes, chunks, entry)
         gpu = SmallGpu(monkeypatch)
@@ -74,8 +75,9 @@ def test_recipes_are_timed_with_fewer_layers_and_in_the_end_none(
 ) -> None:
     gpu = SmallGpu(monkeypatch)
     with BaseModel(tiny_model) as base:
-        types = {tensor.name: tensor.type for tensor in base.shape.tensors}
-    recipe = RecipeTypes(types | {"blk.0.ffn_up.weight": TensorType.Q8_0}, perplexity=False, speed=True)
+        own = {tensor.name: Encoding(tensor.type) for tensor in base.shape.tensors}
+    changed = {"blk.0.ffn_up.weight": Encoding(TensorType.Q8_0)}
+    recipe = RecipeTypes(own | changed, perplexity=False, speed=True)
     task = Measure(
         tiny_model,
         [recipe],
@@ -120,8 +122,8 @@ def test_the_files_of_a_recipes_own_model_are_kept_from_a_prune_until_they_are_o
     monkeypatch.setattr(evaluator, "layout_holds", lambda: False)
     monkeypatch.setattr(whole, "opened", watched)
     with BaseModel(tiny_model) as base:
-        own = own_types(base)
-        recipes = [own, *(own | {f"blk.{i}.ffn_up.weight": TensorType.Q8_0} for i in (0, 1))]
+        own = own_encodings(base)
+        recipes = [own, *(own | {f"blk.{i}.ffn_up.weight": Encoding(TensorType.Q8_0)} for i in (0, 1))]
         run(base, recipes, chunks_of(base, 128, 2, tmp_path), entry)
     assert held == [True, True]  # each is loaded once, and the base is not the pool's
 
@@ -130,7 +132,7 @@ def test_what_is_scored_when_a_graph_turns_out_otherwise_is_not_scored_again(
     tiny_model: Path, entry: PoolEntry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with BaseModel(tiny_model) as base:
-        recipes = random_recipes(own_types(base), 3, seed=4)
+        recipes = random_recipes(own_encodings(base), 3, seed=4)
         chunks = chunks_of(base, 128, 3, tmp_path)
         expected = run(base, recipes, chunks, entry)
         evaluate, calls = evaluator.Evaluator.evaluate, itertools.count(1)

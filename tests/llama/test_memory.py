@@ -52,8 +52,7 @@ def plan_of(shape: ModelShape, name: str) -> Plan:
 
 def written(base: BaseModel, plan: Plan, out: Path) -> Path:
     """The GGUF file of a plan."""
-    types = {planned.name: planned.effective for planned in plan.tensors}
-    write_model(base, types, plan.file_type.number, out, None, 2, lambda done, total: None)
+    write_model(base, plan.encodings, plan.file_type.number, out, None, 2, lambda done, total: None)
     return out
 
 

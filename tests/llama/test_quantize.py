@@ -67,11 +67,12 @@ def forms(
 def write(model: Path, recipe: Recipe, out: Path, entry: PoolEntry | None = None) -> Plan:
     with BaseModel(model) as base:
         plan = resolve(base.shape, recipe)
-        types = {planned.name: planned.effective for planned in plan.tensors}
         if entry:
             with entry.lock():
-                fill_pool(base, types, entry, 2, lambda done, total: None)
-        size = write_model(base, types, plan.file_type.number, out, entry, 2, lambda done, total: None)
+                fill_pool(base, plan.encodings, entry, 2, lambda done, total: None)
+        size = write_model(
+            base, plan.encodings, plan.file_type.number, out, entry, 2, lambda done, total: None
+        )
     assert size == plan.file_bytes == out.stat().st_size
     return plan
 

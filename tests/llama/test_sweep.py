@@ -16,10 +16,13 @@ from lqtui.llama import evaluator, runtime
 from lqtui.llama.errors import EngineError
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.graph import GraphMismatch, Hook
-from lqtui.llama.sweep import Candidate, grouped, share_out_types
+from lqtui.llama.sweep import Candidate, grouped, share_out
+from lqtui.recipe.imatrix import Encoding
 from lqtui.recipe.types import TensorType
 from lqtui.store.pool import Pool, PoolEntry
-from tests.llama.sweeps import TYPES, Scores, chunks_of, own_types, random_recipes, run, same
+from tests.llama.sweeps import TYPES, Scores, chunks_of, own_encodings, random_recipes, run, same
+
+Q8, Q4 = Encoding(TensorType.Q8_0), Encoding(TensorType.Q4_0)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,7 @@ def test_scores_are_those_of_each_recipes_own_model_to_the_last_bit(
     name: str, models: dict[str, Path], entry: PoolEntry, whole: Callable[..., Scores], tmp_path: Path
 ) -> None:
     with BaseModel(models[name]) as base:
-        recipes = random_recipes(own_types(base), 9, seed=len(name))
+        recipes = random_recipes(own_encodings(base), 9, seed=len(name))
         chunks = chunks_of(base, 128, 2, tmp_path)
         fast = run(base, recipes, chunks, entry)
         assert same(fast, whole(base, recipes, chunks, entry))
@@ -79,7 +82,7 @@ def test_a_chunk_of_several_decodes_is_scored_as_a_whole_one(
     models: dict[str, Path], entry: PoolEntry, whole: Callable[..., Scores], tmp_path: Path
 ) -> None:
     with BaseModel(models["llama"]) as base:
-        recipes = random_recipes(own_types(base), 5, seed=7)
+        recipes = random_recipes(own_encodings(base), 5, seed=7)
         chunks = chunks_of(base, 1300, 2, tmp_path)
         assert same(run(base, recipes, chunks, entry), whole(base, recipes, chunks, entry))
 
@@ -88,7 +91,7 @@ def test_the_trained_demo_is_scored_as_its_recipes_own_models(
     demo_model: Path, entry: PoolEntry, whole: Callable[..., Scores], tmp_path: Path
 ) -> None:
     with BaseModel(demo_model) as base:
-        recipes = random_recipes(own_types(base), 6, seed=8)
+        recipes = random_recipes(own_encodings(base), 6, seed=8)
         chunks = chunks_of(base, 256, 1, tmp_path)
         fast = run(base, recipes, chunks, entry)
         assert same(fast, whole(base, recipes, chunks, entry))
@@ -107,11 +110,13 @@ def test_a_pruned_block_is_left_out_as_llama_quantize_leaves_it_out(
     options.prune_layers = ctypes.cast(listed, ctypes.POINTER(ctypes.c_int32))
     assert llama_cpp.llama_model_quantize(str(demo_model).encode(), str(file).encode(), options) == 0
     with BaseModel(demo_model) as base, BaseModel(file) as stock:
-        own = own_types(base)
+        own = own_encodings(base)
         chunks = chunks_of(base, 128, 2, tmp_path)
-        q4 = own | {"blk.12.ffn_up.weight": TensorType.Q4_0}  # so that two recipes share pruned blocks
+        q4 = own | {"blk.12.ffn_up.weight": Q4}  # so that two recipes share pruned blocks
         ours = run(base, [own, q4], chunks, entry, pruned=[frozenset(blocks)] * 2)
-        theirs = run(stock, [own_types(stock)], chunks, Pool(tmp_path / "other").entry("1" * 64, "engine"))
+        theirs = run(
+            stock, [own_encodings(stock)], chunks, Pool(tmp_path / "other").entry("1" * 64, "engine")
+        )
     for chunk in range(2):
         assert np.array_equal(ours[0, chunk].nll, theirs[0, chunk].nll)
         assert not np.array_equal(ours[1, chunk].nll, ours[0, chunk].nll)
@@ -119,8 +124,12 @@ def test_a_pruned_block_is_left_out_as_llama_quantize_leaves_it_out(
 
 def test_what_recipes_share_is_computed_once(demo_model: Path, entry: PoolEntry, tmp_path: Path) -> None:
     with BaseModel(demo_model) as base:
-        own = own_types(base)
-        last = [own | {f"blk.23.{role}.weight": kind} for role in ("ffn_up", "ffn_down") for kind in TYPES]
+        own = own_encodings(base)
+        last = [
+            own | {f"blk.23.{role}.weight": Encoding(kind)}
+            for role in ("ffn_up", "ffn_down")
+            for kind in TYPES
+        ]
         blocks: list[tuple[int, int]] = []
         run(base, last, chunks_of(base, 128, 2, tmp_path), entry, on_blocks=lambda *told: blocks.append(told))
     # The base whole, 25 levels with its head, then the last block and the head for each recipe.
@@ -131,7 +140,7 @@ def test_where_blocks_share_keys_and_values_only_the_restarts_that_hold_are_used
     models: dict[str, Path],
 ) -> None:
     with BaseModel(models["gemma3n"]) as base:
-        own = own_types(base)
+        own = own_encodings(base)
         with evaluator.Evaluator(base.first_part, own, [], 128, [1], 0, {}) as opened:
             usable = [depth for depth in range(1, opened.depths + 1) if opened.usable(depth)]
     assert usable == [*range(1, 19), 22]  # blocks 20 and 21 attend to what 18 and 19 put into the cache
@@ -141,8 +150,8 @@ def test_a_restart_proven_wrong_is_never_taken(
     models: dict[str, Path], entry: PoolEntry, whole: Callable[..., Scores], tmp_path: Path
 ) -> None:
     with BaseModel(models["gemma3n"]) as base:
-        own = own_types(base)
-        recipes = [own | {f"blk.{block}.ffn_up.weight": TensorType.Q4_0} for block in (18, 19, 20, 21)]
+        own = own_encodings(base)
+        recipes = [own | {f"blk.{block}.ffn_up.weight": Q4} for block in (18, 19, 20, 21)]
         chunks = chunks_of(base, 128, 1, tmp_path)
         assert same(run(base, recipes, chunks, entry), whole(base, recipes, chunks, entry))
 
@@ -152,7 +161,7 @@ def test_with_little_memory_more_is_computed_and_the_numbers_stay(
     memory: int, models: dict[str, Path], entry: PoolEntry, tmp_path: Path
 ) -> None:
     with BaseModel(models["llama"]) as base:
-        recipes = random_recipes(own_types(base), 8, seed=9)
+        recipes = random_recipes(own_encodings(base), 8, seed=9)
         chunks = chunks_of(base, 128, 2, tmp_path)
         assert same(run(base, recipes, chunks, entry, memory=memory), run(base, recipes, chunks, entry))
 
@@ -161,7 +170,7 @@ def test_chunks_that_are_known_are_not_scored_again(
     models: dict[str, Path], entry: PoolEntry, tmp_path: Path
 ) -> None:
     with BaseModel(models["llama"]) as base:
-        recipes = random_recipes(own_types(base), 4, seed=10)
+        recipes = random_recipes(own_encodings(base), 4, seed=10)
         chunks = chunks_of(base, 128, 3, tmp_path)
         everything = run(base, recipes, chunks, entry)
         rest = run(base, recipes, chunks, entry, known=[3, 2, 0, 3])
@@ -173,8 +182,8 @@ def test_the_base_is_evaluated_once_and_then_comes_from_its_hidden_states(
     models: dict[str, Path], entry: PoolEntry, tmp_path: Path
 ) -> None:
     with BaseModel(models["untied"]) as base:
-        own = own_types(base)
-        recipe = own | dict.fromkeys(own, TensorType.Q8_0)
+        own = own_encodings(base)
+        recipe = own | dict.fromkeys(own, Q8)
         chunks = chunks_of(base, 128, 2, tmp_path)
         first = run(base, [recipe], chunks, entry)
         kept = sorted((entry.directory / "base").rglob("*.states"))
@@ -189,7 +198,7 @@ def test_a_sweep_stops_after_a_chunk_when_told_so(
     models: dict[str, Path], entry: PoolEntry, tmp_path: Path
 ) -> None:
     with BaseModel(models["llama"]) as base:
-        recipes = random_recipes(own_types(base), 3, seed=11)
+        recipes = random_recipes(own_encodings(base), 3, seed=11)
         chunks = chunks_of(base, 128, 4, tmp_path)
         scores = run(base, recipes, chunks, entry, go_on=lambda chunk: chunk < 1)
     assert sorted(scores) == [(recipe, chunk) for recipe in range(3) for chunk in range(2)]
@@ -199,8 +208,8 @@ def test_progress_counts_what_is_evaluated_of_all_recipes_whether_side_by_side_o
     models: dict[str, Path], entry: PoolEntry, tmp_path: Path
 ) -> None:
     with BaseModel(models["llama"]) as base:
-        own = own_types(base)
-        recipes = [own | {f"blk.{block}.ffn_up.weight": TensorType.Q8_0} for block in (0, 3)]
+        own = own_encodings(base)
+        recipes = [own | {f"blk.{block}.ffn_up.weight": Q8} for block in (0, 3)]
         chunks = chunks_of(base, 128, 2, tmp_path)
         told: list[list[tuple[int, int]]] = []
         for memory in (1 << 30, 1 << 30, 0):
@@ -219,7 +228,7 @@ def test_without_divergence_the_base_is_not_evaluated(
     models: dict[str, Path], entry: PoolEntry, tmp_path: Path
 ) -> None:
     with BaseModel(models["llama"]) as base:
-        recipe = own_types(base) | {"blk.0.attn_q.weight": TensorType.Q4_0}
+        recipe = own_encodings(base) | {"blk.0.attn_q.weight": Q4}
         blocks: list[tuple[int, int]] = []
         chunks = chunks_of(base, 128, 1, tmp_path)
         scores = run(
@@ -237,7 +246,7 @@ def test_a_model_that_gives_no_numbers_has_scores_that_say_so(entry: PoolEntry, 
         raw[at : at + 8192] = np.full(2048, 3e38, np.float32).tobytes()  # finite, and its products are not
         path.write_bytes(raw)
     with BaseModel(path) as base:
-        recipe = own_types(base) | {"blk.0.attn_q.weight": TensorType.Q8_0}
+        recipe = own_encodings(base) | {"blk.0.attn_q.weight": Q8}
         scores = run(base, [recipe], chunks_of(base, 128, 1, tmp_path), entry)
     assert np.isnan(scores[0, 0].nll).any() and np.isnan(scores[0, 0].kld).any()  # type: ignore[arg-type]
 
@@ -246,7 +255,7 @@ def test_the_number_of_threads_is_found_by_trying_and_changes_no_number(
     models: dict[str, Path], entry: PoolEntry, tmp_path: Path
 ) -> None:
     with BaseModel(models["llama"]) as base:
-        recipes = random_recipes(own_types(base), 3, seed=13)
+        recipes = random_recipes(own_encodings(base), 3, seed=13)
         chunks = chunks_of(base, 128, 2, tmp_path)
         assert same(
             run(base, recipes, chunks, entry, other_threads=(2, 3)), run(base, recipes, chunks, entry)
@@ -257,24 +266,24 @@ def test_a_context_longer_than_the_models_own_is_refused_before_anything_is_quan
     models: dict[str, Path], entry: PoolEntry
 ) -> None:
     with BaseModel(models["llama"]) as base:
-        recipe = own_types(base) | {"blk.0.attn_q.weight": TensorType.Q4_0}
+        recipe = own_encodings(base) | {"blk.0.attn_q.weight": Q4}
         with pytest.raises(EngineError, match="longer than the model's own of 2048"):
             run(base, [recipe], np.zeros((1, 2049), np.int32), entry)
     assert not entry.directory.exists()
 
 
 def test_types_go_into_as_few_donors_as_they_can_share(models: dict[str, Path]) -> None:
-    own = dict.fromkeys("abcd", TensorType.F16)
-    q8, q4, q6 = TensorType.Q8_0, TensorType.Q4_0, TensorType.Q6_K
-    donors = share_out_types(own, [own, own | {"a": q8, "b": q4}, own | {"a": q4, "c": q6}, own | {"b": q4}])
-    assert donors == [{"a": q8, "c": q6}, {"a": q4, "b": q4}]
+    own = dict.fromkeys("abcd", Encoding(TensorType.F16))
+    q6 = Encoding(TensorType.Q6_K)
+    donors = share_out(own, [own, own | {"a": Q8, "b": Q4}, own | {"a": Q4, "c": q6}, own | {"b": Q4}])
+    assert donors == [{"a": Q8, "c": q6}, {"a": Q4, "b": Q4}]
 
 
 def test_recipes_go_together_as_far_as_their_weights_fit(models: dict[str, Path]) -> None:
     with BaseModel(models["llama"]) as base:
-        own = own_types(base)
+        own = own_encodings(base)
         names = ["blk.0.ffn_up.weight", "blk.1.ffn_up.weight", "blk.2.ffn_up.weight"]
-        candidates = [Candidate(own | {name: TensorType.Q8_0}) for name in names]
+        candidates = [Candidate(own | {name: Q8}) for name in names]
         one = base.shape.by_name[names[0]].bytes_as(TensorType.Q8_0)
         groups = [grouped(base.shape, own, candidates, room) for room in (0, one, 2 * one, 3 * one)]
     assert groups == [[[0], [1], [2]], [[0], [1], [2]], [[0, 1], [2]], [[0, 1, 2]]]
@@ -304,7 +313,7 @@ def test_the_tolerance_of_gpus_tells_the_restarts_that_hold_from_those_that_do_n
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with BaseModel(models["gemma3n"]) as base:
-        own = own_types(base)
+        own = own_encodings(base)
         with evaluator.Evaluator(base.first_part, own, [], 128, [1], 0, {}) as opened:
             monkeypatch.setattr(opened, "_tolerance", evaluator.GPU_TOLERANCE)
             usable = [depth for depth in range(1, opened.depths + 1) if opened.usable(depth)]

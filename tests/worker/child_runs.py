@@ -16,6 +16,7 @@ from typing import TypeVar
 import psutil
 import pytest
 
+from lqtui.recipe.imatrix import Encoding
 from lqtui.recipe.presets import preset
 from lqtui.recipe.recipe import base_recipe, resolve
 from lqtui.recipe.shape import ModelShape
@@ -66,10 +67,7 @@ def measure_task(
     model: Path, shape: ModelShape, corpus: Path, paths: Paths, *names: str, **changes: object
 ) -> Measure:
     plans = [resolve(shape, preset(name, shape)) for name in names]
-    recipes = [
-        RecipeTypes({p.name: p.effective for p in plan.tensors}, perplexity=True, speed=False)
-        for plan in plans
-    ]
+    recipes = [RecipeTypes(plan.encodings, perplexity=True, speed=False) for plan in plans]
     values: dict[str, object] = {
         "model": model,
         "recipes": recipes,
@@ -91,8 +89,7 @@ def write_task(
     model: Path, shape: ModelShape, out: Path, paths: Paths, name: str = "uniform_q4_0"
 ) -> WriteModel:
     plan = resolve(shape, preset(name, shape))
-    types = {p.name: p.effective for p in plan.tensors}
-    return WriteModel(model, types, plan.file_type.number, out, paths.pool, "", 1)
+    return WriteModel(model, plan.encodings, plan.file_type.number, out, paths.pool, "", 1)
 
 
 def partials(*folders: Path) -> list[Path]:
@@ -105,24 +102,24 @@ def is_gone(pid: int) -> bool:
     return True
 
 
-def slow_types(shape: ModelShape) -> dict[str, TensorType]:
+def slow_encodings(shape: ModelShape) -> dict[str, Encoding]:
     plan = resolve(shape, base_recipe(shape))
-    return {p.name: TensorType.Q2_K if p.quantizable else p.effective for p in plan.tensors}
+    return {p.name: Encoding(TensorType.Q2_K if p.quantizable else p.effective) for p in plan.tensors}
 
 
 def slow_measure(
     moment: Callable[[Event], bool], model: Path, shape: ModelShape, corpus: Path, paths: Paths
 ) -> Measure:
     """A measurement that is long where `moment` lies; the base model itself needs no quantizing."""
-    types = slow_types(shape)
+    encodings = slow_encodings(shape)
     if moment is scored:
-        types = {tensor.name: tensor.type for tensor in shape.tensors}
-    recipes = [RecipeTypes(types, perplexity=True, speed=False)]
+        encodings = {tensor.name: Encoding(tensor.type) for tensor in shape.tensors}
+    recipes = [RecipeTypes(encodings, perplexity=True, speed=False)]
     return measure_task(model, shape, corpus, paths, recipes=recipes, n_ctx=512, chunks=40)
 
 
 def slow_write(model: Path, shape: ModelShape, out: Path, paths: Paths) -> WriteModel:
-    return WriteModel(model, slow_types(shape), 10, out, paths.pool, "", 1)
+    return WriteModel(model, slow_encodings(shape), 10, out, paths.pool, "", 1)
 
 
 def scored(event: Event) -> bool:

@@ -180,6 +180,7 @@ APP = textwrap.dedent(
     import asyncio, sys
     from pathlib import Path
     from lqtui.llama.gguf import BaseModel
+    from lqtui.recipe.imatrix import Encoding
     from lqtui.recipe.types import TensorType
     from lqtui.recipe.rules import quantizable_tensors
     from lqtui.worker.client import run_task
@@ -187,13 +188,13 @@ APP = textwrap.dedent(
 
     model, out = map(Path, sys.argv[1:])
     with BaseModel(model) as base:
-        types = {tensor.name: TensorType.Q2_K for tensor in quantizable_tensors(base.shape)}
+        encodings = {tensor.name: Encoding(TensorType.Q2_K) for tensor in quantizable_tensors(base.shape)}
     told = set()
     def hear(event):
         if event.done and "writing" not in told:
             told.add("writing")
             print("writing", flush=True)
-    task = WriteModel(model, types, 10, out, out.parent, "", 1)
+    task = WriteModel(model, encodings, 10, out, out.parent, "", 1)
     asyncio.run(run_task(task, Path("/dev/null"), hear, lambda pid: print(pid, flush=True)))
     """
 )

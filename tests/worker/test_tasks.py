@@ -57,7 +57,7 @@ async def test_a_measurement_tells_each_chunk_and_each_speed(
     run: Run, tiny_model: Path, tiny_shape: ModelShape, tiny_corpus: Path, paths: Paths
 ) -> None:
     plan = resolve(tiny_shape, preset("uniform_q4_0", tiny_shape))
-    recipes = [RecipeTypes({p.name: p.effective for p in plan.tensors}, perplexity=True, speed=True)]
+    recipes = [RecipeTypes(plan.encodings, perplexity=True, speed=True)]
     await run(measure_task(tiny_model, tiny_shape, tiny_corpus, paths, recipes=recipes))
     chunks = run.of(ChunkScored)
     assert [chunk.chunk for chunk in chunks] == [0, 1, 2]
@@ -76,8 +76,7 @@ async def test_a_measurement_goes_on_after_the_chunks_that_are_known(
     whole, rest = Run(tmp_path / "whole.log"), Run(tmp_path / "rest.log")
     task = measure_task(tiny_model, tiny_shape, tiny_corpus, paths, "uniform_q4_0")
     await whole(task)
-    types = task.recipes[0].types
-    later = RecipeTypes(types, perplexity=True, speed=False, chunks_known=2)
+    later = msgspec.structs.replace(task.recipes[0], chunks_known=2)
     await rest(measure_task(tiny_model, tiny_shape, tiny_corpus, paths, recipes=[later]))
     assert [(c.chunk, c.nll) for c in rest.of(ChunkScored)] == [(2, whole.of(ChunkScored)[2].nll)]
 

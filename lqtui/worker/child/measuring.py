@@ -7,6 +7,7 @@ from functools import partial
 
 from lqtui.llama import bench, runtime
 from lqtui.llama.gguf import BaseModel
+from lqtui.llama.imatrix import Matrices
 from lqtui.llama.native import engine_name
 from lqtui.llama.quantize import fill_pool
 from lqtui.store.pool import Pool, PoolEntry
@@ -32,18 +33,20 @@ def _time(task: Measure, index: int, base: BaseModel, entry: PoolEntry, send: Se
     def told(stage: str, unit: str, done: int, total: int) -> None:
         send(Progress(stage, done, total, unit, index))
 
-    types = task.recipes[index].types
+    encodings, matrices = task.recipes[index].encodings, Matrices(task.imatrices)
 
     def attempt(layers: int) -> None:
         with contextlib.ExitStack() as opened:
             with entry.lock(on_wait=partial(told, "waiting", "another lqtui", 0, 1)):
-                if all(tensor.type is types[tensor.name] for tensor in base.shape.tensors):
+                if all(tensor.type is encodings[tensor.name].type for tensor in base.shape.tensors):
                     shards = [base.first_part]
                 else:
-                    on_bytes = partial(told, "quantizing", "MiB")
-                    shards = fill_pool(
-                        base, types, entry, task.threads, lambda d, t: on_bytes(d >> 20, t >> 20)
-                    )
+
+                    def on_bytes(done: int, total: int) -> None:
+                        told("quantizing", "MiB", done >> 20, total >> 20)
+
+                    threads = task.threads
+                    shards = fill_pool(base, encodings, entry, threads, on_bytes, matrices=matrices)
                 told("loading", "model", 0, 1)
                 model = opened.enter_context(runtime.loaded_model(shards, layers))
             on_run = partial(told, "prompt speed", "runs")

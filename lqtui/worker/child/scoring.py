@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lqtui.llama import corpus, runtime
 from lqtui.llama.forward import check_context
 from lqtui.llama.gguf import BaseModel
+from lqtui.llama.imatrix import Matrices
 from lqtui.llama.scoring import TokenScores
 from lqtui.llama.sweep import Candidate, Sweep, SweepListener
 from lqtui.measure.paired import MOST_CHUNKS, Scores
@@ -32,7 +33,8 @@ def score(task: Measure, base: BaseModel, entry: PoolEntry, send: Send) -> None:
         chunks = corpus.corpus_chunks(vocabulary, task.corpus, task.n_ctx, task.chunks, spread=task.spread)
     send(CorpusRead(len(chunks)))
     scoring = _Scoring(task, len(chunks), send)
-    sweep = Sweep(task.divergence, task.threads, task.gpu_layers, task.memory, task.other_threads)
+    matrices = Matrices(task.imatrices)
+    sweep = Sweep(task.divergence, task.threads, task.gpu_layers, task.memory, task.other_threads, matrices)
     listener = SweepListener(
         on_wait=partial(send, Progress("waiting", 0, 1, "another lqtui")),
         on_quantized=lambda done, total: send(Progress("quantizing", done >> 20, total >> 20, "MiB")),
@@ -65,7 +67,7 @@ class _Scoring:
     def candidates(self) -> list[Candidate]:
         """The recipes to be scored, with the chunks that are known by now."""
         return [
-            Candidate(recipe.types, known, frozenset(recipe.pruned))
+            Candidate(recipe.encodings, known, frozenset(recipe.pruned))
             for recipe, known in zip(self._recipes.values(), self._known, strict=True)
         ]
 

@@ -14,6 +14,7 @@ from lqtui.store.pool import Pool
 from lqtui.worker.chat_messages import Chat
 from lqtui.worker.messages import (
     AskMemory,
+    ComputeImatrix,
     Describe,
     EngineInfo,
     Estimate,
@@ -57,6 +58,11 @@ def run(task: Task, send: Send) -> Finished:
 
             chat(task, send)
             return Finished(build)
+        case ComputeImatrix():
+            from lqtui.worker.child.imatrices import compute
+
+            compute(task, send)
+            return Finished(build)
         case WriteModel():
             return Finished(build, bytes=_write_model(task, send))
         case FetchWikitext():
@@ -87,12 +93,13 @@ def _write_model(task: WriteModel, send: Send) -> int:
     with BaseModel(task.model) as base:
         return write_model(
             base,
-            task.types,
+            task.encodings,
             task.file_type,
             task.out,
             entry,
             task.threads,
             lambda done, total: send(Progress("writing", done >> 20, total >> 20, "MiB")),
+            task.imatrix,
         )
 
 
