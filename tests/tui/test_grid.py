@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from driving import F16, Q4, Q8, lines, running, types
 from fakes import FakeWorkbench, llama_shape
+from textual.widgets import OptionList
 
-from lqtui.recipe.types import TensorType
+from lqtui.recipe.types import TARGET_TYPES, TensorType
 from lqtui.tui.screens.type_picker import TypePicker
 from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.tui.widgets.status_line import StatusLine
@@ -89,6 +90,43 @@ async def test_types_that_cannot_be_written_are_offered_as_impossible_with_a_rea
         outlooks = pilot.app.screen._outlooks
         assert outlooks[TensorType.Q1_0].problem == "rows of 576 do not fit"
         assert not outlooks[TensorType.Q4_K].problem
+
+
+async def test_the_type_picker_lists_every_type_by_its_family(workbench):
+    async with running(workbench) as pilot:
+        await pilot.press("]", "t")
+        options = pilot.app.screen.query_one(OptionList)
+        assert {option.id for option in options.options if option.id} == set(TARGET_TYPES)
+        prompts = [str(option.prompt) for option in options.options]
+        families = [prompt.split(":")[0] for prompt in prompts if not prompt.startswith((" ", "•"))]
+        assert families == ["unquantized", "legacy", "K", "I", "FP4", "ternary"]
+        lines = {option.id: str(option.prompt).split() for option in options.options if option.id}
+        assert lines["Q4_K"][1:] == ["Q4_K", "4.5", "256", "0.2", "MiB", "≠", "becomes", "Q5_0"]
+        assert lines["IQ2_XS"][-3:] == ["≠", "becomes", "IQ4_NL"]
+        assert lines["MXFP4"][1:4] == ["MXFP4", "4.25", "32"]
+
+
+async def test_the_type_picker_says_what_needs_an_importance_matrix():
+    bench = FakeWorkbench(llama_shape(4, width=512, heads=8, kv_heads=8))
+    async with running(bench) as pilot:
+        await pilot.press("t")
+        options = pilot.app.screen.query_one(OptionList)
+        told = {o.id for o in options.options if "needs an importance matrix" in str(o.prompt)}
+        assert told == {t for t in TARGET_TYPES if t.needs_imatrix}
+        assert all(options.get_option(each).disabled for each in told)
+
+
+async def test_tab_goes_from_family_to_family(workbench):
+    async with running(workbench) as pilot:
+        await pilot.press("t")
+        options = pilot.app.screen.query_one(OptionList)
+        seen = []
+        for _ in range(6):
+            await pilot.press("tab")
+            seen.append(options.get_option_at_index(options.highlighted).id)
+        assert seen == ["Q8_0", "Q6_K", "IQ4_NL", "NVFP4", "TQ2_0", "F32"]
+        await pilot.press("shift+tab", "enter")
+        assert types(workbench, 0) == {Q4, TensorType.TQ2_0}, "rows of 576 fall back, those of 1536 do not"
 
 
 async def test_the_status_line_explains_the_cursor(workbench):

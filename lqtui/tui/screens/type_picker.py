@@ -1,8 +1,8 @@
-"""Choose any of llama.cpp's types for the selected tensors, knowing what each would do."""
+"""Choose any of llama.cpp's types for the selected tensors, knowing what each is, needs and would do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from textual import on
@@ -18,9 +18,20 @@ from textual.widgets.option_list import Option
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.recipe import PlannedTensor
 from lqtui.recipe.rules import fitting_type, requires_imatrix
-from lqtui.recipe.types import TARGET_TYPES, TensorType
+from lqtui.recipe.types import TARGET_TYPES, Family, TensorType
 from lqtui.tui.widgets.quantities import size
 from lqtui.tui.widgets.type_glyphs import FALLBACK_MARK, TypeStyles, code_of
+
+_GROUPS = {
+    Family.FLOAT: "unquantized",
+    Family.LEGACY: "legacy: each block has a scale, some a minimum too",
+    Family.K: "K: super-blocks of 256, whose blocks have scales of few bits",
+    Family.I: "I: values from codebooks, the best of them by an importance matrix",
+    Family.FP4: "FP4: floats of 4 bits, for models trained so",
+    Family.TERNARY: "ternary: -1, 0 and 1 times a scale, for models trained so",
+}
+"""The families, as llama.cpp's documentation groups the types, and what is special about each."""
+_IMATRIX = "needs an importance matrix"
 
 
 class Outlook:
@@ -37,7 +48,7 @@ class Outlook:
                 self.problem = f"rows of {each.tensor.columns} do not fit"
                 return
             if requires_imatrix(each.tensor, effective):
-                self.problem = "needs an importance matrix"
+                self.problem = _IMATRIX
                 return
             self.bytes += each.tensor.bytes_as(effective)
             if effective is not tensor_type:
@@ -45,7 +56,7 @@ class Outlook:
 
 
 class TypePicker(ModalScreen[TensorType | None]):
-    """All types from the most bits to the fewest; gives the chosen one, or None."""
+    """All types, family by family from the most bits to the fewest; gives the chosen one, or None."""
 
     DEFAULT_CSS = """
     TypePicker { align: center middle; }
@@ -64,6 +75,8 @@ class TypePicker(ModalScreen[TensorType | None]):
         Binding("escape,q,t", "dismiss(None)", "Cancel", show=False),
         Binding("j", "cursor(1)", "Down", show=False),
         Binding("k", "cursor(-1)", "Up", show=False),
+        Binding("tab", "next_family(1)", "Next family", show=False),
+        Binding("shift+tab", "next_family(-1)", "Family before", show=False),
         Binding("f", "choose('F16')", "F16", show=False),
         Binding("8", "choose('Q8_0')", "Q8_0", show=False),
         Binding("6", "choose('Q6_K')", "Q6_K", show=False),
@@ -80,21 +93,22 @@ class TypePicker(ModalScreen[TensorType | None]):
         self._outlooks = {t: Outlook(planned, t) for t in TARGET_TYPES}
 
     def compose(self) -> ComposeResult:
-        """A heading and one line per type."""
-        styles = TypeStyles(self.app)
-        now = {p.requested for p in self._planned}
+        """A heading, and under the name of each family one line per type."""
         with Vertical() as box:
             box.border_title = f"type for {self._title}"
-            box.border_subtitle = "enter choose · digits jump · esc cancel"
-            yield Static(f"  {'':3} {'type':<8} {'bpw':>6}  {'family':<8} {'size':>10}")
-            yield OptionList(
-                *(
-                    Option(
-                        self._line(t, styles, t in now), id=str(t), disabled=bool(self._outlooks[t].problem)
-                    )
-                    for t in TARGET_TYPES
-                )
-            )
+            box.border_subtitle = "enter choose · digits jump · tab next family · esc cancel"
+            yield Static(f"  {'':3} {'type':<8} {'bpw':>6} {'block':>5} {'size':>10}")
+            yield OptionList(*self._options())
+
+    def _options(self) -> Iterator[Option]:
+        styles = TypeStyles(self.app)
+        now = {p.requested for p in self._planned}
+        for family, title in _GROUPS.items():
+            yield Option(Content.styled(title, "bold $text-primary"), disabled=True)
+            for each in TARGET_TYPES:
+                if each.layout.family is family:
+                    line = self._line(each, styles, each in now)
+                    yield Option(line, id=str(each), disabled=bool(self._outlooks[each].problem))
 
     def on_mount(self) -> None:
         """Start at the type that the first tensor has."""
@@ -108,11 +122,11 @@ class TypePicker(ModalScreen[TensorType | None]):
         parts: list[Content | tuple[str, str | Style]] = [
             ("• " if is_now else "  ", "bold"),
             (f" {code_of(tensor_type):<2}", chip),
-            (f" {tensor_type:<8} {tensor_type.bits_per_weight:>6.3g}  ", ""),
-            (f"{tensor_type.layout.family:<8} ", "$text-muted"),
+            (f" {tensor_type:<8} {tensor_type.bits_per_weight:>6.4g} ", ""),
+            (f"{tensor_type.block_size:>5} ", "$text-muted"),
         ]
         if outlook.problem:
-            parts.append((f"{outlook.problem}", "italic"))
+            parts.append((f"  {outlook.problem}", "italic"))
         else:
             parts.append((f"{size(outlook.bytes):>10}", ""))
             if outlook.fallbacks:
@@ -140,3 +154,16 @@ class TypePicker(ModalScreen[TensorType | None]):
         """Jump to a type."""
         options = self.query_one(OptionList)
         options.highlighted = options.get_option_index(name)
+
+    def action_next_family(self, step: int) -> None:
+        """Jump to the first type of the next family that can be chosen, or of the one before."""
+        options = self.query_one(OptionList)
+        firsts: dict[Family, int] = {}
+        for each in TARGET_TYPES:
+            if not self._outlooks[each].problem:
+                firsts.setdefault(each.layout.family, options.get_option_index(str(each)))
+        places = sorted(firsts.values())
+        here = options.highlighted or 0
+        group = sum(place <= here for place in places) - 1
+        if places:
+            options.highlighted = places[(group + step) % len(places)]
