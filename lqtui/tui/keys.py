@@ -219,6 +219,14 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
         RUN,
         "sweep",
     ),
+    Command(
+        "run.chat",
+        "P",
+        "chat",
+        "Chat",
+        "Ask this recipe something, and read the base model's answer beside its own.",
+        RUN,
+    ),
     Command("run.cancel", "x", "cancel_job", "Cancel job", "Cancel the job that runs.", RUN),
     Command(
         "run.corpus",

@@ -16,6 +16,7 @@ from textual.widgets import Static, Tab, Tabs
 from lqtui.system.meters import Snapshot
 from lqtui.tui.keys import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
 from lqtui.tui.meters_thread import MetersThread
+from lqtui.tui.screens.main_chat import MainChat
 from lqtui.tui.screens.main_importance import MainImportance
 from lqtui.tui.widgets.budget import BudgetPane, fits
 from lqtui.tui.widgets.estimates import small
@@ -60,7 +61,7 @@ class MetersRead(Message):
         self.snapshot = snapshot
 
 
-class MainScreen(MainImportance):
+class MainScreen(MainChat, MainImportance):
     """Everything about one model at once, or pane by pane where the terminal is small."""
 
     BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in SCREEN_COMMANDS]
@@ -199,7 +200,7 @@ class MainScreen(MainImportance):
         """A toast when a job ends that a person asked for, and when any fails."""
         if not job.active:
             self.query_one(StatusLine).announce("")
-        if job.state is JobState.DONE and job.kind != "fingerprint":
+        if job.state is JobState.DONE and job.kind not in ("fingerprint", "chat"):
             self.notify(job.message or "Done.", title=job.title, markup=False)
         elif job.state is JobState.FAILED:
             self.notify(job.message or "Failed.", title=job.title, severity="error", timeout=12, markup=False)
