@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
-from urllib.parse import urlsplit
 
-from huggingface_hub import constants
+from huggingface_hub import constants, get_token
 from huggingface_hub.errors import (
     FileMetadataError,
+    GatedRepoError,
     HfHubHTTPError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
+    RepositoryNotFoundError,
 )
 
+from lqtui.hub.address import endpoint, not_the_hub
+from lqtui.hub.names import shown
+
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_LONGEST_WAIT = 86_400
 
 
-def sentence(error: BaseException, repo_id: str, file_name: str) -> str:
-    """Why a file of a repository could not be fetched, and what to do about it."""
+def sentence(error: BaseException, repo_id: str = "", file_name: str = "") -> str:
+    """Why a repository, a file of it, or a list (neither named) could not be had, and what to do about it."""
+    text = _sentence(error, shown(repo_id), shown(file_name))
+    with contextlib.suppress(Exception):  # where the token cannot be read, no sentence has it
+        text = text.replace(get_token() or "\0", "…")
+    return shown(text, 1000)
+
+
+def _sentence(error: BaseException, repo_id: str, file_name: str) -> str:
     if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
         error = error.__cause__
-    host = urlsplit(constants.ENDPOINT).netloc or constants.ENDPOINT
     cache = constants.HF_HUB_CACHE
     match error:
-        case OfflineModeIsEnabled():
+        case OfflineModeIsEnabled() if file_name:
             return f"HF_HUB_OFFLINE is set, and the Hugging Face cache has no {file_name} of {repo_id}"
+        case OfflineModeIsEnabled():
+            return "HF_HUB_OFFLINE is set, so the Hugging Face Hub is not asked; unset it to go online"
         case FileMetadataError() | LocalEntryNotFoundError():
-            return f"{host} does not answer as the Hugging Face Hub does; a login page may be in between"
+            return str(not_the_hub())
         case HfHubHTTPError():
-            return _refusal(error.response.status_code, host, repo_id, file_name)
+            return _refusal(error, repo_id, file_name)
         case OSError() if error.errno in _DISK_FULL:
             return f"the disk of the Hugging Face cache {cache} is full; make room, or set HF_HOME"
         case OSError() if error.errno is not None and not isinstance(error, ConnectionError | TimeoutError):
@@ -37,29 +51,49 @@ def sentence(error: BaseException, repo_id: str, file_name: str) -> str:
                 f"the Hugging Face cache {cache} cannot be used: {error.strerror}; "
                 "set HF_HOME to a folder that you can write to"
             )
-    return _failure(error, host, file_name)
+        case ValueError() | TypeError() | KeyError() | AttributeError() if not file_name:
+            return str(not_the_hub())
+    return _failure(error, file_name)
 
 
-def _refusal(status: int, host: str, repo_id: str, file_name: str) -> str:
-    """What an answer of HTTP means, other than the file."""
+def _refusal(error: HfHubHTTPError, repo_id: str, file_name: str) -> str:
+    """What an answer of HTTP means, other than what was asked for."""
+    host, status = endpoint(), error.response.status_code
+    what = f"{file_name} of {repo_id}" if file_name else repo_id or "the search"
+    if isinstance(error, GatedRepoError):
+        return (
+            f"{repo_id} is gated ({status}); accept its terms on its page at {host}, "
+            "and set HF_TOKEN to a token of that account"
+        )
     match status:
         case 401:
-            return f"{host} has no {repo_id}, or wants a login for it (401); check its name and HF_TOKEN"
+            missing = repo_id or "such page"
+            return f"{host} has no {missing}, or wants a login for it (401); check its name and HF_TOKEN"
         case 403:
-            return (
-                f"{host} does not let you have {repo_id} (403); ask for access on its page, and set HF_TOKEN"
-            )
-        case 404:
+            return f"{host} does not let you have {what} (403); ask for access on its page, and set HF_TOKEN"
+        case 404 if file_name and not isinstance(error, RepositoryNotFoundError):
             return f"{host} has no {file_name} in {repo_id} (404)"
+        case 404:
+            return f"{host} has no {repo_id or 'search'} (404); check its name"
         case 429:
-            return f"{host} is asked too often from here (429); try again later"
+            return f"{host} is asked too often from here (429); try again {_later(error)}"
     if status >= 500:
-        return f"{host} has a fault of its own ({status}); try again later"
-    return f"{host} refuses {file_name} of {repo_id} ({status})"
+        return f"{host} has a fault of its own ({status}); try again {_later(error)}"
+    return f"{host} refuses {what} ({status})"
 
 
-def _failure(error: BaseException, host: str, file_name: str) -> str:
+def _later(error: HfHubHTTPError) -> str:
+    """When the Hub says that it can be asked again."""
+    told = error.response.headers.get("Retry-After", "")
+    seconds = int(told) if re.fullmatch(r"[0-9]{1,6}", told) else 0
+    if not 0 < seconds <= _LONGEST_WAIT:
+        return "later"
+    return f"in {seconds} seconds" if seconds < 120 else f"in {-(-seconds // 60)} minutes"
+
+
+def _failure(error: BaseException, file_name: str) -> str:
     """What a connection died of."""
+    host = endpoint()
     # Of httpx or of httpx2, depending on the version of huggingface_hub, which shows neither.
     kinds = {kind.__name__ for kind in type(error).__mro__}
     reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error).partition("\n")[0]) or type(error).__name__
@@ -68,5 +102,7 @@ def _failure(error: BaseException, host: str, file_name: str) -> str:
     if kinds & {"ConnectError", "ProxyError"}:
         return f"{host} cannot be reached: {reason}"
     if "TransportError" in kinds or isinstance(error, OSError):
-        return f"the download of {file_name} from {host} was cut off; try again"
-    return f"{file_name} cannot be fetched from {host}: {reason}"
+        if not file_name:
+            return f"the connection to {host} was cut off; try again"
+        return f"the download of {file_name} from {host} was cut off; try again, and it goes on from there"
+    return f"{file_name or 'this'} cannot be fetched from {host}: {reason}"

@@ -12,12 +12,14 @@ from typing import BinaryIO
 
 import msgspec
 
+from lqtui.hub.values import HubAnswer
 from lqtui.recipe.imatrix import Encoding, Imatrix
 from lqtui.recipe.memory import ContextMemory
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 from lqtui.store.estimates import BlockEstimate, TensorEstimate
 from lqtui.worker.chat_messages import Chat, ChatEvent
+from lqtui.worker.hub_messages import BytesCame, HubTask
 
 _LENGTH = struct.Struct(">I")
 LENGTH_BYTES = _LENGTH.size
@@ -144,7 +146,7 @@ class WriteModel(msgspec.Struct, frozen=True, tag=True):
 
 
 class FetchWikitext(msgspec.Struct, frozen=True, tag=True):
-    """Fetch the test set of WikiText-2 from the Hugging Face Hub. Finishes with its size in bytes."""
+    """Fetch the test set of WikiText-2 from the Hugging Face Hub. Finishes with its digest."""
 
     out: Path
 
@@ -164,7 +166,17 @@ class Describe(msgspec.Struct, frozen=True, tag=True):
 
 
 Task = (
-    ReadHeader | Fingerprint | Measure | Estimate | ComputeImatrix | Chat | WriteModel | FetchWikitext | AskMemory | Describe
+    ReadHeader
+    | Fingerprint
+    | Measure
+    | Estimate
+    | ComputeImatrix
+    | Chat
+    | WriteModel
+    | FetchWikitext
+    | AskMemory
+    | HubTask
+    | Describe
 )
 
 
@@ -242,6 +254,7 @@ class Finished(msgspec.Struct, frozen=True, tag=True):
     bytes: int | None = None
     engine: EngineInfo | None = None
     memory: ContextMemory | None = None
+    hub: HubAnswer | None = None
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
@@ -258,13 +271,14 @@ Event = (
     | TensorEstimated
     | BlockEstimated
     | ChatEvent
+    | BytesCame
     | Finished
     | Failed
 )
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
 _task_decoder = msgspec.json.Decoder(Task, dec_hook=lambda _, text: Path(text))
-_event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event, dec_hook=lambda _, text: Path(text))
 
 
 def packed(message: Task | Event) -> bytes:

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _PROGRAM = """
 import json, sys
@@ -14,14 +14,29 @@ from lqtui.hub.download import fetch_file
 from lqtui.hub.errors import HubError
 from lqtui.hub.wikitext import wikitext_2_test
 steps, found, problem = [], "", ""
+def told(stage, *step):
+    if stage == "downloading":
+        steps.append(step)
 try:
     if len(sys.argv) > 1:
-        found = str(fetch_file(*sys.argv[1:], lambda *step: steps.append(step)))
+        found = str(fetch_file(*sys.argv[1:], told))
     else:
-        found = wikitext_2_test(lambda *step: steps.append(step)).decode()
+        found = wikitext_2_test(told).decode()
 except HubError as error:
     problem = str(error)
 print(json.dumps([found, problem, steps]))
+"""
+
+_ASKING = """
+import importlib, sys
+import msgspec
+from lqtui.hub.errors import HubError
+module, function, *arguments = sys.argv[1:]
+try:
+    answer = getattr(importlib.import_module(module), function)(*arguments)
+except HubError as error:
+    answer = {"problem": str(error)}
+print(msgspec.json.encode(answer, enc_hook=str).decode())
 """
 
 
@@ -43,16 +58,25 @@ def fetch(repository: str, name: str, *, first: str = "") -> Fetched:
     return _run(first + _PROGRAM, repository, name)
 
 
+def ask(module: str, function: str, *arguments: str, first: str = "") -> Any:
+    """What a function of lqtui.hub answers, as the child would send it; or its sentence, as `problem`."""
+    return json.loads(_printed(first + _ASKING, f"lqtui.hub.{module}", function, *arguments))
+
+
 def fetch_wikitext() -> Fetched:
     """Fetch the test set of WikiText-2."""
     return _run(_PROGRAM)
 
 
 def _run(program: str, *arguments: str) -> Fetched:
+    fetched = Fetched(*json.loads(_printed(program, *arguments)))
+    assert "\n" not in fetched.problem and not fetched.problem.endswith(".")
+    return fetched
+
+
+def _printed(program: str, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    fetched = Fetched(*json.loads(done.stdout))
-    assert "\n" not in fetched.problem and not fetched.problem.endswith(".")
-    return fetched
+    return done.stdout

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,11 @@ REPOSITORY, NAME = "someone/model", "model.gguf"
 CONTENT = random.Random(1).randbytes(300_000)
 
 
+def large_files(hub_home: Path) -> list[Path]:
+    """What is on the disk of the content."""
+    return [path for path in hub_home.rglob("*") if path.is_file() and path.stat().st_size >= 60_000]
+
+
 # How it comes
 
 
@@ -23,7 +31,7 @@ def test_a_file_comes_with_its_progress_and_lies_in_the_hubs_own_cache(hub: Loca
     assert fetched.path.read_bytes() == CONTENT
     assert fetched.path.is_relative_to(hub_home / "hub" / "models--someone--model")
     done = [done for done, _ in fetched.steps]
-    assert done == sorted(done) and 0 < done[0] < done[-1] == len(CONTENT)
+    assert done == sorted(done) and 0 == done[0] < done[1] < done[-1] == len(CONTENT)
     assert {total for _, total in fetched.steps} == {len(CONTENT)}
 
 
@@ -112,13 +120,128 @@ def test_a_login_page_is_no_hub(hub: LocalHub) -> None:
     assert "does not answer as the Hugging Face Hub does" in fetch(REPOSITORY, NAME).problem
 
 
-def test_a_download_that_ends_too_early_leaves_nothing(hub: LocalHub, hub_home: Path) -> None:
-    hub.add(REPOSITORY, NAME, CONTENT, sent=CONTENT[:100_000])
-    assert "was cut off" in fetch(REPOSITORY, NAME).problem
-    assert not [path for path in hub_home.rglob("*") if path.is_file() and path.stat().st_size >= 60_000]
+# What the Hub says that is not so
+
+
+def test_content_with_another_digest_is_refused_removed_and_fetched_anew(
+    hub: LocalHub, hub_home: Path
+) -> None:
+    file = hub.add(REPOSITORY, NAME, CONTENT, sent=CONTENT[::-1])
+    problem = fetch(REPOSITORY, NAME).problem
+    assert "model.gguf came with the digest" in problem and "is removed; try again" in problem
+    assert large_files(hub_home) == []
+    file.sent = None
+    assert fetch(REPOSITORY, NAME).path.read_bytes() == CONTENT
+
+
+def test_content_without_an_end_is_left_where_it_gets_too_long(hub: LocalHub, hub_home: Path) -> None:
+    hub.add(REPOSITORY, NAME, CONTENT, endless=True)
+    assert "is longer than the 300,000 bytes that the Hub tells of" in fetch(REPOSITORY, NAME).problem
+    assert large_files(hub_home) == []
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"X-Linked-Etag": '"../../../../../outside"'},
+        {"X-Linked-Etag": '"/tmp/outside"'},
+        {"X-Repo-Commit": "../../../../../outside"},
+    ],
+)
+def test_a_version_that_would_be_a_path_is_not_used(
+    hub: LocalHub, hub_home: Path, told: dict[str, str]
+) -> None:
+    hub.add(REPOSITORY, NAME, CONTENT, told=told)
+    assert "names no version of a file" in fetch(REPOSITORY, NAME).problem
+    assert hub.asked("/storage") == [] and not hub_home.exists()
+    assert not list(hub_home.parent.rglob("*outside*"))
+
+
+@pytest.mark.parametrize(
+    "name", ["../model.gguf", "a/../../model.gguf", "/etc/model.gguf", "a\\b.gguf", "a\x1b[2J.gguf"]
+)
+def test_a_name_that_leads_elsewhere_or_hides_what_it_is_is_not_even_asked_for(
+    hub: LocalHub, name: str
+) -> None:
+    hub.add(REPOSITORY, name, CONTENT)
+    problem = fetch(REPOSITORY, name).problem
+    assert "is no name that lqtui would write a file under" in problem and "\x1b" not in problem
+    assert hub.requests == []
+
+
+def test_a_token_is_in_no_sentence(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_sec\x01ret")
+    hub.add(REPOSITORY, NAME, CONTENT)
+    problem = fetch(REPOSITORY, NAME).problem
+    assert problem and "hf_sec" not in problem and "ret" not in problem.replace("retry", "")
+
+
+def test_the_password_of_an_address_is_in_no_sentence(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint.replace("//", "//someone:password@"))
+    hub.add(REPOSITORY, NAME, CONTENT, status=500)
+    assert fetch(REPOSITORY, NAME).problem.startswith(f"127.0.0.1:{hub.port} has a fault")
+
+
+# What a broken download leaves
+
+
+def test_a_download_that_ended_too_early_goes_on_where_it_was_in_another_process(
+    hub: LocalHub, hub_home: Path
+) -> None:
+    file = hub.add(REPOSITORY, NAME, CONTENT, sent=CONTENT[:100_000])
+    assert "was cut off; try again, and it goes on from there" in fetch(REPOSITORY, NAME).problem
+    assert [path.suffix for path in large_files(hub_home)] == [".incomplete"]
+    file.sent = None
+    fetched = fetch(REPOSITORY, NAME)
+    assert fetched.path.read_bytes() == CONTENT
+    assert [request.range for request in hub.asked("/storage")] == [None, "bytes=100000-"]
+    assert fetched.steps[0] == [100_000, 300_000]
+    assert not list(hub_home.rglob("*.incomplete"))
+
+
+def test_a_storage_that_cannot_go_on_sends_the_whole(hub: LocalHub) -> None:
+    file = hub.add(REPOSITORY, NAME, CONTENT, sent=CONTENT[:100_000], ignores_range=True)
+    assert fetch(REPOSITORY, NAME).problem
+    file.sent = None
+    assert fetch(REPOSITORY, NAME).path.read_bytes() == CONTENT
+
+
+def test_a_partial_file_with_other_bytes_is_found_by_its_digest(hub: LocalHub, hub_home: Path) -> None:
+    file = hub.add(REPOSITORY, NAME, CONTENT, sent=CONTENT[:100_000])
+    assert fetch(REPOSITORY, NAME).problem
+    [partial] = large_files(hub_home)
+    partial.write_bytes(b"x" * 100_000)
+    file.sent = None
+    assert "is removed; try again" in fetch(REPOSITORY, NAME).problem
+    assert fetch(REPOSITORY, NAME).path.read_bytes() == CONTENT
+
+
+def test_two_processes_that_want_one_file_download_it_once(hub: LocalHub) -> None:
+    file = hub.add(REPOSITORY, NAME, CONTENT, hold=threading.Event())
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(fetch, REPOSITORY, NAME) for _ in range(2)]
+        while len(hub.asked("/resolve", "HEAD")) < 2:
+            time.sleep(0.01)
+        assert file.hold is not None
+        file.hold.set()
+        assert {future.result().path.read_bytes() for future in both} == {CONTENT}
+    assert len(hub.asked("/storage")) == 1
 
 
 # The disk
+
+
+def test_a_disk_without_room_is_told_before_anything_is_fetched(hub: LocalHub, hub_home: Path) -> None:
+    hub.add(REPOSITORY, NAME, CONTENT)
+    small = """
+import shutil
+usage = shutil.disk_usage("/")
+shutil.disk_usage = lambda _: usage._replace(free=1000)
+"""
+    problem = fetch(REPOSITORY, NAME, first=small).problem
+    assert problem.startswith("model.gguf needs 0.3 MiB and some to spare, but only 0.0 MiB are free")
+    assert f"{hub_home}/hub; make room, or set HF_HOME" in problem
+    assert hub.asked("/storage") == []
 
 
 def test_a_cache_that_cannot_be_written_is_named(hub: LocalHub, hub_home: Path) -> None:

@@ -12,6 +12,7 @@ from lqtui.store.files import atomic_write
 from lqtui.store.paths import make_directory
 from lqtui.store.pool import Pool
 from lqtui.worker.chat_messages import Chat
+from lqtui.worker.child.hub import run_hub_task
 from lqtui.worker.messages import (
     AskMemory,
     ComputeImatrix,
@@ -66,11 +67,13 @@ def run(task: Task, send: Send) -> Finished:
         case WriteModel():
             return Finished(build, bytes=_write_model(task, send))
         case FetchWikitext():
-            return Finished(build, bytes=_fetch_wikitext(task, send))
+            return Finished(build, digest=_fetch_wikitext(task, send))
         case AskMemory():
             return Finished(build, memory=_ask_memory(task))
         case Describe():
             return Finished(build, engine=_describe())
+        case _:
+            return Finished(build, hub=run_hub_task(task, send))
 
 
 def _fingerprint(task: Fingerprint, send: Send) -> str:
@@ -103,14 +106,15 @@ def _write_model(task: WriteModel, send: Send) -> int:
         )
 
 
-def _fetch_wikitext(task: FetchWikitext, send: Send) -> int:
+def _fetch_wikitext(task: FetchWikitext, send: Send) -> str:
     from lqtui.hub.wikitext import wikitext_2_test
 
     send(Progress("fetching", 0, 1, "WikiText-2"))
-    text = wikitext_2_test(lambda done, total: send(Progress("fetching", done >> 10, total >> 10, "KiB")))
+    text = wikitext_2_test(lambda _, done, total: send(Progress("fetching", done >> 10, total >> 10, "KiB")))
     make_directory(task.out.parent)
     with atomic_write(task.out) as temporary:
-        return temporary.write_bytes(text)
+        temporary.write_bytes(text)
+    return hashlib.sha256(text).hexdigest()
 
 
 def _ask_memory(task: AskMemory) -> ContextMemory:

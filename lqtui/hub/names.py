@@ -1,0 +1,54 @@
+"""Names that strangers gave: which of them are used at all, and how any text of theirs is shown."""
+
+from __future__ import annotations
+
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+from lqtui.hub.errors import HubError
+
+_LONGEST = 400
+
+
+def shown(text: object, longest: int = 200) -> str:
+    """A text without control characters, escapes and marks that turn the writing's direction."""
+    if not isinstance(text, str):
+        return ""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:longest])
+
+
+def is_repository(name: object) -> bool:
+    """Whether a name is one that a repository can have."""
+    if not isinstance(name, str):
+        return False
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
+
+
+def require_repository(name: str) -> None:
+    """Refuse a name that no repository can have; HubError says what names look like."""
+    if not is_repository(name):
+        raise HubError(
+            f"{shown(name)!r} is no name of a repository; write owner/name, "
+            "as in Qwen/Qwen2-0.5B-Instruct-GGUF"
+        )
+
+
+def is_usable(path: object) -> bool:
+    """Whether a file's name stays below its folder, and shows what it is."""
+    return (
+        isinstance(path, str)
+        and 0 < len(path) <= _LONGEST
+        and path.isprintable()
+        and not set('\\:"') & set(path)
+        and all(part not in ("", ".", "..") for part in path.split("/"))
+    )
+
+
+def require_usable(path: str) -> None:
+    """Refuse a file's name that could lead out of its folder, or that hides what it is."""
+    if not is_usable(path):
+        raise HubError(f"{shown(path)!r} is no name that lqtui would write a file under; it is left alone")

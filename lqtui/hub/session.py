@@ -1,0 +1,106 @@
+"""What every answer of the Hub is held to before anybody believes it.
+
+The library trusts the Hub: it writes where an answer's headers say, waits for as long as the Hub wishes, and
+reads whatever comes. These checks are part of the client that the library itself uses for each request.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any
+
+from huggingface_hub import constants, get_session, hf_raise_for_status, set_client_factory
+from huggingface_hub.errors import HfHubHTTPError
+
+from lqtui.hub.address import PORTS, Origin, endpoint, hub_origins, not_the_hub
+from lqtui.hub.errors import HubError
+from lqtui.hub.sentences import sentence
+
+_LARGEST_ANSWER = 32 << 20
+"""Bytes of an answer that is no file; the longest lists of files have a few million."""
+_COMMIT = re.compile(r"[0-9a-f]{40,64}")
+_ETAG = re.compile(r'(?:W/)?"?[0-9A-Za-z_.+=-]{1,200}"?')
+
+_guarded = False
+
+
+def guard() -> None:
+    """Have the library ask through a client that checks what it is told."""
+    global _guarded
+    if _guarded:
+        return
+    constants.HF_HUB_DISABLE_TELEMETRY = True  # it asks for more than the person did
+    library_client: Any = get_session()
+    kind, request_hooks = type(library_client), library_client.event_hooks["request"]
+
+    def client() -> Any:
+        made = kind(
+            event_hooks={"request": [*request_hooks, _keep_token], "response": [_check]},
+            follow_redirects=True,
+            timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
+        )
+        made.send = partial(_send, made.send)
+        return made
+
+    set_client_factory(client)
+    _guarded = True
+
+
+def _send(send: Any, request: Any, **options: Any) -> Any:
+    """Ask once: the library would ask for lists again and again for half a minute before it says anything."""
+    try:
+        return send(request, **options)
+    except (HubError, HfHubHTTPError):
+        raise
+    except Exception as error:
+        if _is_api(request):
+            raise HubError(sentence(error)) from error
+        raise
+
+
+def _keep_token(request: Any) -> None:
+    """Send the person's token to the Hub alone, wherever the Hub sends a request on to."""
+    url = request.url
+    if Origin(url.scheme, url.host, url.port or PORTS.get(url.scheme)) not in hub_origins():
+        request.headers.pop("authorization", None)
+
+
+def _check(response: Any) -> None:
+    if response.request.method == "HEAD":
+        _check_names(response.headers)
+    elif response.status_code not in (200, 206) or _is_api(response.request):
+        _read(response)
+    if response.status_code >= 400:
+        hf_raise_for_status(response)
+    elif _is_api(response.request) and response.status_code == 200:
+        kind = response.headers.get("content-type", "")
+        if "json" not in kind.lower():
+            raise not_the_hub()
+
+
+def _check_names(headers: Any) -> None:
+    """The library makes paths of these; no other text may come to be one."""
+    for name, allowed in (
+        (constants.HUGGINGFACE_HEADER_X_REPO_COMMIT, _COMMIT),
+        (constants.HUGGINGFACE_HEADER_X_LINKED_ETAG, _ETAG),
+        ("ETag", _ETAG),
+    ):
+        value = headers.get(name)
+        if value is not None and not allowed.fullmatch(value):
+            raise HubError(f"{endpoint()} sends a {name} that names no version of a file; it is not used")
+
+
+def _read(response: Any) -> None:
+    """Read an answer that is no file, up to a length that no honest one has."""
+    body = bytearray()
+    for piece in response.iter_bytes():
+        body += piece
+        if len(body) > _LARGEST_ANSWER:
+            raise HubError(f"{endpoint()} gives an answer without an end; it was not read on")
+    response._content = bytes(body)
+
+
+def _is_api(request: Any) -> bool:
+    path: str = request.url.path
+    return "/api/" in path and "/resolve/" not in path
