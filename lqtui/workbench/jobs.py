@@ -50,7 +50,9 @@ class RunningJob:
         self._paces: dict[tuple[str, int], _Pace] = {}
         self.log = log
 
-    def progress(self, event: Progress, stage_number: int = 0, stage_count: int = 1) -> None:
+    def progress(
+        self, event: Progress, stage_number: int = 0, stage_count: int = 1, *, rate: float | None = None
+    ) -> None:
         """Show how far the job is; the time left is extrapolated from the stage's own pace.
 
         A stage that is left and come back to goes on: what lay between is part of its pace.
@@ -68,6 +70,7 @@ class RunningJob:
             stage_number=stage_number,
             stage_count=stage_count,
             share=event.share,
+            rate=rate,
             eta=pace.time_left(done, total),
         )
 

@@ -24,6 +24,7 @@ from lqtui.workbench.history import RecipeHistory
 from lqtui.workbench.jobs import JobQueue, RunningJob, Work
 from lqtui.workbench.model_file import model_identity, protect_model, read_header
 from lqtui.workbench.values import (
+    DOWNLOAD,
     AlreadyQuantizedError,
     Change,
     Job,
@@ -96,7 +97,8 @@ class Running(MemoryFitting):
         except (RecipeError, StoreError) as error:
             raise WorkbenchError(str(error)) from None
         for job in self._queue.jobs:
-            self._queue.cancel(job.id)
+            if job.kind != DOWNLOAD:
+                self._queue.cancel(job.id)
         self.model = OpenModel(path, shape, engine, digest)
         self._history, self._identity, self._fingerprinting = history, identity, None
         self._contexts.forget()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from pathlib import Path
@@ -11,8 +10,12 @@ from pathlib import Path
 import psutil
 
 from lqtui.recipe.memory import MemoryEstimate
+from lqtui.recipe.recipe import Recipe
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
+
+DOWNLOAD = "download"
+"""The kind of the jobs that download a model; they have nothing to do with the one that is open."""
 
 
 class WorkbenchError(Exception):
@@ -124,8 +127,9 @@ class Job:
     """A job as it was at one moment. Times are in seconds; `eta` is for the stage at hand, None if unknown.
 
     `total` is 0 as long as it is not known. `share` of the stage's work is done where that is not `done` of
-    `total`. `crashed` tells a failure of the engine or of lqtui from input that could not be used. `notice`
-    says what is done otherwise than the person would expect.
+    `total`. `rate` is how many bytes a second come of a download. `crashed` tells a failure of the engine or
+    of lqtui from input that could not be used. `notice` says what is done otherwise than the person would
+    expect.
     """
 
     id: int
@@ -138,6 +142,7 @@ class Job:
     total: int = 0
     unit: str = ""
     share: float | None = None
+    rate: float | None = None
     stage_number: int = 0
     stage_count: int = 1
     elapsed: float = 0.0
@@ -196,7 +201,7 @@ class Result:
     digest: str
     file_bytes: int
     bits_per_weight: float
-    types: Mapping[str, TensorType]
+    recipe: Recipe
     perplexity: float | None = None
     perplexity_se: float | None = None
     delta_nll: float | None = None

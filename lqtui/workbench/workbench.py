@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from lqtui.workbench.chatting import Chatting
+from lqtui.workbench.downloads import Downloads
 from lqtui.workbench.interchange import Interchange
 from lqtui.workbench.solving import Solving
 
 
-class Workbench(Solving, Chatting, Interchange):
+class Workbench(Downloads, Solving, Chatting, Interchange):
     """Drives everything on one model; must be used inside one event loop.
 
     Methods raise WorkbenchError with a sentence for the person; nothing has changed then.
