@@ -30,7 +30,11 @@ def workbench(chosen: Settings) -> Workbench:
         output.fail(str(error), 1)
 
 
-def on_bench(chosen: Settings, run: Callable[[Workbench], Awaitable[Answer]]) -> Answer:
+def on_bench(
+    chosen: Settings,
+    run: Callable[[Workbench], Awaitable[Answer]],
+    stopped: str = "stopped; what was measured so far is kept",
+) -> Answer:
     """Run something on a workbench of its own; bad input ends the process with a sentence and 2."""
 
     async def whole() -> Answer:
@@ -47,7 +51,7 @@ def on_bench(chosen: Settings, run: Callable[[Workbench], Awaitable[Answer]]) ->
     except (WorkbenchError, StoreError) as error:
         output.fail(str(error))
     except KeyboardInterrupt:
-        output.fail("stopped; what was measured so far is kept", 1)
+        output.fail(stopped, 1)
 
 
 async def followed(bench: Workbench, job: Job) -> Job:
