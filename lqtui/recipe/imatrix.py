@@ -8,8 +8,8 @@ by it: the same type then has other bytes, and the lowest types cannot do withou
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -97,6 +97,25 @@ class Imatrix(msgspec.Struct, frozen=True):
                 f"{self.path} is the importance matrix of another model: of the {len(self.sizes)} tensors "
                 f"that it names, {shape.name} has {len(known)}"
             )
+
+
+FindImatrix = Callable[[str, str], Imatrix]
+"""Finds the matrix of a path and a SHA-256, empty where a recipe names none; RecipeError says why not."""
+
+
+def find_no_imatrix(path: str, sha256: str) -> Imatrix:
+    """Where there are no files, there are no importance matrices: RecipeError."""
+    raise RecipeError(f"the importance matrix {path} cannot be looked for here")
+
+
+def named_imatrix(document: Mapping[Any, object], find: FindImatrix) -> Imatrix | None:
+    """The importance matrix that a recipe's document names, None where it names none."""
+    path, sha256 = document.get("imatrix", ""), document.get("imatrix_sha256", "")
+    if not isinstance(path, str) or not isinstance(sha256, str):
+        raise RecipeError("'imatrix' must be a text, the path of a file, and so must be 'imatrix_sha256'")
+    if sha256 and not path:
+        raise RecipeError("'imatrix_sha256' goes with 'imatrix', the path of the importance matrix")
+    return find(path, sha256) if path else None
 
 
 def header_bytes(keys: Mapping[str, bytes | int]) -> dict[str, int]:

@@ -8,15 +8,18 @@ from collections.abc import Iterator
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import parse_file_type
+from lqtui.recipe.imatrix import FindImatrix, find_no_imatrix, named_imatrix
 from lqtui.recipe.recipe import Recipe
 from lqtui.recipe.selectors import compact, select
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType, parse_type
 
-_KEYS = {"name", "base", "description", "tensors"}
+_KEYS = {"name", "base", "description", "imatrix", "imatrix_sha256", "tensors"}
 
 
-def parse_recipe(text: str, shape: ModelShape, source: str = "recipe") -> Recipe:
+def parse_recipe(
+    text: str, shape: ModelShape, source: str = "recipe", find_imatrix: FindImatrix = find_no_imatrix
+) -> Recipe:
     """Read a recipe file's text for a model; later selectors win. `source` names the file in errors.
 
     Raises RecipeError, one sentence, for bad TOML, unknown keys or types, and selectors that do not fit.
@@ -28,7 +31,7 @@ def parse_recipe(text: str, shape: ModelShape, source: str = "recipe") -> Recipe
     unknown = sorted(document.keys() - _KEYS)
     if unknown:
         raise RecipeError(
-            f"{source}: unknown key {unknown[0]!r}; a recipe has name, base, description, [tensors]"
+            f"{source}: unknown key {unknown[0]!r}; a recipe has name, base, description, imatrix, [tensors]"
         )
     name = _text(document, "name", source)
     if "base" not in document:
@@ -39,9 +42,10 @@ def parse_recipe(text: str, shape: ModelShape, source: str = "recipe") -> Recipe
     try:
         base = parse_file_type(_text(document, "base", source))
         overrides = _overrides(tensors, shape)
+        imatrix = named_imatrix(document, find_imatrix)
     except RecipeError as error:
         raise RecipeError(f"{source}: {error}") from None
-    return Recipe(name or source, base, overrides, _text(document, "description", source))
+    return Recipe(name or source, base, overrides, _text(document, "description", source), imatrix)
 
 
 def format_recipe(recipe: Recipe, shape: ModelShape) -> str:
@@ -50,6 +54,9 @@ def format_recipe(recipe: Recipe, shape: ModelShape) -> str:
     if recipe.description:
         lines.append(f"description = {_quoted(recipe.description)}")
     lines.append(f"base = {_quoted(recipe.base)}  # llama-quantize's file type; [tensors] depart from it")
+    if recipe.imatrix is not None:
+        lines.append(f"imatrix = {_quoted(recipe.imatrix.path)}  # llama-quantize's --imatrix")
+        lines.append(f"imatrix_sha256 = {_quoted(recipe.imatrix.sha256)}")
     selectors = compact(shape, recipe.overrides)
     if selectors:
         lines += ["", "[tensors]"]

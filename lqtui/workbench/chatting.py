@@ -9,6 +9,7 @@ import psutil
 from lqtui.recipe.recipe import Plan, base_recipe, resolve
 from lqtui.workbench.conversation import Answer, Conversation, Exchange, Sampling, said
 from lqtui.workbench.jobs import RunningJob
+from lqtui.workbench.matrix_files import files_of
 from lqtui.workbench.running import Running, refuse_without_imatrix
 from lqtui.workbench.values import Job, WorkbenchError
 from lqtui.worker.chat_messages import Chat, ChatEvent, ChatSide
@@ -43,10 +44,7 @@ class Chatting(Running):
         prompt = _checked(prompt)
         exchange = Exchange(prompt, tuple(Answer() for _ in conversation.plans), sampling)
         sides = [
-            ChatSide(
-                {planned.name: planned.effective for planned in plan.tensors},
-                conversation.turns(side, prompt),
-            )
+            ChatSide(plan.encodings, conversation.turns(side, prompt))
             for side, plan in enumerate(conversation.plans)
         ]
 
@@ -71,6 +69,7 @@ class Chatting(Running):
                 threads=self.settings.threads_used,
                 memory=int(psutil.virtual_memory().available),
                 gpu_layers=self.settings.gpu_layers,
+                imatrices=files_of(conversation.plans),
             )
             try:
                 await run_task(task, running.log, lambda event: hear(running, event), running.started)

@@ -13,6 +13,7 @@ from lqtui.recipe.recipe_file import format_recipe
 from lqtui.recipe.types import TensorType
 from lqtui.store.paths import expanded
 from lqtui.workbench.history import RecipeHistory
+from lqtui.workbench.matrix_files import seen_from
 from lqtui.workbench.model_file import protect_model
 from lqtui.workbench.text_files import write_text
 from lqtui.workbench.values import Change, OpenModel, WorkbenchError
@@ -88,7 +89,8 @@ class RecipeEditing:
         """Write the current recipe, under a new name if one is given, in place of what was in the file."""
         plan = self._current_plan()
         name = name or plan.recipe.name
-        self._write(path, format_recipe(msgspec.structs.replace(plan.recipe, name=name), plan.shape))
+        recipe = seen_from(msgspec.structs.replace(plan.recipe, name=name), expanded(path).parent)
+        self._write(path, format_recipe(recipe, plan.shape))
         self.rename(name)
         self._tell(Change.RECIPE)
 

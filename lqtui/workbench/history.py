@@ -24,7 +24,7 @@ class RecipeHistory:
 
     def edit(self, plan: Plan, label: str) -> None:
         """Make `plan` the current one by an edit that people know as `label`; no edit if nothing changes."""
-        if plan.digest == self.plan.digest and plan.recipe.name == self.plan.recipe.name:
+        if _stands_for(plan) == _stands_for(self.plan) and plan.recipe.name == self.plan.recipe.name:
             return
         self._done.append(_Edit(label, self.plan, plan))
         self._undone.clear()
@@ -61,8 +61,13 @@ class RecipeHistory:
     @property
     def modified(self) -> bool:
         """Whether the recipe differs from the one last named, saved or chosen."""
-        return self.plan.digest != self._saved.digest
+        return _stands_for(self.plan) != _stands_for(self._saved)
 
     def mark_saved(self) -> None:
         """The current recipe is the one that its name stands for."""
         self._saved = self.plan
+
+
+def _stands_for(plan: Plan) -> tuple[str, str]:
+    """What a recipe comes to: its weights, and the matrix that those of its next edit are quantized by."""
+    return plan.digest, plan.recipe.imatrix.sha256 if plan.recipe.imatrix else ""

@@ -6,11 +6,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from lqtui.export.script_reader import is_script, read_script
 from lqtui.export.tensor_type_file import tensor_type_file
 from lqtui.recipe.differences import Side, side_of_file, side_of_plan
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import FileType, file_type_for
+from lqtui.recipe.imatrix import FindImatrix
 from lqtui.recipe.lifting import lift
 from lqtui.recipe.recipe import Plan, Recipe, resolve
 from lqtui.recipe.recipe_file import format_recipe, parse_recipe
@@ -19,6 +22,7 @@ from lqtui.recipe.rules import quantizable_names
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.tensor_types import Entry, match, parse_entries
 from lqtui.store.paths import expanded
+from lqtui.workbench.matrix_files import RecipeMatrices, seen_from
 from lqtui.workbench.model_file import read_header
 from lqtui.workbench.running import Running
 from lqtui.workbench.text_files import read_text
@@ -65,7 +69,7 @@ class Interchange(Running):
             if is_gguf(path):
                 other, _ = await read_header(path, self.paths)
                 return Imported(*lift(shape, other, path.stem))
-            return _read_recipe(read_text(path), shape, path)
+            return _read_recipe(read_text(path), shape, path, RecipeMatrices(self.paths, path.parent))
         except RecipeError as error:
             said = str(error)
             raise WorkbenchError(said if path.name in said else f"{path}: {said}") from None
@@ -90,6 +94,8 @@ class Interchange(Running):
 
     def write_recipe(self, path: Path, plan: Plan, form: RecipeFormat) -> None:
         """Write a plan's recipe, in place of what was in the file; a script is executable."""
+        beside = expanded(path).parent
+        plan = msgspec.structs.replace(plan, recipe=seen_from(plan.recipe, beside))
         self._write(path, self.recipe_text(plan, form), executable=form is RecipeFormat.SCRIPT)
 
     async def side(self, path: Path) -> Side:
@@ -123,15 +129,15 @@ def is_gguf(path: Path) -> bool:
         raise WorkbenchError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _read_recipe(text: str, shape: ModelShape, path: Path) -> Imported:
+def _read_recipe(text: str, shape: ModelShape, path: Path, find: FindImatrix) -> Imported:
     """The recipe in a text of any of the formats."""
     if is_script(text):
         name, base, entries = read_script(text)
         return _from_entries(entries, shape, name or path.stem, base)
     if text.lstrip().startswith("{"):
-        return Imported(parse_recipe_json(text, shape, path.stem))
+        return Imported(parse_recipe_json(text, shape, path.stem, find))
     if path.suffix.lower() == ".toml" or not _holds_entries(text):
-        return Imported(parse_recipe(text, shape, str(path)))
+        return Imported(parse_recipe(text, shape, str(path), find))
     return _from_entries(parse_entries(text), shape, path.stem, None)
 
 

@@ -15,6 +15,7 @@ from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths
 from lqtui.store.results import ChunkScores
 from lqtui.workbench.jobs import RunningJob
+from lqtui.workbench.matrix_files import files_of
 from lqtui.workbench.result_book import Known, ResultBook
 from lqtui.worker.client import run_task
 from lqtui.worker.messages import (
@@ -85,7 +86,7 @@ async def measure_plans(
         spread=settings.spread,
         memory=settings.memory_used,
         until_clear=_until_clear(until_clear, plans, missing, book) if until_clear else None,
-        imatrices=_imatrices([wanted.plan for wanted in missing]),
+        imatrices=files_of(wanted.plan for wanted in missing),
     )
     hearing = _Hearing(missing, book, running, changed, show)
     try:
@@ -118,11 +119,6 @@ def _missing(plans: Sequence[Plan], book: ResultBook, *, fresh: bool, speed: boo
         if recipe.perplexity or recipe.speed:
             missing.append(_Wanted(plan, recipe))
     return missing
-
-
-def _imatrices(plans: Sequence[Plan]) -> dict[str, Path]:
-    """The files of the importance matrices that plans use, by their SHA-256."""
-    return {plan.imatrix.sha256: Path(plan.imatrix.path) for plan in plans if plan.imatrix}
 
 
 def _until_clear(

@@ -22,6 +22,7 @@ from lqtui.workbench.corpora import Corpora, Corpus, check_text, corpus_digest
 from lqtui.workbench.fitting import MemoryFitting
 from lqtui.workbench.history import RecipeHistory
 from lqtui.workbench.jobs import JobQueue, RunningJob, Work
+from lqtui.workbench.matrix_files import RecipeMatrices
 from lqtui.workbench.model_file import model_identity, protect_model, read_header
 from lqtui.workbench.values import (
     DOWNLOAD,
@@ -356,7 +357,8 @@ class Running(MemoryFitting):
         if self.settings.spread:  # other chunks are another text
             digest += " spread"
         if self._book is None or self._book.corpus_digest != digest:
-            book = ResultBook(self._store, self._open_model(), self.settings, digest)
+            find = RecipeMatrices(self.paths, Path(), gone_too=True)
+            book = ResultBook(self._store, self._open_model(), self.settings, digest, find_imatrix=find)
             book.load()
             self._book = book
         return self._book, self._corpus.path

@@ -7,19 +7,19 @@ from typing import Literal
 
 import msgspec
 
-from lqtui.recipe.types import TensorType
+from lqtui.recipe.imatrix import Encoding
 
 Reason = Literal["end", "length", "context", "broken"]
 """Why an answer ends: the model ended it, `max_tokens` or the context did, or the model gives no numbers."""
 
 
 class ChatSide(msgspec.Struct, frozen=True):
-    """A model that answers: the effective type of every tensor, and the conversation as it was with this one.
+    """A model that answers: how every tensor is written, and the conversation as it was with this one.
 
     `turns` are prompts and answers one after the other; the last is the prompt to be answered.
     """
 
-    types: dict[str, TensorType]
+    encodings: dict[str, Encoding]
     turns: list[str]
 
 
@@ -28,6 +28,7 @@ class Chat(msgspec.Struct, frozen=True, tag=True):
 
     An answer ends after `max_tokens`. At `temperature` 0 each token is the likeliest; else all sides draw by
     the same `seed`. Models whose files together are larger than `memory` bytes answer one after the other.
+    `imatrices` are the files of the importance matrices that encodings name.
     """
 
     model: Path
@@ -41,6 +42,7 @@ class Chat(msgspec.Struct, frozen=True, tag=True):
     threads: int
     memory: int
     gpu_layers: int = -1
+    imatrices: dict[str, Path] = {}
 
 
 class ChatBegun(msgspec.Struct, frozen=True, tag=True):

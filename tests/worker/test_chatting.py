@@ -12,10 +12,10 @@ from gguf_files import write_tiny_llama
 
 from lqtui.llama.chat_prompt import NO_TEMPLATE
 from lqtui.llama.gguf import BaseModel
+from lqtui.recipe.imatrix import Encoding
 from lqtui.recipe.presets import preset
 from lqtui.recipe.recipe import base_recipe, resolve
 from lqtui.recipe.shape import ModelShape
-from lqtui.recipe.types import TensorType
 from lqtui.store.paths import Paths
 from lqtui.worker.chat_messages import Chat, ChatAgreed, ChatBegun, ChatEnded, ChatSide, ChatToken
 from lqtui.worker.client import JobFailed
@@ -25,9 +25,8 @@ from tests.worker.child_runs import DIGEST, Run, is_gone, partials, write_task
 PROMPT = "The list of words is"
 
 
-def types_of(shape: ModelShape, name: str = "") -> dict[str, TensorType]:
-    plan = resolve(shape, preset(name, shape) if name else base_recipe(shape))
-    return {planned.name: planned.effective for planned in plan.tensors}
+def encodings_of(shape: ModelShape, name: str = "") -> dict[str, Encoding]:
+    return resolve(shape, preset(name, shape) if name else base_recipe(shape)).encodings
 
 
 def chat_task(
@@ -39,7 +38,7 @@ def chat_task(
     **changes: object,
 ) -> Chat:
     """The base model, and presets beside it."""
-    sides = [ChatSide(types_of(shape, name), turns or [PROMPT]) for name in ("", *names)]
+    sides = [ChatSide(encodings_of(shape, name), turns or [PROMPT]) for name in ("", *names)]
     values: dict[str, object] = {
         "model": model,
         "sides": sides,

@@ -19,9 +19,10 @@ from lqtui.llama.chat_prompt import ChatPrompt, chat_prompt
 from lqtui.llama.errors import EngineError, LoadFailed
 from lqtui.llama.generation import Choice, Speaker
 from lqtui.llama.gguf import BaseModel
+from lqtui.llama.imatrix import Matrices
 from lqtui.llama.native import engine_name
 from lqtui.llama.quantize import fill_pool
-from lqtui.recipe.types import TensorType
+from lqtui.recipe.imatrix import Encoding
 from lqtui.store.pool import Pool
 from lqtui.worker.chat_messages import Chat, ChatAgreed, ChatBegun, ChatEnded, ChatToken, Reason
 from lqtui.worker.child.tasks import Send
@@ -77,7 +78,8 @@ class _Dialogue:
 
     def _file_bytes(self, indices: Sequence[int]) -> int:
         tensors = self._base.shape.tensors
-        return sum(t.bytes_as(self._task.sides[i].types[t.name]) for i in indices for t in tensors)
+        sides = [self._task.sides[index] for index in indices]
+        return sum(t.bytes_as(side.encodings[t.name].type) for side in sides for t in tensors)
 
     def _answer(self, indices: Sequence[int], gpu_layers: int, *, together: bool) -> None:
         """Load some sides and let them speak by turns until all have ended; LoadFailed where that fails."""
@@ -95,25 +97,26 @@ class _Dialogue:
                     self._send(ChatAgreed(index, same, len(said)))
 
     def _speaker(self, index: int, gpu_layers: int, opened: contextlib.ExitStack) -> Speaker:
-        with self._files(self._task.sides[index].types) as files:
+        with self._files(self._task.sides[index].encodings) as files:
             self._tell("loading", "model", 0, 1)
             model = opened.enter_context(runtime.loaded_model(files, gpu_layers))
         made = runtime.context(model, self._n_ctx, _BATCH, self._task.threads)
         return Speaker(model, opened.enter_context(made))
 
     @contextlib.contextmanager
-    def _files(self, types: Mapping[str, TensorType]) -> Iterator[Sequence[Path]]:
+    def _files(self, encodings: Mapping[str, Encoding]) -> Iterator[Sequence[Path]]:
         """The model's own files, or shards of the pool that stay in place while they are opened."""
-        if all(tensor.type is types[tensor.name] for tensor in self._base.shape.tensors):
+        if all(tensor.type is encodings[tensor.name].type for tensor in self._base.shape.tensors):
             yield [self._base.first_part]
             return
         with self._entry.lock(on_wait=partial(self._tell, "waiting", "another lqtui", 0, 1)):
             yield fill_pool(
                 self._base,
-                types,
+                encodings,
                 self._entry,
                 self._task.threads,
                 lambda done, total: self._tell("quantizing", "MiB", done >> 20, total >> 20),
+                matrices=Matrices(self._task.imatrices),
             )
 
     def _voice(self, index: int, speaker: Speaker) -> _Voice:
