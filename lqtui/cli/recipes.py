@@ -53,7 +53,7 @@ def many_recipes(
     """All recipes that a command was given, each once, in the order compared, presets, files."""
     names = [*presets, *(PRESET_NAMES if all_presets else ())]
     wanted = [
-        *(_named(name, as_published) for name in compared or ()),
+        *(named_recipe(name, as_published) for name in compared or ()),
         *(_preset(name, as_published) for name in names),
         *(WantedRecipe(file=file) for file in files),
     ]
@@ -73,7 +73,7 @@ def _preset(name: str, as_published: bool) -> WantedRecipe:
     return WantedRecipe(preset=known, as_published=as_published and known in PRESET_NAMES)
 
 
-def _named(name: str, as_published: bool) -> WantedRecipe:
+def named_recipe(name: str, as_published: bool = False) -> WantedRecipe:
     """A preset by its name, or else a recipe file."""
     if preset_name(name) is not None:
         return _preset(name, as_published)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from lqtui.recipe.recipe import Plan
@@ -16,6 +17,8 @@ class Side(NamedTuple):
     name: str
     file_bytes: int
     tensors: Mapping[str, tuple[TensorInfo, TensorType]]
+    digests: Mapping[str, str] = MappingProxyType({})
+    """SHA-256 of each tensor's data, where the side is a file whose data was read."""
 
 
 class Difference(NamedTuple):
@@ -26,6 +29,8 @@ class Difference(NamedTuple):
     other: TensorType | None
     other_shape: bool = False
     """Whether its dimensions differ: the files are of different models."""
+    other_bytes: bool = False
+    """Whether its type is the same and its data is not: another base, or another importance matrix."""
 
     @property
     def bytes_more(self) -> int:
@@ -58,6 +63,8 @@ def _differing(side: Side, other: Side) -> Iterable[Difference]:
             yield Difference(tensor, kind, there[1], other_shape=True)
         elif there[1] is not kind:
             yield Difference(tensor, kind, there[1])
+        elif side.digests.get(name) != other.digests.get(name) and side.digests and other.digests:
+            yield Difference(tensor, kind, kind, other_bytes=True)
     for name, (tensor, kind) in other.tensors.items():
         if name not in side.tensors:
             yield Difference(tensor, None, kind)

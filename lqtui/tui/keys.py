@@ -50,6 +50,7 @@ _NAMES = {
     "tab": "tab",
     "plus": "+",
     "minus": "-",
+    "equals_sign": "=",
 }
 
 
@@ -181,6 +182,14 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
         RECIPE,
     ),
     Command(
+        "recipe.compare",
+        "equals_sign",
+        "compare",
+        "Compare",
+        "Compare this recipe with another one, or with the types of a GGUF, cell by cell.",
+        RECIPE,
+    ),
+    Command(
         "recipe.export",
         "e",
         "export",
@@ -218,6 +227,14 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
         "Measure all the published recipes, side by side, chunk by chunk.",
         RUN,
         "sweep",
+    ),
+    Command(
+        "run.report",
+        "E",
+        "report",
+        "Report",
+        "Write what was measured as HTML, Markdown or CSV, with chart and environment.",
+        RUN,
     ),
     Command(
         "run.chat",

@@ -10,7 +10,7 @@ import msgspec
 
 from lqtui.export.script_reader import is_script, read_script
 from lqtui.export.tensor_type_file import tensor_type_file
-from lqtui.recipe.differences import Side, side_of_file, side_of_plan
+from lqtui.recipe.differences import Side, differences, side_of_file, side_of_plan
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import FileType, file_type_for
 from lqtui.recipe.imatrix import FindImatrix
@@ -22,11 +22,14 @@ from lqtui.recipe.rules import quantizable_names
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.tensor_types import Entry, match, parse_entries
 from lqtui.store.paths import expanded
+from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.matrix_files import RecipeMatrices, seen_from
 from lqtui.workbench.model_file import read_header
 from lqtui.workbench.running import Running
 from lqtui.workbench.text_files import read_text
-from lqtui.workbench.values import WorkbenchError
+from lqtui.workbench.values import Job, WorkbenchError
+from lqtui.worker.client import run_task
+from lqtui.worker.messages import DigestTensors
 
 _GGUF = b"GGUF"
 
@@ -102,13 +105,30 @@ class Interchange(Running):
         """A file to compare: a GGUF as it is, anything else as a recipe on the open model."""
         path = expanded(path)
         if is_gguf(path):
-            shape, _ = await read_header(path, self.paths)
-            return side_of_file(path.name, shape)
+            return await self._file_side(path)
         imported = await self.import_recipe(path)
         try:
             return side_of_plan(resolve(self._open_model().shape, imported.recipe))
         except RecipeError as error:
             raise WorkbenchError(str(error)) from None
+
+    def compare_files(self, path: Path, other: Path) -> tuple[Job, list[Side]]:
+        """Read two GGUF files in the background, their data too; the list then holds both sides."""
+        sides: list[Side] = []
+
+        async def work(running: RunningJob) -> str:
+            for each in (expanded(path), expanded(other)):
+                side = await self._file_side(each)
+                done = await run_task(DigestTensors(each), running.log, running.progress_of, running.started)
+                assert done.tensor_digests is not None
+                sides.append(side._replace(digests=done.tensor_digests))
+            return f"{len(differences(*sides))} tensors differ"
+
+        return self._add_job("compare", f"compare {path.name} and {other.name}", work), sides
+
+    async def _file_side(self, path: Path) -> Side:
+        shape, _ = await read_header(path, self.paths)
+        return side_of_file(path.name, shape)
 
 
 def format_for(path: Path) -> RecipeFormat:

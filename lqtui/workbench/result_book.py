@@ -180,7 +180,7 @@ class ResultBook:
             row.digest,
             row.file_bytes,
             row.bits_per_weight,
-            row.types,
+            row.recipe,
             perplexity=value.value,
             perplexity_se=value.se,
             chunks=len(chunks),
@@ -238,11 +238,10 @@ class ResultBook:
 
     def _row(self, plan: Plan) -> Result:
         row = self.rows.get(plan.digest)
-        name = self._as_known(plan).recipe.name
+        recipe = self._as_known(plan).recipe
         if row is not None:
-            return replace(row, name=name)
-        types = {planned.name: planned.effective for planned in plan.tensors}
-        return Result(name, plan.digest, plan.file_bytes, plan.bits_per_weight, types)
+            return replace(row, name=recipe.name, recipe=recipe)
+        return Result(recipe.name, plan.digest, plan.file_bytes, plan.bits_per_weight, recipe)
 
     def _key(self, plan: Plan) -> ScoresKey:
         return ScoresKey(

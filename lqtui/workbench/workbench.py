@@ -5,10 +5,11 @@ from __future__ import annotations
 from lqtui.workbench.chatting import Chatting
 from lqtui.workbench.downloads import Downloads
 from lqtui.workbench.interchange import Interchange
+from lqtui.workbench.reporting import Reporting
 from lqtui.workbench.solving import Solving
 
 
-class Workbench(Downloads, Solving, Chatting, Interchange):
+class Workbench(Downloads, Solving, Chatting, Interchange, Reporting):
     """Drives everything on one model; must be used inside one event loop.
 
     Methods raise WorkbenchError with a sentence for the person; nothing has changed then.

@@ -39,6 +39,12 @@ class Fingerprint(msgspec.Struct, frozen=True, tag=True):
     model: Path
 
 
+class DigestTensors(msgspec.Struct, frozen=True, tag=True):
+    """Compute the SHA-256 of each tensor's data. Finishes with the digests in hex by name."""
+
+    model: Path
+
+
 class RecipeTypes(msgspec.Struct, frozen=True):
     """A recipe as the engine needs it: how every tensor is written, by name, and what to measure.
 
@@ -118,11 +124,13 @@ class Estimate(msgspec.Struct, frozen=True, tag=True):
 class ComputeImatrix(msgspec.Struct, frozen=True, tag=True):
     """Compute the importance matrix of a model on the first chunks of a corpus, and write it to `out`.
 
-    What is unfinished is kept, too. It goes on from `begun`, which is of fewer chunks of the same text.
+    What is unfinished is kept, too. It goes on from `begun`, which is of fewer chunks of the same text. The
+    file calls the text `dataset`.
     """
 
     model: Path
     corpus: Path
+    dataset: str
     n_ctx: int
     chunks: int
     out: Path
@@ -168,6 +176,7 @@ class Describe(msgspec.Struct, frozen=True, tag=True):
 Task = (
     ReadHeader
     | Fingerprint
+    | DigestTensors
     | Measure
     | Estimate
     | ComputeImatrix
@@ -255,6 +264,7 @@ class Finished(msgspec.Struct, frozen=True, tag=True):
     engine: EngineInfo | None = None
     memory: ContextMemory | None = None
     hub: HubAnswer | None = None
+    tensor_digests: dict[str, str] | None = None
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

@@ -17,9 +17,20 @@ from lqtui.cli.results import (
 )
 from lqtui.measure.paired import Scores, compare
 from lqtui.measure.sequential import look
+from lqtui.recipe.file_types import FileType
+from lqtui.recipe.recipe import Recipe
 from lqtui.workbench import Result, Speed
 
-RESULT = Result("ffn_q8", "d1", 1 << 20, 4.5, {}, perplexity=12.5, perplexity_se=0.25, chunks=7)
+RESULT = Result(
+    "ffn_q8",
+    "d1",
+    1 << 20,
+    4.5,
+    Recipe("ffn_q8", FileType.Q4_0),
+    perplexity=12.5,
+    perplexity_se=0.25,
+    chunks=7,
+)
 
 
 def compared(chunks: int, *, looked: bool = False) -> Compared:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,8 @@ import numpy as np
 from fake_importance import FakeImportance
 
 from lqtui.measure import paired, sequential
+from lqtui.recipe.file_types import FileType
+from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.memory import Buffer, ContextMemory, Part, estimate_memory
 from lqtui.recipe.presets import PRESET_NAMES, preset
 from lqtui.recipe.recipe import Plan, Recipe, base_recipe, resolve, with_type
@@ -267,6 +269,11 @@ class FakeWorkbench(FakeImportance):
         self._open_plan()
         return self._start(f"measure {len(PRESET_NAMES)} presets", "measure")
 
+    def measure_types(self, types: Sequence[FileType] = (), imatrix: Imatrix | None = None) -> Job:
+        self._open_plan()
+        self.calls.append(f"measure types by {imatrix.name if imatrix else 'no matrix'}")
+        return self._start("measure 7 types", "measure")
+
     def quantize(self, out: Path) -> Job:
         self._open_plan()
         self.calls.append(f"quantize {out}")
@@ -380,7 +387,7 @@ def measured(
         prompt=Speed(mean=412.0, sd=3.1, repetitions=5),
         generation=Speed(mean=58.2, sd=0.7, repetitions=5),
         partial=chunks < 5,
-        types={p.name: p.effective for p in plan.tensors if p.quantizable},
+        recipe=plan.recipe,
     )
 
 

@@ -63,6 +63,21 @@ async def test_a_measurement_gives_perplexity_divergence_and_speed(opened: Workb
     assert nothing == (0,) * 5 and base.top1_agreement == 1
 
 
+async def test_a_result_brings_its_recipe_back_in_this_session_and_the_next(
+    opened: Workbench, paths: Paths, settings: Settings, demo_model: Path
+) -> None:
+    await done(opened, measure(opened, "baseline_fp16", "first_4_layers_q8"))
+    again = Workbench(paths, settings)
+    await again.open(demo_model)
+    for bench in (opened, again):
+        assert len(bench.results) == 2
+        for result in bench.results:
+            bench.use(result.recipe, result.name)
+            assert bench.plan is not None and bench.plan.digest == result.digest
+            assert bench.plan.recipe.name == result.name
+    await again.close()
+
+
 async def test_the_base_is_scored_beside_what_is_compared_with_it_and_only_once(opened: Workbench) -> None:
     opened.use(planned(opened, "uniform_q4_0").recipe, "preset")
     await done(opened, opened.measure())

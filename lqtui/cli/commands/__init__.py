@@ -5,6 +5,6 @@ Help lists them in the order of these imports.
 
 from lqtui.cli.app import app
 
-from lqtui.cli.commands import recipe, measuring, chatting, importance, models, upkeep  # isort: skip
+from lqtui.cli.commands import recipe, measuring, chatting, importance, interchange, models, upkeep  # isort: skip
 
-__all__ = ["app", "chatting", "importance", "measuring", "models", "recipe", "upkeep"]
+__all__ = ["app", "chatting", "importance", "interchange", "measuring", "models", "recipe", "upkeep"]

@@ -9,12 +9,13 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 from textual import on, work
 from textual.message import Message
 from textual.screen import Screen
 
 from lqtui.recipe.errors import RecipeError
-from lqtui.recipe.recipe import Recipe, with_types
+from lqtui.recipe.recipe import Recipe
 from lqtui.recipe.types import TensorType
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.help import HelpScreen
@@ -144,10 +145,8 @@ class MainActions(Screen[None]):
 
     @on(ResultsTable.Chosen)
     def _use_result(self, event: ResultsTable.Chosen) -> None:
-        plan, result = self.workbench.plan, event.result
-        if plan is not None:
-            with self.refusals_told():
-                self._use(with_types(plan.shape, result.name, result.types))
+        result = event.result
+        self._use(msgspec.structs.replace(result.recipe, name=result.name))
 
     # -- files --------------------------------------------------------------------------------------
 
@@ -198,23 +197,6 @@ class MainActions(Screen[None]):
 
         if self._has_model() and plan:
             self.app.push_screen(SaveRecipeScreen(plan.recipe.name, Path.cwd()), save)
-
-    def action_import_recipe(self) -> None:
-        """Take a recipe from a file of any format, or a quantized model's types."""
-
-        def take(path: Path | None) -> None:
-            if path is not None:
-                self._import(path)
-
-        if self._has_model():
-            prompt = PathPrompt("import a recipe, or the types of a GGUF", f"{Path.cwd()}/", must_exist=True)
-            self.app.push_screen(prompt, take)
-
-    @work(exit_on_error=False, exclusive=True, group="import")
-    async def _import(self, path: Path) -> None:
-        with self.refusals_told():
-            for notice in await self.workbench.use_imported(path):
-                self.notify(notice, severity="warning", timeout=12, markup=False)
 
     @after_edits
     def action_export(self) -> None:

@@ -17,6 +17,7 @@ from lqtui.worker.messages import (
     AskMemory,
     ComputeImatrix,
     Describe,
+    DigestTensors,
     EngineInfo,
     Estimate,
     Event,
@@ -44,6 +45,8 @@ def run(task: Task, send: Send) -> Finished:
                 return Finished(build, shape=base.shape)
         case Fingerprint():
             return Finished(build, digest=_fingerprint(task, send))
+        case DigestTensors():
+            return Finished(build, tensor_digests=_tensor_digests(task, send))
         case Measure():
             from lqtui.worker.child.measuring import measure
 
@@ -87,6 +90,22 @@ def _fingerprint(task: Fingerprint, send: Send) -> str:
                 done += len(piece)
                 send(Progress("fingerprint", done >> 20, total >> 20, "MiB"))
     return digest.hexdigest()
+
+
+def _tensor_digests(task: DigestTensors, send: Send) -> dict[str, str]:
+    digests: dict[str, str] = {}
+    with BaseModel(task.model) as base:
+        total = base.shape.file_bytes >> 20
+        done = 0
+        for tensor in base.shape.tensors:
+            data = base.data(tensor.name)
+            digest = hashlib.sha256()
+            for start in range(0, data.size, _READ_SIZE):
+                digest.update(data[start : start + _READ_SIZE].tobytes())
+            digests[tensor.name] = digest.hexdigest()
+            done += data.size
+            send(Progress("compare", done >> 20, total, "MiB"))
+    return digests
 
 
 def _write_model(task: WriteModel, send: Send) -> int:

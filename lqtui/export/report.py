@@ -1,0 +1,241 @@
+"""What was measured of a model as a document: Markdown, HTML, CSV, or the chart alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from html import escape
+
+from lqtui.export.chart import ChartPoint, mark, plain, svg_chart, text_chart
+
+_MIB = 1 << 20
+
+
+class ReportFormat(StrEnum):
+    """A form of the report, by the end of its file's name."""
+
+    MARKDOWN = ".md"
+    HTML = ".html"
+    CSV = ".csv"
+    SVG = ".svg"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one recipe; None where it was not. Speeds are tokens per second with their SD."""
+
+    name: str
+    file_bytes: int
+    bits_per_weight: float
+    compression: float
+    """How many times smaller than the base model's file."""
+    kld: float | None
+    kld_se: float | None
+    perplexity: float | None
+    perplexity_se: float | None
+    delta_percent: float | None
+    delta_percent_se: float | None
+    same_top: float | None
+    prompt_tps: float | None
+    prompt_tps_sd: float | None
+    generation_tps: float | None
+    generation_tps_sd: float | None
+    chunks: int
+    recipe: str
+    """The recipe as TOML."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A model's results, from the smallest file on; and what they were measured on."""
+
+    model: str
+    facts: Mapping[str, str]
+    """What is to know about model, text and machine, in order."""
+    measured: Sequence[Measured]
+
+    @property
+    def has_kld(self) -> bool:
+        """Whether any recipe was compared with the base model."""
+        return any(row.kld is not None for row in self.measured)
+
+    @property
+    def points(self) -> list[ChartPoint]:
+        """The chart's points: KLD against size, or perplexity where nothing was compared with the base."""
+        found = []
+        for row in self.measured:
+            y, error = (row.kld, row.kld_se) if self.has_kld else (row.perplexity, row.perplexity_se)
+            if y is not None and math.isfinite(y):
+                finite = error if error is not None and math.isfinite(error) else 0.0
+                found.append(ChartPoint(row.name, row.file_bytes / _MIB, y, finite))
+        return found
+
+    @property
+    def quality(self) -> str:
+        """What the chart's upright axis is."""
+        return "KL divergence from the base model, nats" if self.has_kld else "perplexity"
+
+
+_NOTES = (
+    "Errors are standard errors over tokens, as llama-perplexity prints them; of speeds, deviations (SD).",
+    "Sizes are those of the GGUF files.",
+)
+
+
+def written(report: Report, form: ReportFormat) -> str:
+    """A report in some form; of the chart alone, an SVG document."""
+    match form:
+        case ReportFormat.MARKDOWN:
+            return _markdown(report)
+        case ReportFormat.HTML:
+            return _html(report)
+        case ReportFormat.CSV:
+            return _csv(report)
+        case ReportFormat.SVG:
+            return svg_chart(report.points, report.quality).replace("<svg ", '<svg color="#444" ', 1) + "\n"
+
+
+def _markdown(report: Report) -> str:
+    heads, rows = _table(report)
+    lines = [
+        f"# {_inline(report.model)}, quantized",
+        "",
+        "| | " + " | ".join(heads) + " |",
+        "|---|---|" + "---:|" * (len(heads) - 1),
+        *(
+            f"| {letter} | " + " | ".join([_inline(row[0]), *row[1:]]) + " |"
+            for letter, row in zip(_letters(report), rows, strict=True)
+        ),
+        "",
+        *_NOTES,
+    ]
+    if report.points:
+        lines += ["", "```text", text_chart(report.points, report.quality), "```"]
+    lines += ["", "## Measured on", ""]
+    lines += [f"- {name}: {_inline(value)}" for name, value in report.facts.items()]
+    lines += ["", "## Recipes"]
+    for row in report.measured:
+        fence = "`" * max(3, _longest_run(row.recipe) + 1)
+        lines += ["", f"{fence}toml", row.recipe.rstrip("\n"), fence]
+    return "\n".join(lines) + "\n"
+
+
+_STYLE = """\
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+svg { width: 100%; height: auto; margin: 1.5rem 0; }
+pre { overflow-x: auto; padding: .7rem; border: 1px solid #8884; border-radius: .4rem; }
+dt { font-weight: 600; } dd { margin: 0 0 .4rem; }"""
+
+
+def _html(report: Report) -> str:
+    heads, rows = _table(report)
+    title = f"{escape(plain(report.model))}, quantized"
+    head = "".join(f"<th>{escape(each)}</th>" for each in heads)
+    body = "\n".join(
+        "<tr>" + "".join(f"<td>{escape(plain(cell))}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    facts = "\n".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(plain(value))}</dd>" for name, value in report.facts.items()
+    )
+    recipes = "\n".join(
+        f"<details><summary>{escape(plain(row.name))}</summary><pre>{escape(row.recipe)}</pre></details>"
+        for row in report.measured
+    )
+    chart = svg_chart(report.points, report.quality) if report.points else ""
+    return f"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<style>
+{_STYLE}
+</style></head>
+<body>
+<h1>{title}</h1>
+{chart}
+<table><thead><tr>{head}</tr></thead>
+<tbody>
+{body}
+</tbody></table>
+<p>{"<br>".join(escape(note) for note in _NOTES)}</p>
+<h2>Measured on</h2>
+<dl>
+{facts}
+</dl>
+<h2>Recipes</h2>
+{recipes}
+</body>
+</html>
+"""
+
+
+def _csv(report: Report) -> str:
+    """One line a recipe, every number in full; a cell that a spreadsheet would run is kept a text."""
+    out = io.StringIO()
+    names = [field.name for field in fields(Measured) if field.name != "recipe"]
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    for row in report.measured:
+        cells = [getattr(row, name) for name in names]
+        writer.writerow([_no_formula(cell) if isinstance(cell, str) else cell for cell in cells])
+    return out.getvalue()
+
+
+def _no_formula(text: str) -> str:
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _table(report: Report) -> tuple[list[str], list[list[str]]]:
+    """The columns that something is known for, and a row for each recipe."""
+    rows = report.measured
+    columns: list[tuple[str, list[str]]] = [
+        ("recipe", [row.name for row in rows]),
+        ("MiB", [f"{row.file_bytes / _MIB:.1f}" for row in rows]),
+        ("bpw", [f"{row.bits_per_weight:.2f}" for row in rows]),
+        ("× smaller", [f"{row.compression:.2f}" for row in rows]),
+        ("KLD", [_with_error(row.kld, row.kld_se, 5) for row in rows]),
+        ("PPL", [_with_error(row.perplexity, row.perplexity_se, 4) for row in rows]),
+        ("ΔPPL %", [_with_error(row.delta_percent, row.delta_percent_se, 2) for row in rows]),
+        ("same top", ["–" if row.same_top is None else f"{row.same_top:.1%}" for row in rows]),
+        ("pp t/s", [_with_error(row.prompt_tps, row.prompt_tps_sd, 1) for row in rows]),
+        ("tg t/s", [_with_error(row.generation_tps, row.generation_tps_sd, 1) for row in rows]),
+    ]
+    if len({row.chunks for row in rows}) > 1:
+        columns.append(("chunks", [str(row.chunks) for row in rows]))
+    known = [(head, cells) for head, cells in columns if any(cell != "–" for cell in cells)]
+    return [head for head, _ in known], [list(row) for row in zip(*(c for _, c in known), strict=True)]
+
+
+def _with_error(value: float | None, error: float | None, digits: int) -> str:
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return "NaN"
+    known = error is not None and math.isfinite(error)
+    return f"{value:.{digits}f} ± {error:.{digits}f}" if known else f"{value:.{digits}f}"
+
+
+def _letters(report: Report) -> list[str]:
+    """Each recipe's letter in the text chart, none for what has no place on it."""
+    on_chart = {point.name: mark(number) for number, point in enumerate(report.points)}
+    return [on_chart.get(row.name, "") for row in report.measured]
+
+
+def _inline(text: str) -> str:
+    """Text that Markdown takes for nothing but text, in a table too."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!~" else c for c in plain(text))
+
+
+def _longest_run(text: str) -> int:
+    """The longest run of backticks."""
+    longest = run = 0
+    for c in text:
+        run = run + 1 if c == "`" else 0
+        longest = max(longest, run)
+    return longest

@@ -1,0 +1,72 @@
+"""The main screen's part on recipes from elsewhere: import, comparison, and the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual import work
+
+from lqtui.recipe.differences import side_of_plan
+from lqtui.tui.screens.compare import CompareScreen
+from lqtui.tui.screens.main_actions import MainActions, after_edits
+from lqtui.tui.screens.path_prompt import PathPrompt
+
+
+class MainInterchange(MainActions):
+    """Files of other programs, over the workbench of the main screen."""
+
+    def action_import_recipe(self) -> None:
+        """Take a recipe from a file of any format, or a quantized model's types."""
+
+        def take(path: Path | None) -> None:
+            if path is not None:
+                self._import(path)
+
+        if self._has_model():
+            prompt = PathPrompt("import a recipe, or the types of a GGUF", f"{Path.cwd()}/", must_exist=True)
+            self.app.push_screen(prompt, take)
+
+    @work(exit_on_error=False, exclusive=True, group="import")
+    async def _import(self, path: Path) -> None:
+        with self.refusals_told():
+            for notice in await self.workbench.use_imported(path):
+                self.notify(notice, severity="warning", timeout=12, markup=False)
+
+    @after_edits
+    def action_compare(self) -> None:
+        """Compare the recipe in the grid with another file, cell by cell."""
+
+        def chosen(path: Path | None) -> None:
+            if path is not None:
+                self._compare(path)
+
+        if self._has_model():
+            prompt = PathPrompt("compare with a GGUF or a recipe", f"{Path.cwd()}/", must_exist=True)
+            self.app.push_screen(prompt, chosen)
+
+    @work(exit_on_error=False, exclusive=True, group="import")
+    async def _compare(self, path: Path) -> None:
+        def take(wanted: bool | None) -> None:
+            if wanted:
+                self._import(path)
+
+        with self.refusals_told():
+            other = await self.workbench.side(path)
+            plan = self.workbench.plan
+            if plan is not None:
+                self.app.push_screen(CompareScreen(plan.shape, side_of_plan(plan), other), take)
+
+    def action_report(self) -> None:
+        """Write what was measured as a report."""
+
+        def write(path: Path | None) -> None:
+            if path is not None:
+                with self.refusals_told():
+                    self.workbench.write_report(path)
+                    self.notify(f"Wrote {path}.", markup=False)
+
+        model = self.workbench.model
+        if self._has_model() and model:
+            default = str(Path.cwd() / f"{model.path.stem}-report.html")
+            title = "report (.html, .md, .csv, or .svg for the chart)"
+            self.app.push_screen(PathPrompt(title, default, must_exist=False), write)
