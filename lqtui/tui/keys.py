@@ -229,6 +229,14 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
         "sweep",
     ),
     Command(
+        "run.types",
+        "T",
+        "measure_types",
+        "Measure types",
+        "Measure the whole model at every type from F16 to IQ1_S, side by side.",
+        RUN,
+    ),
+    Command(
         "run.report",
         "E",
         "report",

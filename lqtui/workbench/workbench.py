@@ -7,9 +7,10 @@ from lqtui.workbench.downloads import Downloads
 from lqtui.workbench.interchange import Interchange
 from lqtui.workbench.reporting import Reporting
 from lqtui.workbench.solving import Solving
+from lqtui.workbench.type_table import TypeTable
 
 
-class Workbench(Downloads, Solving, Chatting, Interchange, Reporting):
+class Workbench(Downloads, Solving, Chatting, Interchange, Reporting, TypeTable):
     """Drives everything on one model; must be used inside one event loop.
 
     Methods raise WorkbenchError with a sentence for the person; nothing has changed then.

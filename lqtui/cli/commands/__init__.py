@@ -5,6 +5,25 @@ Help lists them in the order of these imports.
 
 from lqtui.cli.app import app
 
-from lqtui.cli.commands import recipe, measuring, chatting, importance, interchange, models, upkeep  # isort: skip
+from lqtui.cli.commands import (  # isort: skip
+    recipe,
+    measuring,
+    types,
+    chatting,
+    importance,
+    interchange,
+    models,
+    upkeep,
+)
 
-__all__ = ["app", "chatting", "importance", "interchange", "measuring", "models", "recipe", "upkeep"]
+__all__ = [
+    "app",
+    "chatting",
+    "importance",
+    "interchange",
+    "measuring",
+    "models",
+    "recipe",
+    "types",
+    "upkeep",
+]
