@@ -5,14 +5,12 @@ All of it can be estimated anew, so what is missing, damaged or foreign is simpl
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import msgspec
 
 from lqtui.recipe.types import TensorType
-from lqtui.store.files import atomic_write
-from lqtui.store.paths import make_directory
+from lqtui.store.kept import load_kept, save_kept
 
 _VERSION = 1
 """Raised with every change to what the numbers mean or how they are kept."""
@@ -75,23 +73,9 @@ class EstimatesKey(msgspec.Struct, frozen=True):
     engine: str
 
 
-class _Kept(msgspec.Struct, frozen=True, array_like=True):
-    version: int
-    key: EstimatesKey
-    digest: bytes
-    """SHA-256 of what follows."""
-    estimates: bytes
-
-
 def load_estimates(folder: Path, key: EstimatesKey) -> Estimates | None:
     """The estimates that are kept in a folder under a key; None where there are none that can be trusted."""
-    try:
-        kept = msgspec.msgpack.decode(_path(folder, key).read_bytes(), type=_Kept)
-        if (kept.version, kept.key) != (_VERSION, key) or kept.digest != _digest(kept.estimates):
-            return None
-        return msgspec.msgpack.decode(kept.estimates, type=Estimates)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    return load_kept(folder, "estimates", _VERSION, key, Estimates)
 
 
 def save_estimates(folder: Path, key: EstimatesKey, estimates: Estimates) -> None:
@@ -100,16 +84,4 @@ def save_estimates(folder: Path, key: EstimatesKey, estimates: Estimates) -> Non
     Raises:
         StoreError: the folder cannot be made or written to, or the disk is full.
     """
-    make_directory(folder)
-    packed = msgspec.msgpack.encode(estimates)
-    with atomic_write(_path(folder, key)) as temporary:
-        temporary.write_bytes(msgspec.msgpack.encode(_Kept(_VERSION, key, _digest(packed), packed)))
-
-
-def _path(folder: Path, key: EstimatesKey) -> Path:
-    name = hashlib.sha256(msgspec.msgpack.encode(key)).hexdigest()[:32]
-    return folder / f"{name}.estimates"
-
-
-def _digest(packed: bytes) -> bytes:
-    return hashlib.sha256(packed).digest()
+    save_kept(folder, "estimates", _VERSION, key, estimates)
