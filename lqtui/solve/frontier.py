@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lqtui.solve.items import Problem
 from lqtui.solve.knapsack import Solution, solve
@@ -13,7 +13,12 @@ NEGLIGIBLE = 1e-4
 """Nats of mean KLD that nobody would notice: Q8_0 throughout costs the demo model about twice as much."""
 
 
-def frontier(problem: Problem, points: int = 100, seconds: float = 10.0) -> list[Solution]:
+def frontier(
+    problem: Problem,
+    points: int = 100,
+    seconds: float = 10.0,
+    stopped: Callable[[], bool] = lambda: False,
+) -> list[Solution]:
     """The best recipes from the smallest to the one of least cost, each larger and better than the last.
 
     There are at most so many, at about even distances in size. Most lie on the lower convex hull of all
@@ -24,11 +29,14 @@ def frontier(problem: Problem, points: int = 100, seconds: float = 10.0) -> list
         problem: The choices.
         points: The most recipes that are wanted, at least 2.
         seconds: How long to look for one recipe.
+        stopped: Asked before each recipe; once it is true, those that were found till then are all.
     """
     relaxation = relax(problem)
     smallest, largest = relaxation.sizes[0], relaxation.sizes[-1]
     found = [_on_hull(relaxation, 0)]
     for i in range(1, points):
+        if stopped():
+            break
         budget = smallest + (largest - smallest) * i // (points - 1)
         steps = relaxation.affordable(budget)
         on_hull = relaxation.sizes[steps] > smallest + (largest - smallest) * (i - 1) // (points - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -88,7 +89,11 @@ class Search:
 
     async def draw(self, problem: Problem) -> None:
         """Find the frontier of a problem, and keep it with the calibration that it follows from."""
-        points = await asyncio.to_thread(frontier, problem, _POINTS, _SECONDS)
+        left = threading.Event()
+        try:
+            points = await asyncio.to_thread(frontier, problem, _POINTS, _SECONDS, left.is_set)
+        finally:  # a cancelled job leaves the thread behind, which must not go on for nobody
+            left.set()
         plans = [solved_plan(self.shape, point, size_label(point.bytes, 4)) for point in points]
         bend = knee(points)
         self.calibration.draw(

@@ -43,6 +43,12 @@ def test_each_point_is_the_best_of_its_size_and_better_than_all_smaller_ones(
         assert one.cost > next_one.cost
 
 
+def test_a_stopped_frontier_ends_with_the_points_that_it_has(small_model: Problem) -> None:
+    asked = iter([False, False, True])
+    whole = frontier(small_model, points=30)
+    assert frontier(small_model, points=30, stopped=lambda: next(asked)) == whole[:3]
+
+
 def test_the_frontier_has_points_where_a_large_tensor_leaves_a_gap_in_the_convex_hull(
     small_model: Problem,
 ) -> None:
