@@ -11,14 +11,13 @@ from textual.content import Content
 from textual_plotext.plot import Plot
 
 from lqtui.tui.widgets.chart_layout import Axis, Labels, LogAxis, Placed, frontier, line_cells, padded
+from lqtui.tui.widgets.chart_pane import PlotColor
 from lqtui.tui.widgets.chart_scene import FAR, Point, Scene, errors_fit, near_and_far
 from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.quantities import MIB, size
 
 _APART = 3
 """Columns from one hollow mark of a frontier to the next, at least."""
-
-PlotColor = str | int | tuple[int, int, int]
 
 
 class Drawing:

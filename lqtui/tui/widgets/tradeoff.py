@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import ComposeResult
 from textual.content import Content
-from textual.widget import Widget
-from textual_plotext import PlotextPlot
+from textual_plotext.plot import Plot
 
-from lqtui.tui.widgets.chart_drawing import Drawing, PlotColor
+from lqtui.tui.widgets.chart_drawing import Drawing
+from lqtui.tui.widgets.chart_pane import ChartPane, PlotColor
 from lqtui.tui.widgets.chart_scene import Scene, scene_of
 from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.quantities import MIB, size
@@ -19,12 +18,11 @@ if TYPE_CHECKING:
     from lqtui.recipe.recipe import Plan
     from lqtui.workbench import FrontierPoint, Result
 
-_LEAST_WIDTH, _LEAST_HEIGHT = 24, 6
 _TITLE_ENDS = 2
 """Columns of a pane's inside that its title leaves to the border."""
 
 
-class TradeoffChart(Widget):
+class TradeoffChart(ChartPane):
     """Measured recipes as solid points with their frontier; the recipe in the grid is marked.
 
     What is predicted has hollow marks. A recipe of which nothing is has no quality: it is a dashed line at
@@ -76,14 +74,7 @@ class TradeoffChart(Widget):
     }
     """
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
-        self._canvas = _Canvas(self)
-        self.scene = Scene()
-
-    def compose(self) -> ComposeResult:
-        """The plot fills the pane."""
-        yield self._canvas
+    scene: Scene = Scene()
 
     def show(
         self,
@@ -109,44 +100,18 @@ class TradeoffChart(Widget):
             f"{self.BORDER_TITLE} · {said} · c {metric.next}" for said in (axis, axis.replace(" in nats", ""))
         ]
         self.border_title = titles[0] if len(titles[0]) <= self.size.width - _TITLE_ENDS else titles[1]
-        if scene != self.scene:
-            self.scene = scene
-            self._canvas.refresh()
+        self.show_scene(scene)
 
-    def color_of(self, component: str) -> PlotColor:
-        """A component's colour as plotext takes it; the terminal's own colours stay what they are."""
-        color = self.get_component_styles(component).color
-        if color.ansi is not None:
-            return "default" if color.ansi < 0 else color.ansi
-        return (self.background_colors[1] + color).rgb
+    def invitation(self) -> Sequence[str]:
+        """What to do to get a chart."""
+        self.border_subtitle = ""
+        return () if self.scene.points or self.scene.forecasts else _invitation(self.scene)
 
-
-class _Canvas(PlotextPlot):
-    """The plot itself, drawn again only where the scene, the size or the colours differ."""
-
-    def __init__(self, chart: TradeoffChart) -> None:
-        super().__init__()
-        self._chart = chart
-        self._drawn: tuple[object, Content] | None = None
-
-    def render(self) -> Content:
-        """The chart, or what to do to get one."""
-        scene = self._chart.scene
-        width, height = self.size
-        colors = {name: self._chart.color_of(name) for name in sorted(TradeoffChart.COMPONENT_CLASSES)}
-        state = (scene, width, height, tuple(colors.values()))
-        if self._drawn is not None and self._drawn[0] == state:
-            return self._drawn[1]
-        legend = ""
-        if not scene.points and not scene.forecasts:
-            content = _centred(_invitation(scene), width, height)
-        elif width < _LEAST_WIDTH or height < _LEAST_HEIGHT:
-            content = _centred(["too small for a chart"], width, height)
-        else:
-            drawing = Drawing(self.plt, scene, width, height, colors)
-            content, legend = drawing.content(), drawing.legend()
-        self._drawn = (state, content)
-        self._chart.border_subtitle = legend
+    def draw(self, plot: Plot, width: int, height: int, colors: Mapping[str, PlotColor]) -> Content:
+        """The trade-off, and under it what the marks mean."""
+        drawing = Drawing(plot, self.scene, width, height, colors)
+        content = drawing.content()
+        self.border_subtitle = drawing.legend()
         return content
 
 
@@ -157,11 +122,3 @@ def _invitation(scene: Scene) -> list[str]:
     elif scene.current_name:
         said.append(f"{scene.current_name} will be {size(int(scene.current_size * MIB))}.")
     return [*said, "", "r  measure this recipe", "s  measure all presets"]
-
-
-def _centred(lines: list[str], width: int, height: int) -> Content:
-    longest = max(len(line) for line in lines)
-    left = max(0, (width - longest) // 2)
-    above = max(0, (height - len(lines)) // 2)
-    body = "\n".join((" " * left + line)[:width] for line in lines)
-    return Content.assemble("\n" * above, (body, "dim"))
