@@ -45,6 +45,11 @@ class Reason:
     spends: bool
     """Whether the budget pays for anything beyond the smallest recipe."""
 
+    @property
+    def has_choice(self) -> bool:
+        """Whether there is another type that any budget would pay for."""
+        return self.made is not None or self.refused is not None
+
 
 def why(item: Item, solution: Solution) -> Reason:
     """What decided an item's type in a solution.
@@ -68,9 +73,12 @@ def why(item: Item, solution: Solution) -> Reason:
     )
 
 
-def sentence(reason: Reason) -> str:
-    """A reason in words, with sizes in MiB and costs in nats of KLD."""
-    if reason.made is None and reason.refused is None:
+def sentence(reason: Reason, *, alone: bool = True) -> str:
+    """A reason in words, with sizes in MiB and costs in nats of KLD.
+
+    One that does not stand `alone` leaves out what `market` tells of all items at once.
+    """
+    if not reason.has_choice:
         return f"{reason.chosen} is the only type here that any budget would pay for."
     parts = []
     if reason.made is not None:
@@ -80,22 +88,38 @@ def sentence(reason: Reason) -> str:
     if reason.refused is not None:
         cost, saving = _mib(reason.refused.bytes), _saving(reason.refused)
         parts.append(f"{_change(reason.refused)} would cost {cost} and save {saving}")
-    return f"{'; '.join([*parts, _market(reason)])}."
+    exception = _exception(reason)
+    if not alone:
+        return f"{', but '.join(filter(None, ('; '.join(parts), exception)))}."
+    last = ", but ".join(filter(None, (_market(reason), exception)))
+    return f"{'; '.join([*parts, last])}."
+
+
+def market(reason: Reason) -> str:
+    """The budget's exchange rate, which is the same for all items of a solution, as a sentence."""
+    said = _market(reason)
+    return f"{said[0].upper()}{said[1:]}."
 
 
 def _market(reason: Reason) -> str:
-    """What the budget's exchange rate says to both upgrades."""
     price = reason.price_per_mib
     if not reason.spends:
         return f"this budget pays for no upgrade, and the best one saves {_number(price)} per MiB"
     if not price:
         return "this budget pays for every upgrade that saves anything"
-    last = f"the last MiB of this budget went for {_number(price)}"
+    return f"the last MiB of this budget went for {_number(price)}"
+
+
+def _exception(reason: Reason) -> str:
+    """Why an item departs from the exchange rate, where it does."""
+    price = reason.price_per_mib
+    if not reason.spends or not price:
+        return ""
     if reason.refused is not None and reason.refused.per_mib > price:
-        return f"{last}, but there is no room for it ({_mib(reason.spare_bytes)} is left)"
+        return f"there is no room for it ({_mib(reason.spare_bytes)} is left)"
     if reason.made is not None and reason.made.per_mib < price:
-        return f"{last}, but no better upgrade is small enough"
-    return last
+        return "no better upgrade is small enough"
+    return ""
 
 
 def _upgrade(before: Option, after: Option) -> Upgrade:

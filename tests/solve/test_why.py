@@ -8,7 +8,7 @@ from lqtui.recipe.types import TensorType
 from lqtui.solve.items import Item, Option, Problem, make_problem
 from lqtui.solve.knapsack import solve
 from lqtui.solve.relaxation import relax
-from lqtui.solve.why import Upgrade, sentence, why
+from lqtui.solve.why import Upgrade, market, sentence, why
 from tests.solve.problems import llama_shape, made_up_costs
 
 MIB = 1 << 20
@@ -93,6 +93,18 @@ def test_the_sentence_says_where_sizes_and_not_prices_decided() -> None:
         "Q4_0 → Q5_0 would cost 1.00 MiB and save 5 KLD (5 per MiB); the last MiB of this budget went for 3, "
         "but there is no room for it (0.50 MiB is left)."
     )
+
+
+def test_beside_others_a_sentence_leaves_out_what_one_sentence_says_of_all() -> None:
+    problem = Problem((upgrade("small", 1, 5.0), upgrade("large", 3, 9.0), upgrade("middle", 2, 4.5)))
+    filled = solve(problem, int(3.5 * MIB))
+    reasons = [why(item, filled) for item in problem.items]
+    assert {market(reason) for reason in reasons} == {"The last MiB of this budget went for 3."}
+    assert [sentence(reason, alone=False) for reason in reasons] == [
+        "Q4_0 → Q5_0 costs 1.00 MiB and saves 5 KLD (5 per MiB).",
+        "Q4_0 → Q5_0 would cost 3.00 MiB and save 9 KLD (3 per MiB).",
+        "Q4_0 → Q5_0 costs 2.00 MiB and saves 4.5 KLD (2.2 per MiB), but no better upgrade is small enough.",
+    ]
 
 
 def test_a_budget_that_pays_for_everything_says_so() -> None:
