@@ -153,12 +153,13 @@ def curves(model: Path, chosen: Settings, types: str | None, requantize: bool, j
         return await followed(bench, bench.measure_lowering(to)), bench
 
     job, bench = on_bench(chosen, run)
-    if bench.curves and json:
-        output.print_json({"model": str(model), "type": to, "curves": bench.curves})
-    elif bench.curves:
-        shares = [f"{point.share:.0%}" for point in bench.curves[0].points]
+    known = bench.lowered.get(to)
+    if known is not None and known.is_whole and json:
+        output.print_json({"model": str(model), "type": to, "curves": known.curves})
+    elif known is not None and known.is_whole:
+        shares = [f"{point.share:.0%}" for point in known.curves[0].points]
         table = [["quality kept, lowered by", *shares, "90 % to"]]
-        for curve in bench.curves:
+        for curve in known.curves:
             kept = [f"{point.kept:.0%}" + (f"±{point.sd:.0%}" if point.sd else "") for point in curve.points]
             kept += [""] * (len(shares) - len(kept))
             end = curve.share_at_kept
@@ -166,7 +167,7 @@ def curves(model: Path, chosen: Settings, types: str | None, requantize: bool, j
         output.print_table(table)
         print("± is the deviation between random orders; with so many blocks lowered, 90 % is kept")
         if sys.stdout.isatty():
-            _draw(bench.curves)
+            _draw(known.curves)
     exit_unless_done(job)
 
 

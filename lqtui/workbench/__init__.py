@@ -1,8 +1,8 @@
 """One open model: its recipe and history, the jobs, the results. The app and the command line drive it."""
 
-from lqtui.workbench.budgets import FrontierPoint, Solved, Target
+from lqtui.workbench.budgets import FrontierPoint, Solved, Target, Why
 from lqtui.workbench.importance import DEFAULT_CANDIDATES, PROBE
-from lqtui.workbench.lowering import Curve, CurvePoint
+from lqtui.workbench.lowering import KEPT, Curve, CurvePoint, Lowered
 from lqtui.workbench.scores import ImportanceView, Score
 from lqtui.workbench.values import (
     AlreadyQuantizedError,
@@ -20,6 +20,7 @@ from lqtui.workbench.workbench import Workbench
 
 __all__ = [
     "DEFAULT_CANDIDATES",
+    "KEPT",
     "PROBE",
     "AlreadyQuantizedError",
     "Change",
@@ -30,6 +31,7 @@ __all__ = [
     "ImportanceView",
     "Job",
     "JobState",
+    "Lowered",
     "OpenModel",
     "Result",
     "Score",
@@ -37,6 +39,7 @@ __all__ = [
     "Solved",
     "Speed",
     "Target",
+    "Why",
     "Workbench",
     "WorkbenchError",
 ]

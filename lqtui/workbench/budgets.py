@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -113,6 +113,17 @@ class Solved:
         if self.off_by is not None and abs(self.off_by) > PARTS:
             return f"{told}, {self.off_by:+.0%} from the predicted {predicted}: trust the measurement; {size}"
         return f"{told} (predicted {predicted}), {size}"
+
+
+@dataclass(frozen=True)
+class Why:
+    """Why tensors were given their types, in a sentence for each by its name.
+
+    `market` is what holds for all of them, as a sentence of its own where there are several choices.
+    """
+
+    of: Mapping[str, str] = field(default_factory=dict)
+    market: str = ""
 
 
 def size_label(size: int, digits: int = 6) -> str:

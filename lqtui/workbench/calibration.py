@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from lqtui.recipe.recipe import Plan
+from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.granularity import Granularity
+from lqtui.recipe.recipe import Plan, resolve, with_types
+from lqtui.recipe.rules import quantizable_tensors
+from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
-from lqtui.recipe.units import Single
+from lqtui.recipe.units import Single, singles, units
 from lqtui.solve.costs import CostTable, cost_table, shared_out
 from lqtui.solve.interaction import Interaction, Mixed, fit_interaction
 from lqtui.store.estimates import Estimates
+from lqtui.store.measured_alone import Asked
 from lqtui.workbench.budgets import FrontierPoint, Solved
 from lqtui.workbench.corpora import Corpus
+from lqtui.workbench.lowering import Lowered
 from lqtui.workbench.result_book import ResultBook
 from lqtui.workbench.scores import ImportanceView, Score, output_of
 
@@ -48,6 +55,7 @@ class Calibration:
     solved: Solved | None = None
     drawn: tuple[Drawn, ...] = ()
     estimates: Estimates | None = None
+    lowered: dict[TensorType, Lowered] = field(default_factory=dict)
     _singles: dict[tuple[str, TensorType], Single] = field(default_factory=dict)
     _mixes: dict[str, Plan] = field(default_factory=dict)
     _view: ImportanceView | None = None
@@ -60,6 +68,42 @@ class Calibration:
         for single in found:
             self._singles[single.unit.label, single.asked] = single
         self.changed()
+
+    def recall(self, asked: Asked, stopped: Callable[[], bool]) -> None:
+        """Count what was asked in earlier sessions, and take from the store what was measured of it.
+
+        Recipes that this model cannot have are left out. It ends early once it is `stopped`.
+        """
+        shape = self.told.model.shape
+        of = {unit.label: unit for by in Granularity for unit in units(shape, by)}
+        for kind in sorted({kind for _, kind in asked.singles}):
+            wanted = [of[label] for label, each in sorted(asked.singles) if each is kind and label in of]
+            for unit in wanted:
+                with contextlib.suppress(RecipeError):
+                    self._singles.update(((unit.label, kind), one) for one in singles(shape, [unit], kind))
+                if stopped():
+                    return
+        for mix in asked.mixes:
+            with contextlib.suppress(RecipeError):
+                plan = changed_plan(shape, mix)
+                self._mixes[plan.digest] = plan
+        for book, plans in self._counted():
+            for plan in (book.base, *plans):
+                if stopped():
+                    return
+                book.recall(plan)
+        self.changed()
+
+    def _counted(self) -> tuple[tuple[ResultBook, list[Plan]], ...]:
+        alone = [single.plan for single in self._singles.values()]
+        return (self.singles, alone), (self.mixes, list(self._mixes.values()))
+
+    @property
+    def asked(self) -> Asked:
+        """What was measured so far, as later sessions are told of it."""
+        alone = (key for key, single in self._singles.items() if single.plan.digest in self.singles.rows)
+        mixes = (effective(plan) for plan in self._mixes.values() if plan.digest in self.mixes.rows)
+        return Asked(frozenset(alone), self.singles.settings.chunks, tuple(mixes))
 
     def add_mixes(self, plans: Iterable[Plan]) -> None:
         """Count these among the mixes that the interaction is fitted on."""
@@ -172,6 +216,12 @@ class Calibration:
             if row is not None and row.kld is not None and singles:
                 mixes.append(Mixed(singles, row.kld))
         return mixes
+
+
+def changed_plan(shape: ModelShape, types: Mapping[str, TensorType]) -> Plan:
+    """The base model with some tensors at other types, by name: what `effective` told of."""
+    own = {tensor.name: tensor.type for tensor in quantizable_tensors(shape)}
+    return resolve(shape, with_types(shape, "mix", own | dict(types)))
 
 
 def effective(plan: Plan) -> dict[str, TensorType]:

@@ -100,11 +100,7 @@ def halves(corpus: Corpus, paths: Paths) -> tuple[Corpus, Corpus]:
 
     Raises WorkbenchError where the text cannot be read, StoreError where the halves cannot be kept.
     """
-    digest = corpus_digest(corpus.path)
-    parts = []
-    for name in ("first", "second"):
-        path = paths.cache / "corpora" / f"{digest[:16]}-{name}-half.txt"
-        parts.append(Corpus(f"{corpus.name}, {name} half", path))
+    parts = _halves_of(corpus, paths)
     if not all(part.path.exists() for part in parts):
         text = corpus.path.read_text(encoding="utf-8", errors="surrogateescape")
         cut = _middle(text)
@@ -112,7 +108,22 @@ def halves(corpus: Corpus, paths: Paths) -> tuple[Corpus, Corpus]:
         for part, half in zip(parts, (text[:cut], text[cut:]), strict=True):
             with atomic_write(part.path) as temporary:
                 temporary.write_text(half, encoding="utf-8", errors="surrogateescape")
-    return parts[0], parts[1]
+    return parts
+
+
+def kept_halves(corpus: Corpus, paths: Paths) -> tuple[Corpus, Corpus] | None:
+    """The halves of a text where it was cut before, None elsewhere; WorkbenchError if it cannot be read."""
+    parts = _halves_of(corpus, paths)
+    return parts if all(part.path.exists() for part in parts) else None
+
+
+def _halves_of(corpus: Corpus, paths: Paths) -> tuple[Corpus, Corpus]:
+    folder, digest = paths.cache / "corpora", corpus_digest(corpus.path)
+    first, second = (
+        Corpus(f"{corpus.name}, {name} half", folder / f"{digest[:16]}-{name}-half.txt")
+        for name in ("first", "second")
+    )
+    return first, second
 
 
 def _middle(text: str) -> int:

@@ -7,6 +7,7 @@ the same blocks pruned instead of lowered.
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ KEPT = 0.9
 """The share of quality that the paper asks to be kept."""
 RANDOM_ORDERS = 3
 PRUNED = "pruned"
+RANDOM = "random"
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,16 @@ class Curve:
     points: tuple[CurvePoint, ...]
 
     @property
+    def is_pruned(self) -> bool:
+        """Whether blocks are left out instead of lowered."""
+        return self.label.endswith(PRUNED)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether it is the mean of random orders."""
+        return self.label.startswith(RANDOM)
+
+    @property
     def share_at_kept(self) -> float | None:
         """The share of blocks that can be lowered with `KEPT` of the quality left; None if all of them."""
         for before, after in pairwise(self.points):
@@ -54,6 +66,19 @@ class Curve:
                 step = (before.kept - KEPT) / (before.kept - after.kept) if before.kept > KEPT else 0.0
                 return before.share + step * (after.share - before.share)
         return None
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The curves of all orders with blocks lowered to one type, as far as they are measured.
+
+    `chunks` of text were asked for; while they are being scored, `is_whole` is false.
+    """
+
+    to: TensorType
+    chunks: int
+    curves: tuple[Curve, ...]
+    is_whole: bool
 
 
 def orders(scores: Mapping[str, Mapping[int, float]], blocks: int, seed: int = 0) -> dict[str, list[int]]:
@@ -90,6 +115,16 @@ def lowered_plans(
     return plans
 
 
+def plans_of(
+    base: Plan, scores: Mapping[str, Mapping[int, float]], lowered: Sequence[int], to: TensorType
+) -> dict[str, list[Plan]]:
+    """All recipes of the experiment, by the order; the blocks of the first order are pruned too."""
+    by_order = orders(scores, base.shape.block_count)
+    plans = {label: lowered_plans(base.shape, order, lowered, to) for label, order in by_order.items()}
+    first = next(iter(by_order))
+    return plans | {f"{first}, {PRUNED}": pruned_plans(base, by_order[first], lowered)}
+
+
 def pruned_plans(base: Plan, order: Sequence[int], lowered: Sequence[int]) -> list[Plan]:
     """The base model without the first blocks of an order, one plan for each count but that of all blocks."""
     blocks = base.shape.block_count
@@ -97,32 +132,41 @@ def pruned_plans(base: Plan, order: Sequence[int], lowered: Sequence[int]) -> li
 
 
 def curves(
-    measured: Mapping[str, Sequence[Result | None]], lowered: Sequence[int], base: Result, blocks: int
-) -> list[Curve]:
-    """The curves of what was measured: for each order a result for each count. Random orders become one."""
+    measured: Mapping[str, Sequence[Result | None]], lowered: Sequence[int], blocks: int
+) -> tuple[Curve, ...]:
+    """The curves of what was measured: for each order a result for each count. Random orders become one.
+
+    What is not measured yet has no point. Each result is compared with the base on the chunks that it has.
+    """
     found: list[Curve] = []
     at_random: list[Curve] = []
     for label, results in measured.items():
         points = [CurvePoint(0.0, 1.0, 0.0)]
         for count, result in zip(lowered, results, strict=False):
-            if result is not None and result.perplexity and base.perplexity:
-                kept = 0.0 if result.broken else base.perplexity / result.perplexity
-                points.append(CurvePoint(count / blocks, kept, result.kld))
-        (at_random if label.startswith("random") else found).append(Curve(label, tuple(points)))
+            if result is not None and result.broken:
+                points.append(CurvePoint(count / blocks, 0.0, result.kld))
+            elif result is not None and result.delta_nll is not None:
+                points.append(CurvePoint(count / blocks, math.exp(-result.delta_nll), result.kld))
+        (at_random if label.startswith(RANDOM) else found).append(Curve(label, tuple(points)))
     if len(at_random) > 1:
         found.append(_mean(at_random))
-    return found
+    return tuple(found)
 
 
 def _mean(several: Sequence[Curve]) -> Curve:
+    """The mean of curves, at the shares where all have a point."""
     points = []
-    for group in zip(*(curve.points for curve in several), strict=False):
+    by_share = [{point.share: point for point in curve.points} for curve in several]
+    for share in by_share[0]:
+        group = [of_curve[share] for of_curve in by_share if share in of_curve]
+        if len(group) < len(several):
+            continue
         klds = [point.kld for point in group if point.kld is not None]
         kept = [point.kept for point in group]
         mean_kld = statistics.fmean(klds) if len(klds) == len(group) else None
-        points.append(CurvePoint(group[0].share, statistics.fmean(kept), mean_kld, statistics.stdev(kept)))
-    return Curve(f"random, mean of {len(several)}", tuple(points))
+        points.append(CurvePoint(share, statistics.fmean(kept), mean_kld, statistics.stdev(kept)))
+    return Curve(f"{RANDOM}, mean of {len(several)}", tuple(points))
 
 
 def _random(number: int) -> str:
-    return f"random {number + 1}"
+    return f"{RANDOM} {number + 1}"

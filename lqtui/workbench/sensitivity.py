@@ -24,19 +24,20 @@ _NEGLIGIBLE = 0.05
 
 async def measure_singles(
     wanted: Sequence[Single],
+    most: int,
     book: ResultBook,
     corpus: Path,
     paths: Paths,
     running: RunningJob,
     changed: Callable[[], None],
 ) -> None:
-    """Measure singles, in their order, on as many chunks as the book's settings ask for at most.
+    """Measure singles, in their order, on so many chunks at most, of which the book knows no fewer.
 
     All get one chunk, and then only those that are not clear yet get more, twice as many each round. What the
     store knows is not measured again. Raises JobFailed; what was measured by then is kept.
     """
     left = list(wanted)
-    for chunks in _rounds(book.settings.chunks):
+    for chunks in _rounds(most):
         round_book = replace(book, settings=replace(book.settings, chunks=chunks), rows={}, _chunks={})
         for start in range(0, len(left), _BATCH):
             batch = left[start : start + _BATCH]

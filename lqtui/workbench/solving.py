@@ -10,7 +10,16 @@ from lqtui.recipe.recipe import Plan
 from lqtui.recipe.types import TensorType
 from lqtui.recipe.units import singles, units
 from lqtui.solve.constraints import Constraints
-from lqtui.workbench.budgets import FrontierPoint, Question, Solved, Target, size_label, solved_plan, worst
+from lqtui.workbench.budgets import (
+    FrontierPoint,
+    Question,
+    Solved,
+    Target,
+    Why,
+    size_label,
+    solved_plan,
+    worst,
+)
 from lqtui.workbench.importance import PROBE, Importance
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.values import Change, Job, Result, WorkbenchError
@@ -133,15 +142,23 @@ class Solving(Importance):
         calibration = self._current_calibration()
         return calibration.frontier if calibration else ()
 
-    def why(self, tensor: str) -> str:
-        """Why the recipe solved last gave a tensor its type, in a sentence; empty where it did not."""
+    def why(self, tensors: Sequence[str]) -> Why:
+        """Why the recipe solved last gave some tensors their types; nothing is said where it did not."""
         if self.solved is None:
-            return ""
-        from lqtui.solve.why import sentence, why
+            return Why()
+        from lqtui.solve import why
 
-        problem = self.solved.solution.problem
-        position = problem.position_of.get(tensor)
-        return "" if position is None else sentence(why(problem.items[position], self.solved.solution))
+        solution = self.solved.solution
+        positions = {name: solution.problem.position_of.get(name) for name in tensors}
+        reasons = {
+            name: why.why(solution.problem.items[position], solution)
+            for name, position in positions.items()
+            if position is not None
+        }
+        alone = len({positions[name] for name in reasons}) == 1
+        said = {name: why.sentence(reason, alone=alone) for name, reason in reasons.items()}
+        together = not alone and any(reason.has_choice for reason in reasons.values())
+        return Why(said, why.market(next(iter(reasons.values()))) if together else "")
 
     # Inside
 
@@ -162,13 +179,18 @@ class Solving(Importance):
         costliest = sorted(calibration.view.scores, key=lambda score: -score.kld)
         fine = [score.unit for score in costliest if score.unit.block is not None][:_FINE_PROBES]
         await self._measure_singles(calibration, singles(shape, fine, TensorType.Q8_0), running)
+
+        def changed() -> None:
+            self._remember_asked(calibration)
+            self._tell(Change.IMPORTANCE)
+
         return Search(
             calibration,
             question,
             self.paths,
             running,
             lambda wanted: self._measure_singles(calibration, wanted, running),
-            lambda: self._tell(Change.IMPORTANCE),
+            changed,
         )
 
     async def _report(self, plan: Plan, calibration: Calibration, running: RunningJob) -> Result | None:

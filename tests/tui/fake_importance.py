@@ -19,9 +19,11 @@ from lqtui.workbench import (
     FrontierPoint,
     ImportanceView,
     Job,
+    Lowered,
     OpenModel,
     Score,
     Target,
+    Why,
     WorkbenchError,
 )
 
@@ -82,7 +84,10 @@ class FakeImportance:
     importance = ImportanceView()
     frontier: tuple[FrontierPoint, ...] = ()
     reasons: Mapping[str, str] = {}
+    market = ""
+    lowered: Mapping[TensorType, Lowered] = {}
     costs_known = False
+    recalls = 0
     asked: tuple[object, ...] = ()
     _start: Callable[[str, str], Job]
     tell: Callable[[Change], None]
@@ -106,8 +111,18 @@ class FakeImportance:
         changed = (p for p in plan.tensors if p.effective is not p.tensor.type)
         return sum(single_cost(p.name, p.effective) for p in changed)
 
-    def why(self, tensor: str) -> str:
-        return self.reasons.get(tensor, "")
+    def recall_importance(self) -> None:
+        self.recalls += 1
+
+    def why(self, tensors: Sequence[str]) -> Why:
+        of = {name: self.reasons[name] for name in tensors if name in self.reasons}
+        return Why(of, self.market if len(of) > 1 else "")
+
+    def measure_lowering(self, to: TensorType) -> Job:
+        if to is TensorType.Q3_K:
+            raise WorkbenchError("there is nothing to lower to Q3_K")
+        self.asked = ("lowering", to)
+        return self._start(f"lower blocks to {to} one by one", "lowering")
 
     def estimate_importance(self) -> Job:
         self.asked = ("estimate",)

@@ -18,6 +18,7 @@ from lqtui.tui.widgets.estimates import small
 from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.tui.widgets.status_line import StatusLine
 from lqtui.tui.widgets.type_toggles import types_for
+from lqtui.workbench import Change
 
 SHAPE = llama_shape()
 SOLID, DOTTED, HEIGHTS = set("▏▎▍▌▋▊▉█"), set("⡇⣿"), set("▁▂▃▄▅▆▇█")
@@ -362,11 +363,36 @@ async def test_y_on_a_block_tells_of_each_tensor_where_reasons_differ(workbench)
         assert pilot.app.screen is pilot.app.main
 
 
+async def test_y_on_a_block_says_once_what_holds_for_all_of_its_tensors(workbench):
+    names = [name for name in workbench.plan.by_name if name.startswith("blk.0.")]
+    workbench.reasons = {name: f"reason of {name}" for name in names}
+    workbench.market = "The last MiB of this budget went for 0.004."
+    async with running(workbench) as pilot:
+        await pilot.press("y")
+        await pilot.pause()
+        assert dialog(pilot).count("The last MiB of this budget") == 1
+        await pilot.press("y", "]", "y")
+        await pilot.pause()
+        assert toasts(pilot) == ["reason of blk.0.attn_q.weight"]
+
+
 async def test_y_before_any_fit_says_what_would_answer(workbench):
     async with running(workbench) as pilot:
         await pilot.press("y")
         await pilot.pause()
         assert status(pilot).startswith("No recipe was fitted yet that could say why: b ")
+
+
+async def test_what_is_remembered_is_asked_for_when_results_come_and_shown_when_it_is_there():
+    bench = FakeWorkbench(SHAPE)
+    async with running(bench) as pilot:
+        before = bench.recalls
+        bench.tell(Change.RESULTS)  # as soon as a model's book is open, and for every other text
+        await pilot.pause()
+        assert bench.recalls > before
+        bench.learn(scores=measured_scores(SHAPE, Granularity.BLOCK))
+        await pilot.pause()
+        assert lines(pilot)[0].endswith("KLD Q4_0")
 
 
 async def test_scores_of_another_text_are_not_shown_for_long():

@@ -48,13 +48,15 @@ class MainImportance(MainResults):
         self.show_chart_soon()
 
     def follow_text(self) -> None:
-        """Show what is known on another text, where another was chosen."""
+        """Show what is known on the text of now where that is another; what is remembered comes soon."""
+        self.workbench.recall_importance()
         if self._text != self._importance_is_of:
             self.show_importance()
 
     @property
-    def _text(self) -> tuple[Path | None, int]:
-        return self.workbench.settings.corpus, self.workbench.settings.n_ctx
+    def _text(self) -> tuple[str | None, Path | None, int]:
+        model, settings = self.workbench.model, self.workbench.settings
+        return model.digest if model else None, settings.corpus, settings.n_ctx
 
     def _show_column(self) -> None:
         """Show the chosen score; until one is chosen, the most telling of those that are known."""
@@ -186,15 +188,17 @@ class MainImportance(MainResults):
         single = selection.cursor_tensor if selection.scope is Scope.TENSOR else None
         names = (single,) if single else selection.cursor_row.names
         planned = [plan.by_name[name] for name in names]
+        why = self.workbench.why(names)
         reasons = [
-            Reason(each.tensor.role, each.effective, said)
+            Reason(each.tensor.role, each.effective, why.of[each.name])
             for each in planned
-            if (said := self.workbench.why(each.name))
+            if each.name in why.of
         ]
         title = single.removesuffix(".weight") if single else selection.cursor_row.title
         if not reasons:
             self.announce("No recipe was fitted yet that could say why: b fits one to a budget.")
         elif len({reason.sentence for reason in reasons}) == 1:
-            self.notify(reasons[0].sentence, title=f"why {title}", timeout=20, markup=False)
+            said = f"{reasons[0].sentence} {why.market}".rstrip()
+            self.notify(said, title=f"why {title}", timeout=20, markup=False)
         else:
-            self.app.push_screen(WhyScreen(title, reasons))
+            self.app.push_screen(WhyScreen(title, reasons, why.market))

@@ -26,7 +26,7 @@ class Reason(NamedTuple):
 
 
 class WhyScreen(ModalScreen[None]):
-    """A sentence for each tensor."""
+    """What holds for all tensors of a block, and a sentence for each."""
 
     DEFAULT_CSS = """
     WhyScreen { align: center middle; }
@@ -35,6 +35,7 @@ class WhyScreen(ModalScreen[None]):
         border: round $primary; background: $surface; scrollbar-size-vertical: 1;
     }
     WhyScreen Static { height: auto; }
+    WhyScreen #market { margin-bottom: 1; }
     WhyScreen .sentence { padding: 0 0 0 4; color: $text-muted; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -43,10 +44,11 @@ class WhyScreen(ModalScreen[None]):
         Binding("k", "scroll(-1)", "Up", show=False),
     ]
 
-    def __init__(self, title: str, reasons: Sequence[Reason]) -> None:
+    def __init__(self, title: str, reasons: Sequence[Reason], market: str = "") -> None:
         super().__init__()
         self._title = title
         self._reasons = reasons
+        self._market = market
 
     def compose(self) -> ComposeResult:
         """Each tensor with its type over its sentence."""
@@ -54,6 +56,8 @@ class WhyScreen(ModalScreen[None]):
         with VerticalScroll() as box:
             box.border_title = f"why {self._title}"
             box.border_subtitle = "↑↓ scroll · esc close"
+            if self._market:
+                yield Static(Content(self._market), id="market")
             for tensor, tensor_type, sentence in self._reasons:
                 chip = Style.from_rich_style(styles[tensor_type].plain)
                 named = (f" {tensor} {tensor_type}", "bold")
