@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
 
 from lqtui.cli import output
@@ -52,6 +53,13 @@ def on_bench(
         output.fail(str(error))
     except KeyboardInterrupt:
         output.fail(stopped, 1)
+
+
+async def open_model(bench: Workbench, model: Path, requantize: bool, imatrix: Path | None) -> None:
+    """Open a model, its recipe quantized by the importance matrix in a file, if one is given."""
+    await bench.open(model, requantize=requantize)
+    if imatrix is not None:
+        await bench.use_imatrix(imatrix)
 
 
 async def followed(bench: Workbench, job: Job) -> Job:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lqtui.cli import output
-from lqtui.cli.driving import exit_unless_done, followed, on_bench
+from lqtui.cli.driving import exit_unless_done, followed, on_bench, open_model
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.selectors import select
@@ -113,11 +113,12 @@ def sensitivity(
     json: bool,
     *,
     estimate: bool,
+    imatrix: Path | None = None,
 ) -> None:
     """Measure, or only estimate, what each tensor or block costs alone, and print it."""
 
     async def run(bench: Workbench) -> tuple[Job, Workbench]:
-        await bench.open(model, requantize=requantize)
+        await open_model(bench, model, requantize, imatrix)
         job = bench.estimate_importance() if estimate else bench.measure_sensitivity(by, types, chunks)
         return await followed(bench, job), bench
 
@@ -142,14 +143,16 @@ def sensitivity(
     exit_unless_done(job)
 
 
-def curves(model: Path, chosen: Settings, types: str | None, requantize: bool, json: bool) -> None:
+def curves(
+    model: Path, chosen: Settings, types: str | None, requantize: bool, json: bool, imatrix: Path | None
+) -> None:
     """Measure how long quality lasts as blocks are lowered in the order of each score, and print it."""
     to, *others = parse_types(types, (TensorType.Q2_K,))
     if others:
         output.fail("--curves lowers to one type; give one with --types")
 
     async def run(bench: Workbench) -> tuple[Job, Workbench]:
-        await bench.open(model, requantize=requantize)
+        await open_model(bench, model, requantize, imatrix)
         return await followed(bench, bench.measure_lowering(to)), bench
 
     job, bench = on_bench(chosen, run)
@@ -261,13 +264,14 @@ def fit(
     out: Path | None,
     requantize: bool,
     json: bool,
+    imatrix: Path | None,
 ) -> None:
     """Find the best recipe for a budget, print what is predicted and measured of it, and save it."""
     if out is not None and not is_directory(expanded(out).parent):
         output.fail(f"the folder of {out} does not exist; make it first, or save the recipe elsewhere")
 
     async def run(bench: Workbench) -> tuple[Job, Solved | None, str]:
-        await bench.open(model, requantize=requantize)
+        await open_model(bench, model, requantize, imatrix)
         assert bench.model is not None
         target = await wanted.target(bench)
         job = bench.fit_recipe(target, among.types, among.by, among.constraints(bench.model.shape))
@@ -299,6 +303,7 @@ def _fit_document(model: Path, solved: Solved) -> dict[str, object]:
         "name": plan.recipe.name,
         "file_bytes": plan.file_bytes,
         "bits_per_weight": plan.bits_per_weight,
+        "imatrix": plan.recipe.imatrix.path if plan.recipe.imatrix else None,
         "predicted_kld": solved.predicted_kld,
         "measured_kld": measured.kld if measured else None,
         "measured_kld_se": measured.kld_se if measured else None,
@@ -323,11 +328,13 @@ def _print_fit(solved: Solved, out: Path | None) -> None:
         print(f"wrote {out}")
 
 
-def frontier(model: Path, chosen: Settings, among: Choices, requantize: bool, json: bool) -> None:
+def frontier(
+    model: Path, chosen: Settings, among: Choices, requantize: bool, json: bool, imatrix: Path | None
+) -> None:
     """Find the best recipe of every size, and print them."""
 
     async def run(bench: Workbench) -> tuple[Job, tuple[FrontierPoint, ...]]:
-        await bench.open(model, requantize=requantize)
+        await open_model(bench, model, requantize, imatrix)
         assert bench.model is not None
         job = bench.find_frontier(among.types, among.by, among.constraints(bench.model.shape))
         return await followed(bench, job), bench.frontier

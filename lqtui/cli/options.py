@@ -19,6 +19,12 @@ AsPublished = Annotated[
     bool,
     typer.Option("--as-published", help="The preset as its unanchored patterns really reached."),
 ]
+Imatrix = Annotated[
+    Path | None,
+    typer.Option(
+        "--imatrix", metavar="FILE", help="Quantize by this importance matrix (llama-imatrix's GGUF or .dat)."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Requantize = Annotated[bool, typer.Option("--requantize", help="Go on from an already quantized model.")]
 Kld = Annotated[

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import msgspec
 
+from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.memory import Part, kv_types_name
 from lqtui.recipe.recipe import Plan
 from lqtui.recipe.rules import quantizable_tensors
@@ -73,6 +74,7 @@ def plan_document(plan: Plan, fit: Fit) -> dict[str, object]:
         "description": plan.recipe.description,
         "model": plan.shape.name,
         "base": plan.file_type.value,
+        "imatrix": _imatrix_document(plan.recipe.imatrix),
         "file_bytes": plan.file_bytes,
         "bits_per_weight": plan.bits_per_weight,
         "needs_imatrix": [planned.name for planned in plan.missing_imatrix],
@@ -88,6 +90,10 @@ def plan_document(plan: Plan, fit: Fit) -> dict[str, object]:
         ],
         "memory": _memory_document(fit),
     }
+
+
+def _imatrix_document(imatrix: Imatrix | None) -> dict[str, object] | None:
+    return {"path": imatrix.path, "sha256": imatrix.sha256} if imatrix else None
 
 
 def _memory_document(fit: Fit) -> dict[str, object]:
@@ -111,6 +117,9 @@ def print_plan(plan: Plan, fit: Fit) -> None:
     whole = f"{plan.file_bytes:,} bytes ({plan.file_bytes / MIB:.1f} MiB)"
     print(f"{whole}, {plan.bits_per_weight:.2f} bits per weight")
     print(printable(_memory_line(fit)))
+    if plan.recipe.imatrix is not None:
+        weighed = sum(bool(planned.imatrix) for planned in plan.tensors)
+        print(printable(f"importance matrix {plan.recipe.imatrix.name}: weighs {weighed} tensors"))
     free = quantizable_tensors(plan.shape)
     roles = list(dict.fromkeys(t.role for t in free if t.block is not None))
     rows = [["", *roles, "MiB"]]

@@ -3,44 +3,58 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lqtui.cli import output
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.presets import MIX_NAMES, PRESET_NAMES, PROFILE_NAMES, preset, preset_name
-from lqtui.recipe.recipe import Plan, resolve
+from lqtui.recipe.recipe import Plan, Recipe, resolve, with_imatrix
+from lqtui.recipe.shape import ModelShape
 from lqtui.workbench import Workbench, WorkbenchError
 
 
 @dataclass(frozen=True)
 class WantedRecipe:
-    """A recipe as it was asked for on the command line: a preset's name or a recipe file."""
+    """A recipe as it was asked for on the command line: a preset's name or a recipe file.
+
+    It is quantized by the importance matrix in a file, if one is given, else by the recipe's own.
+    """
 
     preset: str | None = None
     file: Path | None = None
     as_published: bool = False
+    imatrix: Path | None = None
 
     async def plan(self, bench: Workbench) -> Plan:
         """The recipe on the open model; WorkbenchError where it does not fit."""
         assert bench.model is not None
         shape = bench.model.shape
         try:
-            if self.file is not None:
-                imported = await bench.import_recipe(self.file)
-                for notice in imported.notices:
-                    output.note(notice)
-                return resolve(shape, imported.recipe)
-            return resolve(shape, preset(self.preset or "", shape, as_published=self.as_published))
+            recipe = await self._recipe(bench, shape)
+            if self.imatrix is not None:
+                recipe = with_imatrix(recipe, await bench.read_imatrix(self.imatrix))
+            return resolve(shape, recipe)
         except RecipeError as error:
             raise WorkbenchError(str(error)) from None
 
+    async def _recipe(self, bench: Workbench, shape: ModelShape) -> Recipe:
+        if self.file is None:
+            return preset(self.preset or "", shape, as_published=self.as_published)
+        imported = await bench.import_recipe(self.file)
+        for notice in imported.notices:
+            output.note(notice)
+        return imported.recipe
 
-def one_recipe(preset_name: str | None, file: Path | None, as_published: bool) -> WantedRecipe:
+
+def one_recipe(
+    preset_name: str | None, file: Path | None, as_published: bool, imatrix: Path | None = None
+) -> WantedRecipe:
     """The one recipe that a command was given."""
     if (preset_name is None) == (file is None):
         output.fail("give one recipe: --preset NAME or --recipe FILE")
-    return many_recipes([preset_name] if preset_name else [], False, [file] if file else [], as_published)[0]
+    presets, files = [preset_name] if preset_name else [], [file] if file else []
+    return many_recipes(presets, False, files, as_published, imatrix=imatrix)[0]
 
 
 def many_recipes(
@@ -49,6 +63,7 @@ def many_recipes(
     files: list[Path],
     as_published: bool,
     compared: tuple[str, str] | None = None,
+    imatrix: Path | None = None,
 ) -> list[WantedRecipe]:
     """All recipes that a command was given, each once, in the order compared, presets, files."""
     names = [*presets, *(PRESET_NAMES if all_presets else ())]
@@ -63,7 +78,7 @@ def many_recipes(
         output.fail(f"--compare takes two different recipes, and {compared[0]} is one")
     if not wanted:
         output.fail("give recipes: --preset NAME, --all-presets or --recipe FILE")
-    return list(dict.fromkeys(wanted))
+    return [replace(recipe, imatrix=imatrix) for recipe in dict.fromkeys(wanted)]
 
 
 def _preset(name: str, as_published: bool) -> WantedRecipe:

@@ -17,9 +17,6 @@ from lqtui.recipe.imatrix import Encoding
 from lqtui.recipe.shape import TensorInfo
 from lqtui.store.imatrix_file import ImatrixFile, Sums, open_imatrix, write_imatrix
 
-_SAVE_SECONDS = 10.0
-"""So much of the work is lost at most when it is stopped, or one chunk."""
-
 
 class Matrices:
     """The importance matrices of a task: files by their SHA-256, opened and checked when first used."""
@@ -64,7 +61,7 @@ def compute_imatrix(
     gpu_layers: int,
     on_load: Callable[[], None],
     on_chunk: Callable[[int, int], None],
-    save_seconds: float = _SAVE_SECONDS,
+    save_seconds: float,
 ) -> None:
     """Compute the importance matrix of a model on chunks, shape (chunks, n_ctx), and write it.
 

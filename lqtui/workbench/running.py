@@ -396,5 +396,10 @@ def refuse_without_imatrix(plan: Plan) -> None:
     if plan.missing_imatrix:
         first = plan.missing_imatrix[0]
         raise WorkbenchError(
-            f"{first.effective} needs an importance matrix for {first.name}; choose another type"
+            f"{first.effective} needs an importance matrix for {first.name}: "
+            + (
+                f"{plan.recipe.imatrix.name} does not know that tensor; choose another type for it"
+                if plan.recipe.imatrix
+                else "compute one (X in the app, `lqtui imatrix`), or choose another type"
+            )
         )

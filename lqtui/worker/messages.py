@@ -125,7 +125,7 @@ class ComputeImatrix(msgspec.Struct, frozen=True, tag=True):
     """Compute the importance matrix of a model on the first chunks of a corpus, and write it to `out`.
 
     What is unfinished is kept, too. It goes on from `begun`, which is of fewer chunks of the same text. The
-    file calls the text `dataset`.
+    file calls the text `dataset`. At most so many seconds of work are lost when it is stopped, or one chunk.
     """
 
     model: Path
@@ -136,6 +136,7 @@ class ComputeImatrix(msgspec.Struct, frozen=True, tag=True):
     out: Path
     unfinished: Path
     begun: Path | None
+    save_seconds: float
     threads: int
     gpu_layers: int = -1
 

@@ -329,7 +329,7 @@ def test_what_is_unfinished_is_kept_chunk_by_chunk(
         assert not out.exists()
         assert open_imatrix(unfinished).chunks == 3
         begun = open_imatrix(unfinished)
-        compute_imatrix(base, chunks, "t", out, unfinished, begun, 1, 0, lambda: None, lambda d, t: None)
+        compute_imatrix(base, chunks, "t", out, unfinished, begun, 1, 0, lambda: None, lambda d, t: None, 9)
     assert not unfinished.exists()
     assert differences(out, compute(models["plain"], tiny_corpus, tmp_path / "whole.gguf", 5)) < 1e-6
 
@@ -341,7 +341,7 @@ def test_chunks_with_an_end_that_no_product_is_taken_of_are_refused(
     with BaseModel(models["plain"]) as base, pytest.raises(EngineError, match="choose a --ctx such as 512"):
         chunks = np.zeros((2, n_ctx), np.int32)
         compute_imatrix(
-            base, chunks, "t", Path("out"), Path("part"), None, 1, 0, lambda: None, lambda d, t: None
+            base, chunks, "t", Path("out"), Path("part"), None, 1, 0, lambda: None, lambda d, t: None, 9
         )
 
 

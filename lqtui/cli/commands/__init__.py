@@ -11,6 +11,7 @@ from lqtui.cli.commands import (  # isort: skip
     types,
     chatting,
     importance,
+    imatrices,
     interchange,
     models,
     upkeep,
@@ -19,6 +20,7 @@ from lqtui.cli.commands import (  # isort: skip
 __all__ = [
     "app",
     "chatting",
+    "imatrices",
     "importance",
     "interchange",
     "measuring",

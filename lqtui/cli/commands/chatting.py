@@ -10,6 +10,7 @@ from lqtui.cli.app import app
 from lqtui.cli.options import (
     AsPublished,
     GpuLayers,
+    Imatrix,
     Json,
     Model,
     Preset,
@@ -25,6 +26,7 @@ def chat(
     preset: Preset = None,
     recipe: RecipeFile = None,
     as_published: AsPublished = False,
+    imatrix: Imatrix = None,
     prompt: Annotated[
         str | None,
         typer.Option(metavar="TEXT", help="Answer this and end; default: each line of standard input."),
@@ -46,6 +48,6 @@ def chat(
     from lqtui.cli import chatting, recipes, runs
     from lqtui.workbench.conversation import Sampling
 
-    wanted = recipes.one_recipe(preset, recipe, as_published)
+    wanted = recipes.one_recipe(preset, recipe, as_published, imatrix)
     settings = runs.settings(threads=threads, gpu_layers=gpu_layers)
     chatting.chat(model, wanted, prompt, Sampling(max_tokens, temp, seed), settings, requantize, json)

@@ -15,6 +15,7 @@ from lqtui.cli.options import (
     Corpus,
     Ctx,
     GpuLayers,
+    Imatrix,
     Json,
     KvType,
     Model,
@@ -43,6 +44,7 @@ def sensitivity(
             "--curves", help="Lower the blocks one by one, in the order of each score, and see what is kept."
         ),
     ] = False,
+    imatrix: Imatrix = None,
     corpus: Corpus = None,
     chunks: Annotated[
         int | None,
@@ -67,10 +69,12 @@ def sensitivity(
     if curves and estimate:
         output.fail("--curves measures, and --estimate does not; give one of them")
     if curves:
-        importance.curves(model, settings, types, requantize, json)
+        importance.curves(model, settings, types, requantize, json, imatrix)
         return
     wanted = importance.parse_types(types, (PROBE,))
-    importance.sensitivity(model, settings, wanted, by, chunks or 1, requantize, json, estimate=estimate)
+    importance.sensitivity(
+        model, settings, wanted, by, chunks or 1, requantize, json, estimate=estimate, imatrix=imatrix
+    )
 
 
 @app.command()
@@ -93,6 +97,7 @@ def fit(
     pin: Pin = None,
     at_least: AtLeast = None,
     same: Same = None,
+    imatrix: Imatrix = None,
     corpus: Corpus = None,
     holdout: Annotated[
         Path | None,
@@ -127,7 +132,7 @@ def fit(
     )
     wanted = importance.budget(size, bpw, vram, ram)
     among = importance.choices(types, by, pin or [], at_least or [], same or [])
-    importance.fit(model, settings, wanted, among, out, requantize, json)
+    importance.fit(model, settings, wanted, among, out, requantize, json, imatrix)
 
 
 @app.command()
@@ -138,6 +143,7 @@ def frontier(
     pin: Pin = None,
     at_least: AtLeast = None,
     same: Same = None,
+    imatrix: Imatrix = None,
     corpus: Corpus = None,
     threads: Threads = 0,
     gpu_layers: GpuLayers = -1,
@@ -149,4 +155,4 @@ def frontier(
 
     settings = runs.settings(corpus, chunks=1, threads=threads, gpu_layers=gpu_layers)
     among = importance.choices(types, by, pin or [], at_least or [], same or [])
-    importance.frontier(model, settings, among, requantize, json)
+    importance.frontier(model, settings, among, requantize, json, imatrix)

@@ -15,6 +15,7 @@ from lqtui.cli.options import (
     Corpus,
     Ctx,
     GpuLayers,
+    Imatrix,
     Json,
     Kld,
     Model,
@@ -36,6 +37,7 @@ def measure(
         typer.Option("--recipe", metavar="FILE", help=f"{RECIPE_HELP} Can be repeated."),
     ] = None,
     as_published: AsPublished = False,
+    imatrix: Imatrix = None,
     kld: Kld = False,
     compare: Annotated[
         tuple[str, str] | None,
@@ -82,7 +84,7 @@ def measure(
     from lqtui.cli import measuring, recipes, runs
 
     comparing = measuring.comparing(compare, confidence, until_verdict)
-    wanted = recipes.many_recipes(preset or [], all_presets, recipe or [], as_published, compare)
+    wanted = recipes.many_recipes(preset or [], all_presets, recipe or [], as_published, compare, imatrix)
     settings = runs.settings(
         corpus,
         chunks or (measuring.ALL_CHUNKS if until_verdict else 5),

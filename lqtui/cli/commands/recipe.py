@@ -11,6 +11,7 @@ from lqtui.cli.app import app
 from lqtui.cli.options import (
     AsPublished,
     GpuLayers,
+    Imatrix,
     Json,
     KvType,
     Model,
@@ -28,6 +29,7 @@ def plan(
     preset: Preset = None,
     recipe: RecipeFile = None,
     as_published: AsPublished = False,
+    imatrix: Imatrix = None,
     ctx: PlanCtx = 4096,
     kv_type: KvType = "F16",
     gpu_layers: GpuLayers = -1,
@@ -38,7 +40,8 @@ def plan(
     from lqtui.cli import recipes, runs
 
     settings = runs.settings(gpu_layers=gpu_layers, fit_ctx=ctx, kv_type=kv_type)
-    runs.plan(model, recipes.one_recipe(preset, recipe, as_published), settings, requantize, json)
+    wanted = recipes.one_recipe(preset, recipe, as_published, imatrix)
+    runs.plan(model, wanted, settings, requantize, json)
 
 
 @app.command()
@@ -48,6 +51,7 @@ def quantize(
     preset: Preset = None,
     recipe: RecipeFile = None,
     as_published: AsPublished = False,
+    imatrix: Imatrix = None,
     threads: Threads = 0,
     requantize: Requantize = False,
     json: Json = False,
@@ -55,7 +59,7 @@ def quantize(
     """Write a recipe's GGUF file, the same that llama-quantize writes."""
     from lqtui.cli import recipes, runs
 
-    wanted = recipes.one_recipe(preset, recipe, as_published)
+    wanted = recipes.one_recipe(preset, recipe, as_published, imatrix)
     runs.quantize(model, out, wanted, runs.settings(threads=threads), requantize, json)
 
 
@@ -65,6 +69,7 @@ def export(
     preset: Preset = None,
     recipe: RecipeFile = None,
     as_published: AsPublished = False,
+    imatrix: Imatrix = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", metavar="FILE", help="The script to write; default: standard output."),
@@ -75,4 +80,5 @@ def export(
     """Write a shell script with which stock llama.cpp makes the recipe's file."""
     from lqtui.cli import recipes, runs
 
-    runs.export(model, recipes.one_recipe(preset, recipe, as_published), out, requantize, json)
+    wanted = recipes.one_recipe(preset, recipe, as_published, imatrix)
+    runs.export(model, wanted, out, requantize, json)

@@ -28,7 +28,7 @@ def compute(task: ComputeImatrix, send: Send) -> None:
         compute_imatrix(
             base,
             chunks,
-            task.corpus.name,
+            task.dataset,
             task.out,
             task.unfinished,
             _begun(task, len(chunks)),

@@ -1,0 +1,185 @@
+"""Importance matrices: computed in the background and kept, or loaded from a file, and put to use."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lqtui.recipe.imatrix import Imatrix
+from lqtui.recipe.recipe import with_imatrix
+from lqtui.store.errors import StoreError
+from lqtui.store.imatrix_file import open_imatrix
+from lqtui.store.paths import Paths, expanded
+from lqtui.workbench.corpora import Corpus, check_text, corpus_digest, halves
+from lqtui.workbench.jobs import RunningJob
+from lqtui.workbench.matrix_files import RecipeMatrices, describe
+from lqtui.workbench.running import Running
+from lqtui.workbench.values import Job, OpenModel, WorkbenchError
+from lqtui.worker.client import run_task
+from lqtui.worker.messages import ComputeImatrix
+
+IMATRIX_CHUNKS = 100
+"""Chunks of the text, where nobody chose another number."""
+SAVE_SECONDS = 10.0
+"""So much of a computation is lost at most when it is stopped."""
+_SUFFIX = ".imatrix.gguf"
+_UNFINISHED = "unfinished.gguf"
+
+
+@dataclass(frozen=True)
+class KeptImatrix:
+    """An importance matrix that was computed for the open model: of which text, and how much of it."""
+
+    path: Path
+    dataset: str
+    chunks: int
+    n_ctx: int
+    bytes: int
+
+
+class Imatrices(Running):
+    """The part of the workbench that makes importance matrices, and puts them to use."""
+
+    computed_imatrix: Path | None = None
+    """The file that the last job has made."""
+
+    @property
+    def imatrix(self) -> Imatrix | None:
+        """What the current recipe's errors are weighed by, where its types use it."""
+        plan = self.plan
+        return plan.recipe.imatrix if plan else None
+
+    async def read_imatrix(self, path: Path) -> Imatrix:
+        """The open model's matrix in a file; WorkbenchError where it is none, or another model's."""
+        shape = self._open_model().shape
+        try:
+            found = await asyncio.to_thread(describe, expanded(path))
+            found.check(shape)
+            RecipeMatrices(self.paths, Path()).remember(found)
+        except (StoreError, ValueError) as error:
+            raise WorkbenchError(str(error)) from None
+        return found
+
+    async def use_imatrix(self, path: Path | None) -> None:
+        """Weigh the errors of the current recipe by the matrix in a file, or by none: an undoable edit."""
+        found = await self.read_imatrix(path) if path is not None else None
+        label = f"importance matrix {found.name}" if found else "no importance matrix"
+        self._edit(with_imatrix(self._current_plan().recipe, found), label)
+
+    def compute_imatrix(
+        self,
+        corpus: Path | None = None,
+        chunks: int = IMATRIX_CHUNKS,
+        n_ctx: int = 512,
+        *,
+        out: Path | None = None,
+        use: bool = False,
+    ) -> Job:
+        """Compute the open model's matrix on the first chunks of a text in the background, and keep it.
+
+        Without a text it is the second half of the one that results are told on, so that nothing is told on
+        what a recipe was made by. What was computed of the same text before, in a job that was stopped too,
+        is gone on with. With `out` it is copied there, and with `use` it is the current recipe's then.
+        """
+        self._open_model()
+        if corpus is not None:
+            check_text(expanded(corpus))
+
+        async def work(running: RunningJob) -> str:
+            digest = await self._fingerprinted(running)
+            text = await self._imatrix_text(corpus, running)
+            model = self._open_model()
+            path = await self._computed(model, digest, text, chunks, n_ctx, running)
+            if out is not None:
+                path = await asyncio.to_thread(_copied, path, expanded(out))
+            if use and self.model is model:
+                await self.use_imatrix(path)
+            self.computed_imatrix = path
+            return f"importance matrix {path}"
+
+        return self._add_job("imatrix", f"importance matrix of {chunks} chunks", work)
+
+    def kept_imatrices(self) -> list[KeptImatrix]:
+        """The matrices that were computed for the open model, those of the most chunks first."""
+        if self.model is None or self.model.digest is None:
+            return []
+        folder = _model_folder(self.paths, self.model.digest)
+        found = []
+        for path in folder.glob(f"*/*{_SUFFIX}"):
+            try:
+                file = open_imatrix(path)
+                size = path.stat().st_size
+            except (StoreError, OSError):
+                continue
+            dataset = file.datasets[0] if file.datasets else path.name
+            found.append(KeptImatrix(path, dataset, file.chunks, file.chunk_size, size))
+        return sorted(found, key=lambda kept: (-kept.chunks, kept.dataset))
+
+    # Inside
+
+    async def _imatrix_text(self, chosen: Path | None, running: RunningJob) -> Corpus:
+        if chosen is not None:
+            path = expanded(chosen)
+            return Corpus(path.name, path)
+        if self.settings.calibration is not None:
+            return Corpus(self.settings.calibration.name, self.settings.calibration)
+        if self._fetch_is_due:
+            await self._corpora.fetch(running)
+        return halves(self._corpora.at_hand(self.settings.corpus, self.model), self.paths)[1]
+
+    async def _computed(
+        self, model: OpenModel, digest: str, text: Corpus, chunks: int, n_ctx: int, running: RunningJob
+    ) -> Path:
+        """The file of a matrix of so many chunks, or as many as there are; computed if it is not kept."""
+        folder = _model_folder(self.paths, digest) / f"{corpus_digest(text.path)[:16]}-{n_ctx}"
+        begun = await asyncio.to_thread(_begun, folder, chunks)
+        if begun is not None and begun[0] == chunks and begun[1].name != _UNFINISHED:
+            return begun[1]
+        made = folder / "computed.gguf"
+        task = ComputeImatrix(
+            model.path,
+            text.path,
+            text.name,
+            n_ctx,
+            chunks,
+            made,
+            folder / _UNFINISHED,
+            begun[1] if begun else None,
+            SAVE_SECONDS,
+            self.settings.threads_used,
+            self.settings.gpu_layers,
+        )
+        await run_task(task, running.log, running.progress_of, running.started)
+        of = open_imatrix(made).chunks
+        name = re.sub(r"[^\w.-]+", "-", f"{model.shape.name}-{text.name.removesuffix('.txt')}-{of}x{n_ctx}")
+        return made.replace(folder / f"{name[:100]}{_SUFFIX}")
+
+
+def _begun(folder: Path, chunks: int) -> tuple[int, Path] | None:
+    """What is kept of a text that comes closest to so many chunks, and has no more: its chunks, and where."""
+    found = []
+    for path in (*folder.glob(f"*{_SUFFIX}"), folder / _UNFINISHED):
+        try:
+            file = open_imatrix(path)
+        except StoreError:
+            continue
+        if file.chunks <= chunks:
+            found.append((file.chunks, path))
+    return max(found, key=lambda pair: (pair[0], pair[1].name != _UNFINISHED), default=None)
+
+
+def _model_folder(paths: Paths, model_digest: str) -> Path:
+    return paths.cache / "imatrices" / model_digest[:32]
+
+
+def _copied(path: Path, out: Path) -> Path:
+    import shutil
+
+    from lqtui.store.files import atomic_write
+
+    if path != out:
+        with atomic_write(out) as temporary:
+            shutil.copyfile(path, temporary)
+    return out
