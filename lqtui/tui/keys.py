@@ -297,6 +297,14 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
         "frontier",
     ),
     Command(
+        "matters.lowering",
+        "L",
+        "lowering",
+        "Lowering curves",
+        "See how long quality lasts as blocks are lowered one by one, in the order of each score.",
+        MATTERS,
+    ),
+    Command(
         "matters.why",
         "y",
         "why",

@@ -19,6 +19,7 @@ from lqtui.tui.meters_thread import MetersThread
 from lqtui.tui.screens.main_chat import MainChat
 from lqtui.tui.screens.main_importance import MainImportance
 from lqtui.tui.screens.main_interchange import MainInterchange
+from lqtui.tui.screens.main_lowering import MainLowering
 from lqtui.tui.screens.main_types import MainTypes
 from lqtui.tui.widgets.budget import BudgetPane, fits
 from lqtui.tui.widgets.estimates import small
@@ -63,7 +64,7 @@ class MetersRead(Message):
         self.snapshot = snapshot
 
 
-class MainScreen(MainChat, MainTypes, MainInterchange, MainImportance):
+class MainScreen(MainLowering, MainChat, MainTypes, MainInterchange, MainImportance):
     """Everything about one model at once, or pane by pane where the terminal is small."""
 
     BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in SCREEN_COMMANDS]
