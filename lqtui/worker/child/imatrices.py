@@ -36,6 +36,7 @@ def compute(task: ComputeImatrix, send: Send) -> None:
             task.gpu_layers,
             on_load=partial(send, Progress("loading", 0, 1, "model")),
             on_chunk=lambda done, total: send(Progress("importances", done, total, "chunks")),
+            save_seconds=task.save_seconds,
         )
 
 
