@@ -20,6 +20,7 @@ from lqtui.recipe.types import TensorType
 from lqtui.store.estimates import BlockEstimate, TensorEstimate
 from lqtui.worker.chat_messages import Chat, ChatEvent
 from lqtui.worker.hub_messages import BytesCame, HubTask
+from lqtui.worker.inspect_messages import InspectEvent, InspectTensor
 
 _LENGTH = struct.Struct(">I")
 LENGTH_BYTES = _LENGTH.size
@@ -181,6 +182,7 @@ Task = (
     | Measure
     | Estimate
     | ComputeImatrix
+    | InspectTensor
     | Chat
     | WriteModel
     | FetchWikitext
@@ -282,6 +284,7 @@ Event = (
     | TensorEstimated
     | BlockEstimated
     | ChatEvent
+    | InspectEvent
     | BytesCame
     | Finished
     | Failed

@@ -13,6 +13,7 @@ from lqtui.store.paths import make_directory
 from lqtui.store.pool import Pool
 from lqtui.worker.chat_messages import Chat
 from lqtui.worker.child.hub import run_hub_task
+from lqtui.worker.inspect_messages import InspectTensor
 from lqtui.worker.messages import (
     AskMemory,
     ComputeImatrix,
@@ -66,6 +67,11 @@ def run(task: Task, send: Send) -> Finished:
             from lqtui.worker.child.imatrices import compute
 
             compute(task, send)
+            return Finished(build)
+        case InspectTensor():
+            from lqtui.worker.child.inspecting import inspect
+
+            inspect(task, send)
             return Finished(build)
         case WriteModel():
             return Finished(build, bytes=_write_model(task, send))
