@@ -73,14 +73,14 @@ def tensor_patterns(plan: Plan) -> list[TensorPattern]:
 def _overrides(plan: Plan) -> dict[str, TensorType]:
     """The effective types that llama-quantize must be told; all where fewer would shift a mix's counts."""
     effective = {p.name: p.effective for p in plan.tensors if p.quantizable}
-    alone = requested_types(plan.shape, Recipe("", plan.file_type))
+    alone = requested_types(plan.shape, Recipe("", plan.file_type, imatrix=plan.imatrix))
     always = (Category.TOKEN_EMBD, Category.OUTPUT)
     told = {
         name: tensor_type
         for name, tensor_type in effective.items()
         if not _becomes(plan.shape.by_name[name], alone[name], tensor_type) or category_of(name) in always
     }
-    if resolve(plan.shape, Recipe("", plan.file_type, told)).digest == plan.digest:
+    if resolve(plan.shape, Recipe("", plan.file_type, told, imatrix=plan.imatrix)).digest == plan.digest:
         return told
     return effective
 

@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 from lqtui import __version__
 from lqtui.export.patterns import tensor_patterns
+from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.recipe import Plan
 
 _MIB = 1 << 20
@@ -17,10 +18,10 @@ _SCRIPT = """\
 #!/usr/bin/env bash
 {header}
 #
-# Usage: {script_name} [MODEL.gguf] [OUT.gguf]
+# Usage: {script_name} [MODEL.gguf] [OUT.gguf]{usage_imatrix}
 #   MODEL.gguf  the unquantized model     (default: {model_comment})
 #   OUT.gguf    the file to write         (default: {out_comment})
-#   LLAMA_QUANTIZE=/path/to/llama-quantize chooses the program, if it is not on the PATH.
+{about_imatrix}#   LLAMA_QUANTIZE=/path/to/llama-quantize chooses the program, if it is not on the PATH.
 set -euo pipefail
 
 default_model={model}
@@ -28,7 +29,7 @@ default_out={out}
 model=${{1:-$default_model}}
 out=${{2:-$default_out}}
 expected_bytes={expected_bytes}
-
+{name_imatrix}
 fail() {{
     printf '%s\\n' "$1" >&2
     exit 1
@@ -48,9 +49,9 @@ command -v -- "$quantize" >/dev/null ||
 options=(
 {options}
 )
-
+{take_imatrix}
 printf 'writing %s: {file_type}, %s bytes expected\\n' "$out" "$expected_bytes"
-trap 'rm -f -- "$out.part"' EXIT
+trap {trap} EXIT
 "$quantize" ${{options[@]+"${{options[@]}}"}} "$model" "$out.part" {file_type} ||
     fail "llama-quantize stopped; its own messages stand above. Nothing was kept."
 
@@ -63,6 +64,39 @@ printf 'done: %s, %s bytes as expected\\n' "$out" "$bytes"
 """
 
 
+_NAME_IMATRIX = """\
+default_imatrix={imatrix}
+imatrix=${{3:-$default_imatrix}}
+imatrix_name={imatrix_name}
+imatrix_sha256={imatrix_sha256}
+"""
+
+# llama-quantize writes into the file what it is given as the matrix's name: always the same one here, in a
+# folder of its own, whatever the file is called.
+_TAKE_IMATRIX = """
+[[ -f $imatrix ]] ||
+    fail "The importance matrix $imatrix does not exist: give its path as the third argument."
+if command -v sha256sum >/dev/null; then
+    found=$(sha256sum <"$imatrix")
+elif command -v shasum >/dev/null; then
+    found=$(shasum -a 256 <"$imatrix")
+else
+    fail "Neither sha256sum nor shasum was found, to check the importance matrix with."
+fi
+[[ ${found%% *} == "$imatrix_sha256" ]] ||
+    fail "$imatrix is not the importance matrix of this recipe: its SHA-256 is ${found%% *}."
+quantize=$(command -v -- "$quantize")
+for path in quantize model out imatrix; do
+    [[ ${!path} == /* ]] || printf -v "$path" '%s/%s' "$PWD" "${!path}"
+done
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+ln -s -- "$imatrix" "$work/$imatrix_name"
+cd -- "$work"
+options+=(--imatrix "$imatrix_name")
+"""
+
+
 def export_script(plan: Plan, model_file: str, measured: Sequence[str] = ()) -> str:
     """A bash script that makes a plan's file with llama-quantize and checks its size.
 
@@ -72,10 +106,12 @@ def export_script(plan: Plan, model_file: str, measured: Sequence[str] = ()) -> 
         measured: Lines for the header on what was measured, none if nothing was.
     """
     out = f"{PurePath(model_file).stem}-{slug(plan.recipe.name)}.gguf"
+    imatrix = plan.imatrix
     size = f"{plan.file_bytes:,} bytes ({plan.file_bytes / _MIB:.1f} MiB)"
     header = [
         f"{plan.recipe.name}: {plan.shape.name}, quantized by a recipe that lqtui {__version__} exported.",
         *([f"Recipe: {plan.recipe.description}"] if plan.recipe.description else []),
+        *([f"Importance matrix: {imatrix.name}, SHA-256 {imatrix.sha256}."] if imatrix else []),
         f"Expected size: {size}, {plan.bits_per_weight:.2f} bits per weight.",
         *(f"Measured: {line}" for line in measured or ["nothing yet."]),
     ]
@@ -89,12 +125,29 @@ def export_script(plan: Plan, model_file: str, measured: Sequence[str] = ()) -> 
         expected_bytes=plan.file_bytes,
         options=_options(plan) or "    # none: every tensor follows the file type",
         file_type=plan.file_type.value,
+        usage_imatrix=" [IMATRIX]" if imatrix else "",
+        about_imatrix=_about_imatrix(imatrix) if imatrix else "",
+        name_imatrix=_name_imatrix(imatrix) if imatrix else "",
+        take_imatrix=_TAKE_IMATRIX if imatrix else "",
+        trap="""'rm -f -- "$out.part"; rm -rf -- "$work"'""" if imatrix else """'rm -f -- "$out.part"'""",
     )
 
 
 def slug(name: str) -> str:
     """A name as part of a file name: letters, digits, dots, dashes and underscores alone."""
     return re.sub(r"[^\w.\-]+", "-", name, flags=re.ASCII).strip("-.") or "recipe"
+
+
+def _about_imatrix(imatrix: Imatrix) -> str:
+    return f"#   IMATRIX     the importance matrix     (default: {_comment(imatrix.path)})\n"
+
+
+def _name_imatrix(imatrix: Imatrix) -> str:
+    return _NAME_IMATRIX.format(
+        imatrix=shlex.quote(imatrix.path),
+        imatrix_name=shlex.quote(imatrix.name),
+        imatrix_sha256=imatrix.sha256,
+    )
 
 
 def _options(plan: Plan) -> str:

@@ -12,6 +12,8 @@ from lqtui.recipe.tensor_types import Entry, parse_entry
 
 _OPTIONS = re.compile(r"^options=\(\n(?P<options>.*?)^\)$", re.DOTALL | re.MULTILINE)
 _FILE_TYPE = re.compile(r'"\$model" "\$out\.part" (?P<file_type>\w+) \|\|$', re.MULTILINE)
+_IMATRIX = re.compile(r"^default_imatrix=", re.MULTILINE)
+_IMATRIX_SHA256 = re.compile(r"^imatrix_sha256=(?P<sha256>[0-9a-f]{64})$", re.MULTILINE)
 _NAME = re.compile(r"^# (?P<name>.*?): .*, quantized by a recipe that lqtui \S+ exported\.$", re.MULTILINE)
 
 
@@ -32,3 +34,15 @@ def read_script(text: str) -> tuple[str, FileType, list[Entry]]:
     entries = [parse_entry(following) for word, following in pairwise(words) if word == "--tensor-type"]
     name = _NAME.search(text)
     return name["name"] if name else "", parse_file_type(file_type["file_type"]), entries
+
+
+def script_imatrix(text: str) -> tuple[str, str] | None:
+    """The path and the SHA-256 of the importance matrix that a script quantizes by; None where by none."""
+    named, digest = _IMATRIX.search(text), _IMATRIX_SHA256.search(text)
+    if named is None or digest is None:
+        return None
+    try:
+        path, *rest = shlex.split(text[named.end() :].split("\nimatrix=", 1)[0])
+    except ValueError as error:
+        raise RecipeError(f"the script's importance matrix cannot be read: {error}") from None
+    return (path, digest["sha256"]) if not rest else None

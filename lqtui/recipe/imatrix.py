@@ -21,7 +21,7 @@ _LONGEST_TEXT = 127
 """Bytes of a text that llama-quantize takes into the header: `val_str` of a `llama_model_kv_override`."""
 _MISMATCH_PASSES = frozenset({"token_embd", "per_layer_token_embd"})
 """Roles of which llama-quantize ignores an entry of the wrong size."""
-_SEPARATORS = re.compile(r"[/\\]")
+_FOLDERS_ON_WINDOWS = re.compile(r"(?:[A-Za-z]:|\\\\).*[/\\]", re.DOTALL)
 
 FILE_KEY = "quantize.imatrix.file"
 DATASET_KEY = "quantize.imatrix.dataset"
@@ -57,7 +57,7 @@ class Imatrix(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """The file's name, without the folders that it lies in."""
-        return _SEPARATORS.split(self.path)[-1]
+        return _FOLDERS_ON_WINDOWS.sub("", self.path).split("/")[-1]
 
     def covers(self, tensor: TensorInfo) -> bool:
         """Whether it tells the importance of a tensor's columns, of each of its matrices."""

@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from lqtui.export.script_reader import is_script, read_script
+from lqtui.export.script_reader import is_script, read_script, script_imatrix
 from lqtui.export.tensor_type_file import tensor_type_file
 from lqtui.recipe.differences import Side, differences, side_of_file, side_of_plan
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import FileType, file_type_for
 from lqtui.recipe.imatrix import FindImatrix
 from lqtui.recipe.lifting import lift
-from lqtui.recipe.recipe import Plan, Recipe, resolve
+from lqtui.recipe.recipe import Plan, Recipe, resolve, with_imatrix
 from lqtui.recipe.recipe_file import format_recipe, parse_recipe
 from lqtui.recipe.recipe_json import format_recipe_json, parse_recipe_json
 from lqtui.recipe.rules import quantizable_names
@@ -97,8 +97,8 @@ class Interchange(Running):
 
     def write_recipe(self, path: Path, plan: Plan, form: RecipeFormat) -> None:
         """Write a plan's recipe, in place of what was in the file; a script is executable."""
-        beside = expanded(path).parent
-        plan = msgspec.structs.replace(plan, recipe=seen_from(plan.recipe, beside))
+        if form is not RecipeFormat.SCRIPT:
+            plan = msgspec.structs.replace(plan, recipe=seen_from(plan.recipe, expanded(path).parent))
         self._write(path, self.recipe_text(plan, form), executable=form is RecipeFormat.SCRIPT)
 
     async def side(self, path: Path) -> Side:
@@ -153,7 +153,10 @@ def _read_recipe(text: str, shape: ModelShape, path: Path, find: FindImatrix) ->
     """The recipe in a text of any of the formats."""
     if is_script(text):
         name, base, entries = read_script(text)
-        return _from_entries(entries, shape, name or path.stem, base)
+        imported = _from_entries(entries, shape, name or path.stem, base)
+        if (named := script_imatrix(text)) is None:
+            return imported
+        return imported._replace(recipe=with_imatrix(imported.recipe, find(*named)))
     if text.lstrip().startswith("{"):
         return Imported(parse_recipe_json(text, shape, path.stem, find))
     if path.suffix.lower() == ".toml" or not _holds_entries(text):
