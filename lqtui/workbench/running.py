@@ -25,6 +25,7 @@ from lqtui.workbench.jobs import JobQueue, RunningJob, Work
 from lqtui.workbench.matrix_files import RecipeMatrices
 from lqtui.workbench.model_file import model_identity, protect_model, read_header
 from lqtui.workbench.values import (
+    CONVERSION,
     DOWNLOAD,
     AlreadyQuantizedError,
     Change,
@@ -98,7 +99,7 @@ class Running(MemoryFitting):
         except (RecipeError, StoreError) as error:
             raise WorkbenchError(str(error)) from None
         for job in self._queue.jobs:
-            if job.kind != DOWNLOAD:
+            if job.kind not in (DOWNLOAD, CONVERSION):
                 self._queue.cancel(job.id)
         self.model = OpenModel(path, shape, engine, digest)
         self._history, self._identity, self._fingerprinting = history, identity, None

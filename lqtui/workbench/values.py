@@ -14,8 +14,8 @@ from lqtui.recipe.recipe import Recipe
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 
-DOWNLOAD = "download"
-"""The kind of the jobs that download a model; they have nothing to do with the one that is open."""
+DOWNLOAD, CONVERSION = "download", "convert"
+"""The kinds of the jobs that bring a model; they have nothing to do with the one that is open."""
 
 
 class WorkbenchError(Exception):

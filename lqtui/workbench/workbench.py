@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lqtui.workbench.chatting import Chatting
+from lqtui.workbench.converting import Converting
 from lqtui.workbench.downloads import Downloads
 from lqtui.workbench.experiment import LoweringExperiment
 from lqtui.workbench.imatrices import Imatrices
@@ -12,7 +13,9 @@ from lqtui.workbench.solving import Solving
 from lqtui.workbench.type_table import TypeTable
 
 
-class Workbench(Downloads, Solving, Imatrices, LoweringExperiment, Chatting, Interchange, Reporting, TypeTable):
+class Workbench(
+    Downloads, Converting, Solving, Imatrices, LoweringExperiment, Chatting, Interchange, Reporting, TypeTable
+):
     """Drives everything on one model; must be used inside one event loop.
 
     Methods raise WorkbenchError with a sentence for the person; nothing has changed then.

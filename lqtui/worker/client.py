@@ -16,6 +16,7 @@ import msgspec
 
 from lqtui.store.files import remove_partials
 from lqtui.worker.chat_messages import Chat
+from lqtui.worker.convert_messages import Convert
 from lqtui.worker.messages import (
     LENGTH_BYTES,
     ComputeImatrix,
@@ -178,7 +179,7 @@ def _signal_group(child: asyncio.subprocess.Process, number: int) -> None:
 def _remove_partials(task: Task, writer: int) -> None:
     """Remove what a dead child may have left half-written: beside the file that it wrote, or in the pool."""
     match task:
-        case WriteModel() | FetchWikitext():
+        case WriteModel() | Convert() | FetchWikitext():
             remove_partials(task.out, writer)
         case ComputeImatrix():
             remove_partials(task.out.parent, writer)

@@ -19,6 +19,7 @@ from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 from lqtui.store.estimates import BlockEstimate, TensorEstimate
 from lqtui.worker.chat_messages import Chat, ChatEvent
+from lqtui.worker.convert_messages import Convert
 from lqtui.worker.hub_messages import BytesCame, HubTask
 from lqtui.worker.inspect_messages import InspectEvent, InspectTensor
 
@@ -185,6 +186,7 @@ Task = (
     | InspectTensor
     | Chat
     | WriteModel
+    | Convert
     | FetchWikitext
     | AskMemory
     | HubTask

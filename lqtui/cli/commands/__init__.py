@@ -14,12 +14,14 @@ from lqtui.cli.commands import (  # isort: skip
     imatrices,
     interchange,
     models,
+    converting,
     upkeep,
 )
 
 __all__ = [
     "app",
     "chatting",
+    "converting",
     "imatrices",
     "importance",
     "interchange",

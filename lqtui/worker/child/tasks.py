@@ -13,6 +13,7 @@ from lqtui.store.paths import make_directory
 from lqtui.store.pool import Pool
 from lqtui.worker.chat_messages import Chat
 from lqtui.worker.child.hub import run_hub_task
+from lqtui.worker.convert_messages import Convert
 from lqtui.worker.inspect_messages import InspectTensor
 from lqtui.worker.messages import (
     AskMemory,
@@ -75,6 +76,10 @@ def run(task: Task, send: Send) -> Finished:
             return Finished(build)
         case WriteModel():
             return Finished(build, bytes=_write_model(task, send))
+        case Convert():
+            from lqtui.worker.child.converting import convert
+
+            return Finished(build, bytes=convert(task, send))
         case FetchWikitext():
             return Finished(build, digest=_fetch_wikitext(task, send))
         case AskMemory():
