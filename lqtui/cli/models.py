@@ -9,6 +9,7 @@ from lqtui.cli import output
 from lqtui.cli.driving import exit_unless_done, followed, on_bench
 from lqtui.hub.values import CachedModel, Found, HubCache, HubModel, Removed, Repository
 from lqtui.store.files import format_size
+from lqtui.system import meters
 from lqtui.workbench import Job, Settings, Workbench, WorkbenchError
 from lqtui.workbench.downloads import choose_model, memory_said, without_gguf
 
@@ -104,7 +105,7 @@ def pull(model: str, json: bool) -> None:
             told = (
                 f"{chosen.name}: {format_size(chosen.to_come)} to download, "
                 f"{format_size(repository.free_bytes)} free in {repository.cache}; "
-                f"{memory_said(chosen.bytes)}"
+                f"{memory_said(chosen.bytes, meters.read())}"
             )
             print(output.printable(told), file=sys.stderr)
         job = await followed(bench, bench.pull(repository, chosen))

@@ -203,6 +203,14 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
     ),
     Command("model.open", "o", "open_model", "Open model", "Open another GGUF model.", RECIPE, "open"),
     Command(
+        "model.hub",
+        "D",
+        "hub",
+        "Download a model",
+        "Search the Hugging Face Hub, download a model, and open it.",
+        RECIPE,
+    ),
+    Command(
         "run.measure",
         "r",
         "measure",

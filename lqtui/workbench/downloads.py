@@ -8,8 +8,6 @@ import time
 from collections import deque
 from pathlib import Path
 
-import psutil
-
 from lqtui.hub.values import (
     Fitness,
     Found,
@@ -24,6 +22,7 @@ from lqtui.recipe.file_names import UNQUANTIZED
 from lqtui.store.errors import StoreError
 from lqtui.store.files import format_size
 from lqtui.store.paths import Paths
+from lqtui.system.meters import Snapshot
 from lqtui.workbench.jobs import RunningJob, new_log
 from lqtui.workbench.running import Running
 from lqtui.workbench.values import DOWNLOAD, Job, Settings, WorkbenchError
@@ -49,6 +48,8 @@ _BEAT_SECONDS = 0.5
 _RATE_SECONDS = 5.0
 """The time over which a download's speed is told."""
 _SHOWN = 8
+_COMFORTABLE = 0.8
+"""The share of the free memory that weights may take and leave room for a context."""
 
 
 class Downloads(Running):
@@ -109,7 +110,8 @@ class Downloads(Running):
                 beat.cancel()
             assert isinstance(done.hub, Pulled)
             self._pulled[job.id] = done.hub.path
-            return f"{format_size(model.bytes)} in {done.hub.path}"
+            told = all(file.sha256 for file in model.files)
+            return f"{format_size(model.bytes)}{', its digest is right' if told else ''}"
 
         job = self._add_job(DOWNLOAD, f"download {model.name.rpartition('/')[2]}", work, at_once=True)
         self._pulling[key] = job.id
@@ -209,17 +211,19 @@ def without_gguf(repository: Repository) -> str:
     return f"{repository.id} has no GGUF file"
 
 
-def memory_said(n_bytes: int, free_ram: int | None = None) -> str:
-    """Roughly, whether a base model of some size can be measured here: its weights alone, mapped."""
-    free = int(psutil.virtual_memory().available) if free_ram is None else free_ram
-    if n_bytes < 0.8 * free:
-        return f"its weights fit into the {format_size(free)} of memory that are free"
-    if n_bytes < free:
-        return f"its weights only just fit into the {format_size(free)} of memory that are free"
-    return (
-        f"its weights do not fit into the {format_size(free)} of memory that are free: "
-        "measuring would read them from the disk again and again"
-    )
+def memory_said(n_bytes: int, machine: Snapshot) -> str:
+    """Roughly, whether a base model of some size can be measured on a machine: its weights alone, mapped."""
+    free = f"the {format_size(machine.ram_free)} of memory that are free"
+    if n_bytes < _COMFORTABLE * machine.ram_free:
+        said = f"its weights fit into {free}"
+    elif n_bytes < machine.ram_free:
+        said = f"its weights only just fit into {free}"
+    else:
+        said = (
+            f"its weights do not fit into {free}, so that measuring reads them from the disk again and again"
+        )
+    vram = sum(gpu.vram_free or 0 for gpu in machine.gpus)
+    return f"{said}; the GPU has {format_size(vram)} free" if vram else said
 
 
 def _base(repository: Repository, models: list[HubModel]) -> HubModel:

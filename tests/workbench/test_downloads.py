@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from local_hub import LocalHub
 
 from lqtui.hub.values import Fitness, HubFile, HubModel, Repository
+from lqtui.system.meters import Gpu, Snapshot
 from lqtui.workbench import JobState, Workbench, WorkbenchError
 from lqtui.workbench.downloads import choose_model, memory_said, without_gguf
 from tests.workbench.bench_jobs import done, measure, state, until
@@ -82,9 +84,12 @@ def test_a_repository_without_gguf_says_what_it_has() -> None:
 
 
 def test_the_memory_that_weights_take_is_told_without_a_promise() -> None:
-    assert memory_said(1 << 30, 4 << 30) == "its weights fit into the 4.0 GiB of memory that are free"
-    assert "only just fit" in memory_said(15 << 28, 4 << 30)
-    assert "do not fit" in memory_said(5 << 30, 4 << 30)
+    machine = Snapshot(4 << 30, 8 << 30, 0, 0, 0.0, (), "")
+    assert memory_said(1 << 30, machine) == "its weights fit into the 4.0 GiB of memory that are free"
+    assert "only just fit" in memory_said(15 << 28, machine)
+    assert "do not fit" in memory_said(5 << 30, machine)
+    gpu = Gpu(0, "GPU", vram_used=1 << 30, vram_total=7 << 30, utilisation=0)
+    assert memory_said(1 << 30, replace(machine, gpus=(gpu,))).endswith("free; the GPU has 6.0 GiB free")
 
 
 # Asking
@@ -124,7 +129,7 @@ async def test_a_model_is_downloaded_and_can_be_opened(
     job = await done(bench, bench.pull(found, found.models[0]))
     path = bench.pulled(job)
     assert path is not None and path.read_bytes() == tiny_model.read_bytes()
-    assert job.title == "download tiny-f16.gguf" and str(path) in job.message
+    assert job.title == "download tiny-f16.gguf" and job.message.endswith("KiB, its digest is right")
     await bench.open(path, fingerprint=False)
     assert (await bench.list_repository(OWNER)).models[0].here == path
     [cached] = (await bench.cached_models()).models

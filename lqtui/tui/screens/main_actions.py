@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 from textual import on, work
@@ -156,8 +156,10 @@ class MainActions(Screen[None]):
         start = model.path.parent if model else Path.cwd()
         self.app.push_screen(OpenModelScreen(start), self._open_chosen)
 
-    def _open_chosen(self, path: Path | None) -> None:
-        if path is not None:
+    def _open_chosen(self, path: Path | Literal["hub"] | None) -> None:
+        if path == "hub":
+            self.call_later(self.run_action, "hub")
+        elif isinstance(path, Path):
             self.open_model(path)
 
     @work(exit_on_error=False, exclusive=True, group="open")

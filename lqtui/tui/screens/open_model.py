@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from rich.style import Style
 from rich.text import Text
@@ -51,8 +51,8 @@ class GgufTree(DirectoryTree):
         return Text.assemble(label, (f"  {size(count)}", style + Style(dim=True)))
 
 
-class OpenModelScreen(ModalScreen[Path | None]):
-    """A folder to look through, or a path to type; gives the path of a GGUF file, or None."""
+class OpenModelScreen(ModalScreen[Path | Literal["hub"] | None]):
+    """A folder to look through, or a path to type; gives the path of a GGUF file, or "hub", or None."""
 
     DEFAULT_CSS = """
     OpenModelScreen { align: center middle; }
@@ -61,6 +61,7 @@ class OpenModelScreen(ModalScreen[Path | None]):
         border: round $primary; background: $surface;
     }
     OpenModelScreen Input { margin-top: 1; }
+    OpenModelScreen #hub { height: 1; color: $foreground 70%; }
     OpenModelScreen #problem { height: auto; min-height: 1; color: $text-warning; }
     OpenModelScreen GgufTree { height: 1fr; background: transparent; padding: 0; scrollbar-size-vertical: 1; }
     """
@@ -68,6 +69,7 @@ class OpenModelScreen(ModalScreen[Path | None]):
         Binding("escape", "dismiss(None)", "Cancel", show=False),
         Binding("backspace", "parent", "Folder above", show=False),
         Binding("slash", "type_path", "Type a path", show=False),
+        Binding("D", "dismiss('hub')", "The Hugging Face Hub", show=False),
     ]
 
     def __init__(self, start: Path) -> None:
@@ -82,6 +84,7 @@ class OpenModelScreen(ModalScreen[Path | None]):
             yield Input(str(self._start), placeholder="path of a .gguf file or a folder", compact=True)
             yield Static("", id="problem")
             yield GgufTree(self._start)
+            yield Static("D searches the Hugging Face Hub for a model to download.", id="hub")
 
     def on_mount(self) -> None:
         """Keys move in the folder first."""

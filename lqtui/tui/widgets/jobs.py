@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.message import Message
 
 from lqtui.tui.widgets.line_list import Line, LineList
-from lqtui.tui.widgets.quantities import bar, clock, shortened
+from lqtui.tui.widgets.quantities import MIB, bar, clock, shortened
 
 if TYPE_CHECKING:
     from lqtui.workbench import Job
@@ -147,4 +147,5 @@ def _progress(job: Job) -> tuple[str, str, str]:
     is_last = job.stage_number + 1 >= job.stage_count
     stage = _STAGES.get(job.stage, job.stage)
     left = "" if job.eta is None else f"{clock(job.eta)} {'left' if is_last else 'to next stage'}"
-    return stage, count, left
+    rate = "" if job.rate is None else f"{job.rate / MIB:.1f} MiB/s"
+    return stage, count, "  ".join(part for part in (rate, left) if part)
