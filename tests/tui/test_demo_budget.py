@@ -87,3 +87,17 @@ async def test_from_what_matters_to_a_recipe_that_fits_a_budget(home: Path, demo
         await pilot.press("u", "u")
         await pilot.pause()
         assert bench.plan.digest == before and grid.plan is bench.plan
+        known, predicted = bench.importance, bench.prediction(bench.plan)
+        recipe = bench.plan.recipe
+
+    # The next day all of that is there unasked.
+    later = Workbench(Paths.from_environment(), Settings(n_ctx=128, chunks=1, threads=1))
+    async with running(later, model_path=demo_model) as pilot:
+        grid = pilot.app.main.query_one(LayerGrid)
+        await until(pilot, lambda: grid.importance is not None)
+        assert not [job for job in later.jobs if job.kind != "fingerprint"]
+        assert set(later.importance.scores) == set(known.scores)
+        assert lines(pilot)[0].split()[-2:] == ["KLD", "Q4_0"]
+        later.use(recipe, "again")
+        await pilot.pause()
+        assert small(later.prediction(later.plan)) == small(predicted)
