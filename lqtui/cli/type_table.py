@@ -34,6 +34,7 @@ def types_table(
     model: Path,
     types: Sequence[FileType],
     chosen: Settings,
+    imatrix: Path | None,
     requantize: bool,
     json: bool,
     *,
@@ -44,8 +45,9 @@ def types_table(
 
     async def run(bench: Workbench) -> tuple[Job, tuple[TableRow, ...], dict[FileType, Result], str]:
         await bench.open(model, requantize=requantize)
-        rows = bench.table_rows(types)
-        job = await followed(bench, bench.measure_types(types, fresh=fresh, speed=tps))
+        matrix = await bench.read_imatrix(imatrix) if imatrix else None
+        rows = bench.table_rows(types, matrix)
+        job = await followed(bench, bench.measure_types(types, matrix, fresh=fresh, speed=tps))
         known = {}
         for row in rows:
             found = bench.result(row.plan) if row.plan and not row.reason else None

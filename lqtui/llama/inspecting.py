@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lqtui.llama import native
-from lqtui.llama.block_layouts import CODES, RUNS, Scales, greatest_of_runs, scales_of
+from lqtui.llama.block_layouts import Scales, greatest_of_runs, scales_of
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.imatrix import NO_MATRICES, Matrices
 from lqtui.llama.quantize import as_floats, check_values, quantized
 from lqtui.measure.importance import Spread, joined, spread_of, tails
+from lqtui.recipe.block_codes import CODES, RUNS
 from lqtui.recipe.imatrix import Encoding
 from lqtui.recipe.inspection import (
     Histogram,

@@ -7,6 +7,7 @@ from lqtui.workbench.converting import Converting
 from lqtui.workbench.downloads import Downloads
 from lqtui.workbench.experiment import LoweringExperiment
 from lqtui.workbench.imatrices import Imatrices
+from lqtui.workbench.inspecting import Inspecting
 from lqtui.workbench.interchange import Interchange
 from lqtui.workbench.reporting import Reporting
 from lqtui.workbench.solving import Solving
@@ -14,7 +15,16 @@ from lqtui.workbench.type_table import TypeTable
 
 
 class Workbench(
-    Downloads, Converting, Solving, Imatrices, LoweringExperiment, Chatting, Interchange, Reporting, TypeTable
+    Downloads,
+    Converting,
+    Solving,
+    Imatrices,
+    LoweringExperiment,
+    Chatting,
+    Interchange,
+    Reporting,
+    TypeTable,
+    Inspecting,
 ):
     """Drives everything on one model; must be used inside one event loop.
 

@@ -14,12 +14,13 @@ from imatrices import random_imatrix
 from numpy.typing import NDArray
 
 from lqtui.llama import native
-from lqtui.llama.block_layouts import CODES, RUNS, scales_of
+from lqtui.llama.block_layouts import scales_of
 from lqtui.llama.errors import EngineError
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.imatrix import Matrices
 from lqtui.llama.inspecting import inspect_tensor, inspect_type
 from lqtui.llama.quantize import as_floats, quantized
+from lqtui.recipe.block_codes import CODES, RUNS
 from lqtui.recipe.imatrix import Encoding
 from lqtui.recipe.inspection import block_values
 from lqtui.recipe.shape import TensorInfo

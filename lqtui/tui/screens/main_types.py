@@ -10,7 +10,7 @@ class MainTypes(MainActions):
 
     @after_edits
     def action_measure_types(self) -> None:
-        """Measure the model at every type of the types table, by the importance matrix of the recipe if any."""
+        """Measure the model at every type of the types table, by the recipe's importance matrix if any."""
         plan = self.workbench.plan
         if self._has_model() and plan is not None:
             with self.refusals_told():
