@@ -51,6 +51,10 @@ class Checkpoint:
     dtype: str
     code: str = ""
 
+    def gguf_bytes(self, out_type: str) -> int:
+        """About how large a GGUF file of it is: `f32`, or one of the 16-bit types."""
+        return self.n_weights * (4 if out_type == "f32" else 2)
+
 
 def is_checkpoint(folder: Path) -> bool:
     """Whether a folder looks like a model in safetensors; nothing is read."""

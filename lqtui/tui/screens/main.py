@@ -17,6 +17,7 @@ from lqtui.system.meters import Snapshot
 from lqtui.tui.keys import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
 from lqtui.tui.meters_thread import MetersThread
 from lqtui.tui.screens.main_chat import MainChat
+from lqtui.tui.screens.main_convert import MainConvert
 from lqtui.tui.screens.main_hub import MainHub
 from lqtui.tui.screens.main_importance import MainImportance
 from lqtui.tui.screens.main_interchange import MainInterchange
@@ -65,7 +66,7 @@ class MetersRead(Message):
         self.snapshot = snapshot
 
 
-class MainScreen(MainHub, MainLowering, MainChat, MainTypes, MainInterchange, MainImportance):
+class MainScreen(MainConvert, MainChat, MainHub, MainTypes, MainLowering, MainInterchange, MainImportance):
     """Everything about one model at once, or pane by pane where the terminal is small."""
 
     BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in SCREEN_COMMANDS]

@@ -31,6 +31,10 @@ from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.tui.widgets.results import ResultsTable
 from lqtui.tui.widgets.status_line import StatusLine
 from lqtui.workbench import AlreadyQuantizedError, JobState, Workbench, WorkbenchError
+from lqtui.workbench.values import CONVERSION, DOWNLOAD
+
+_HARMLESS = (DOWNLOAD, CONVERSION, "fingerprint")
+"""The kinds of jobs that nothing is lost of when another model is opened."""
 
 
 class AfterEdits(Message):
@@ -176,6 +180,15 @@ class MainActions(Screen[None]):
         finally:
             grid.loading = False
             grid.focus()
+
+    def open_unless_busy(self, path: Path, how: str) -> None:
+        """Open a model that a job has brought, or say how, where that would cost what was begun meanwhile."""
+        is_busy = any(job.active and job.kind not in _HARMLESS for job in self.workbench.jobs)
+        if is_busy or self.workbench.modified:
+            what = "a job runs" if is_busy else "the recipe is not saved"
+            self.notify(f"{path.name} is here, but {what}: {how}.", markup=False, timeout=12)
+        else:
+            self.open_model(path)
 
     def _ask_to_go_on(self, path: Path, refusal: str) -> None:
         """Offer to open an already quantized model all the same."""

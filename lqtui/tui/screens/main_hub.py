@@ -8,10 +8,6 @@ from textual import work
 
 from lqtui.tui.screens.main_actions import MainActions
 from lqtui.workbench import Job, Workbench
-from lqtui.workbench.values import DOWNLOAD
-
-_HARMLESS = (DOWNLOAD, "fingerprint")
-"""The kinds of jobs that nothing is lost of when another model is opened."""
 
 
 class MainHub(MainActions):
@@ -46,9 +42,4 @@ class MainHub(MainActions):
         path = self.workbench.pulled(done)
         if path is None or self._to_open != job.id:
             return
-        is_busy = any(other.active and other.kind not in _HARMLESS for other in self.workbench.jobs)
-        if is_busy or self.workbench.modified:
-            what = "a job runs" if is_busy else "the recipe is not saved"
-            self.notify(f"{path.name} is here, but {what}: D, then enter opens it.", markup=False, timeout=12)
-        else:
-            self.open_model(path)
+        self.open_unless_busy(path, "D, then enter opens it")

@@ -18,10 +18,12 @@ from textual.widgets import DirectoryTree, Input, Static
 from textual.widgets.directory_tree import DirEntry
 from textual.widgets.tree import TreeNode
 
+from lqtui.store.checkpoint import is_checkpoint
 from lqtui.store.paths import expanded, is_directory
 from lqtui.tui.widgets.quantities import size
 
 _SUFFIX = ".gguf"
+_OFFER = "This folder holds a model in safetensors: c makes a GGUF of it, by llama.cpp's own converter."
 
 
 class GgufTree(DirectoryTree):
@@ -69,12 +71,14 @@ class OpenModelScreen(ModalScreen[Path | Literal["hub"] | None]):
         Binding("escape", "dismiss(None)", "Cancel", show=False),
         Binding("backspace", "parent", "Folder above", show=False),
         Binding("slash", "type_path", "Type a path", show=False),
+        Binding("c", "convert", "Convert the folder", show=False),
         Binding("D", "dismiss('hub')", "The Hugging Face Hub", show=False),
     ]
 
     def __init__(self, start: Path) -> None:
         super().__init__()
         self._start = _nearest_directory(start)
+        self._to_convert: Path | None = None
 
     def compose(self) -> ComposeResult:
         """The path on top, the folder below it."""
@@ -98,6 +102,7 @@ class OpenModelScreen(ModalScreen[Path | Literal["hub"] | None]):
     def _node_highlighted(self, event: DirectoryTree.NodeHighlighted[DirEntry]) -> None:
         if event.node.data is not None and self.query_one(GgufTree).has_focus:
             self._show_path(event.node.data.path)
+            self._offer(event.node.data.path)
 
     @on(Input.Submitted)
     def _typed(self, event: Input.Submitted) -> None:
@@ -125,8 +130,18 @@ class OpenModelScreen(ModalScreen[Path | Literal["hub"] | None]):
         tree = self.query_one(GgufTree)
         tree.path = folder
         self._show_path(folder)
-        self._say("")
+        self._offer(folder)
         tree.focus()
+
+    def action_convert(self) -> None:
+        """Give the folder at hand, where it holds a model in safetensors."""
+        if self._to_convert is not None:
+            self.dismiss(self._to_convert)
+
+    def _offer(self, path: Path) -> None:
+        """Offer to convert what is in a folder, where that can be."""
+        self._to_convert = path if is_checkpoint(path) else None
+        self._say(_OFFER if self._to_convert else "")
 
     def _show_path(self, path: Path) -> None:
         line = self.query_one(Input)

@@ -19,7 +19,6 @@ from lqtui.worker.convert_messages import Convert
 from lqtui.worker.messages import Progress
 
 _MAGIC = b"GGUF"
-_BITS = {"f16": 16, "bf16": 16, "f32": 32, "auto": 16}
 _WRITTEN = re.compile(rb"Writing: +(\d+)%")
 _LINE_END = re.compile(rb"[\r\n]")
 _TELLING = re.compile(r"^(?:ERROR:[^:]*:|(?:\w+\.)*\w*(?:Error|Exception|Exit)\b:?)")
@@ -44,7 +43,7 @@ def convert(task: Convert, send: Send) -> int:
         raise EngineError(
             f"{task.out.name}: the converter does not take braces in a name; choose another one"
         )
-    require_space(task.out, checkpoint.n_weights * _BITS[task.out_type] // 8)
+    require_space(task.out, checkpoint.gguf_bytes(task.out_type))
     send(Progress("looking for", 0, 1, "llama.cpp's converter"))
     converter = find_converter(task.converter)
     with atomic_write(task.out) as temporary:
