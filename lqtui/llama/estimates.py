@@ -7,9 +7,9 @@ weighted by the share of the text's tokens that look it up.
 
 All weights are read, which is cheap beside the pass of the text. Quantizing them at every type is not, and so
 errors come from a sample of large tensors. What is drawn are stretches of rows that hold whole blocks of
-every type: without an importance matrix, no block depends on another. A few of them can hold most of a
-tensor's error, so each is drawn with a chance that follows how large its error is likely to be, and counts in
-inverse proportion.
+every type: without an importance matrix, no block depends on another; with one they do, and whole rows are
+drawn. A few of them can hold most of a tensor's error, so each is drawn with a chance that follows how large
+its error is likely to be, and counts in inverse proportion.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
 from itertools import groupby
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ from lqtui.llama import native
 from lqtui.llama.activations import Activations
 from lqtui.llama.errors import EngineError
 from lqtui.llama.gguf import BaseModel
+from lqtui.llama.imatrix import NO_MATRICES, Matrices
 from lqtui.llama.quantize import as_floats, check_values, quantized
 from lqtui.measure.importance import (
     OUTLIER_Z,
@@ -42,6 +44,7 @@ from lqtui.measure.importance import (
     tails,
     zd,
 )
+from lqtui.recipe.imatrix import Encoding, Imatrix
 from lqtui.recipe.rules import effective_types, quantizable_tensors
 from lqtui.recipe.shape import TensorInfo
 from lqtui.recipe.types import TensorType
@@ -49,6 +52,8 @@ from lqtui.store.estimates import BlockEstimate, OutputError, TensorEstimate
 
 SAMPLED_WEIGHTS = 1 << 16
 """Weights of a tensor that are quantized at each type."""
+_ROWS_NEED_MORE = 4
+"""Whole rows vary more than stretches: so many times as many weights are quantized of them."""
 _LARGEST_BLOCK = 256
 """Weights in a block of the types with the largest blocks."""
 _STEP = 32
@@ -65,6 +70,7 @@ def estimate_tensors(
     types: Sequence[TensorType],
     threads: int,
     sampled_weights: int = SAMPLED_WEIGHTS,
+    imatrix: Imatrix | None = None,
 ) -> Iterator[Estimated]:
     """Estimate the quantizable tensors in the order of the file, and each block after the last of its own.
 
@@ -74,14 +80,17 @@ def estimate_tensors(
         types: What may be asked for; each tensor is estimated at the effective types.
         threads: How many blocks to work on at a time.
         sampled_weights: How many weights of a tensor to quantize at each type.
+        imatrix: The importance matrix by which types are quantized.
 
     Raises:
         EngineError: The base model's weights are infinite, undefined or far too large.
+        StoreError: The importance matrix is gone or has changed.
     """
     tensors = quantizable_tensors(base.shape)
-    for tensor_type in {kind for tensor in tensors for kind in effective_types(tensor, types)}:
+    for tensor_type in {kind for tensor in tensors for kind in effective_types(tensor, types, imatrix)}:
         native.ggml().ggml_quantize_init(tensor_type.layout.number)
-    work = _Work(base, activations, types, sampled_weights)
+    matrices = Matrices({imatrix.sha256: Path(imatrix.path)}) if imatrix else NO_MATRICES
+    work = _Work(base, activations, types, sampled_weights, imatrix, matrices)
     blocks = [list(group) for _, group in groupby(tensors, lambda tensor: tensor.block)]
     waiting: deque[Future[list[Estimated]]] = deque()
     with ThreadPoolExecutor(threads) as workers:
@@ -176,6 +185,8 @@ class _Work:
     activations: Activations
     types: Sequence[TensorType]
     sampled_weights: int
+    imatrix: Imatrix | None
+    matrices: Matrices
 
     def estimate(self, tensors: Sequence[TensorInfo]) -> list[Estimated]:
         """Estimate the tensors of a block, and the block; or one or more that are in none."""
@@ -209,7 +220,7 @@ class _Work:
         """How a tensor is used as a factor of products, and how it is looked up."""
         moments = self.activations.moments.get(tensor.name)
         counts = self.activations.lookups.get(tensor.name)
-        stretch, alike = _stretch(tensor), np.ones((1, tensor.columns))
+        stretch, alike = self._stretch(tensor), np.ones((1, tensor.columns))
         return (
             None if moments is None else _Use(moments.per_token, np.ones(tensor.rows), stretch),
             None if counts is None else _Use(alike, counts / counts.sum(), stretch),
@@ -239,23 +250,44 @@ class _Work:
         """The errors of a tensor's types in one use, from a sample, and the power of all its weights."""
         if use is None:
             return None
-        stretch = _stretch(tensor)
-        sample = drawn(use.sizes.reshape(-1), max(1, self.sampled_weights // stretch))
+        stretch = self._stretch(tensor)
+        more = _ROWS_NEED_MORE if self._is_weighed(tensor) else 1
+        sample = drawn(use.sizes.reshape(-1), max(1, more * self.sampled_weights // stretch))
         raw = self.base.data(tensor.name).reshape(-1, tensor.type.row_bytes(stretch))
         weights = as_floats(raw[sample.numbers], tensor.type)
         errors = {}
-        for tensor_type in effective_types(tensor, self.types):
+        for tensor_type in effective_types(tensor, self.types, self.imatrix):
             errors[tensor_type] = 0.0
             if tensor_type is not tensor.type and len(weights):
-                off = as_floats(quantized(weights, tensor, tensor_type), tensor_type) - weights
+                off = self._written(tensor, tensor_type, sample, weights) - weights
                 errors[tensor_type] = use.weigh(sample, np.square(off))
         return OutputError(errors, use.power)
 
+    def _written(
+        self, tensor: TensorInfo, kind: TensorType, sample: Sample, weights: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """What becomes of the weights of a sample's stretches at a type."""
+        encoding = self.imatrix.encoding(tensor, kind) if self.imatrix else Encoding(kind)
+        importance = self.matrices.importance(tensor, encoding)
+        if importance is None:
+            return as_floats(quantized(weights, tensor, kind), kind)
+        matrices = sample.numbers // (tensor.rows // len(importance))
+        written = np.empty_like(weights)
+        for matrix in np.unique(matrices):
+            of = matrices == matrix
+            written[of] = as_floats(quantized(weights[of], tensor, kind, importance[matrix]), kind)
+        return written
 
-def _stretch(tensor: TensorInfo) -> int:
-    """Weights in a stretch of a row: the fewest that hold whole blocks of every type that divides the row."""
-    shared = math.gcd(tensor.columns, _LARGEST_BLOCK)
-    return shared if shared >= _STEP else tensor.columns
+    def _is_weighed(self, tensor: TensorInfo) -> bool:
+        return self.imatrix is not None and self.imatrix.covers(tensor)
+
+    def _stretch(self, tensor: TensorInfo) -> int:
+        """Weights in a stretch of a row: the fewest that hold whole blocks of every type that divides it.
+
+        What is quantized by importances goes by the whole row.
+        """
+        shared = math.gcd(tensor.columns, _LARGEST_BLOCK)
+        return tensor.columns if self._is_weighed(tensor) or shared < _STEP else shared
 
 
 def _check(estimate: TensorEstimate) -> None:

@@ -99,6 +99,11 @@ class Imatrix(msgspec.Struct, frozen=True):
             )
 
 
+def matrix_digest(imatrix: Imatrix | None) -> str:
+    """The SHA-256 of a matrix, "" of none: by which what is known of recipes is kept apart."""
+    return imatrix.sha256 if imatrix else ""
+
+
 FindImatrix = Callable[[str, str], Imatrix]
 """Finds the matrix of a path and a SHA-256, empty where a recipe names none; RecipeError says why not."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from lqtui.recipe.granularity import Granularity
+from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.recipe import Plan, resolve, with_types
 from lqtui.recipe.rules import fitting_type, quantizable_tensors
 from lqtui.recipe.shape import ModelShape
@@ -46,13 +47,15 @@ def units(shape: ModelShape, by: Granularity) -> list[Unit]:
     return [Unit(label, tuple(names), blocks[label]) for label, names in found.items()]
 
 
-def singles(shape: ModelShape, of: list[Unit], asked: TensorType) -> list[Single]:
+def singles(
+    shape: ModelShape, of: list[Unit], asked: TensorType, imatrix: Imatrix | None = None
+) -> list[Single]:
     """Each unit alone at a type; those left out that it changes nothing of."""
     own = {tensor.name: tensor.type for tensor in quantizable_tensors(shape)}
     found = []
     for unit in of:
         if any(fitting_type(shape.by_name[name], asked) is not own[name] for name in unit.names):
             types = own | dict.fromkeys(unit.names, asked)
-            recipe = with_types(shape, f"{unit.label} at {asked}", types)
+            recipe = with_types(shape, f"{unit.label} at {asked}", types, imatrix=imatrix)
             found.append(Single(unit, asked, resolve(shape, recipe)))
     return found

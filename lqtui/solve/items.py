@@ -9,6 +9,7 @@ from functools import cached_property
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.granularity import Granularity
+from lqtui.recipe.imatrix import Imatrix, header_bytes
 from lqtui.recipe.rules import fitting_type, quantizable_names, requires_imatrix
 from lqtui.recipe.shape import ALIGNMENT, ModelShape, TensorInfo
 from lqtui.recipe.types import TensorType
@@ -71,6 +72,7 @@ def make_problem(
     costs: Costs,
     granularity: Granularity = Granularity.TENSOR,
     constraints: Constraints | None = None,
+    imatrix: Imatrix | None = None,
 ) -> Problem:
     """The choices that a model leaves among candidate types.
 
@@ -85,6 +87,7 @@ def make_problem(
         granularity: Whether each tensor has a type of its own, or each block; tensors outside the blocks
             always have one.
         constraints: What else must hold.
+        imatrix: The importance matrix by which recipes are quantized.
 
     Raises:
         SolveError: Constraints contradict each other or leave an item no type, or a cost is missing or NaN.
@@ -92,33 +95,41 @@ def make_problem(
     constraints = constraints or Constraints()
     candidates = tuple(dict.fromkeys(types))
     items = tuple(
-        Item(tuple(t.name for t in group.tensors), _options(group, candidates, costs, constraints))
+        Item(tuple(t.name for t in group.tensors), _options(group, candidates, costs, constraints, imatrix))
         for group in group_tensors(shape, granularity, constraints)
     )
     never = [t for t in shape.tensors if t.name not in quantizable_names(shape)]
-    return Problem(items, shape.meta_bytes + sum(_padded(t, t.type) for t in never))
+    header = shape.header_bytes(header_bytes(imatrix.header()) if imatrix else {})
+    return Problem(items, header + sum(_padded(t, t.type) for t in never))
 
 
-def _effective(tensors: tuple[TensorInfo, ...], wanted: TensorType) -> tuple[TensorType, ...] | None:
+def _effective(
+    tensors: tuple[TensorInfo, ...], wanted: TensorType, imatrix: Imatrix | None
+) -> tuple[TensorType, ...] | None:
     """What the tensors really become; None where llama-quantize would stop at one of them."""
     try:
         effective = tuple(fitting_type(tensor, wanted) for tensor in tensors)
     except RecipeError:
         return None
-    if any(requires_imatrix(tensor, type_) for tensor, type_ in zip(tensors, effective, strict=True)):
+    pairs = zip(tensors, effective, strict=True)
+    if any(requires_imatrix(tensor, type_, imatrix=imatrix) for tensor, type_ in pairs):
         return None
     return effective
 
 
 def _options(
-    group: Group, candidates: tuple[TensorType, ...], costs: Costs, constraints: Constraints
+    group: Group,
+    candidates: tuple[TensorType, ...],
+    costs: Costs,
+    constraints: Constraints,
+    imatrix: Imatrix | None,
 ) -> tuple[Option, ...]:
     floors = [(tensor.name, constraints.floors.get(tensor.name)) for tensor in group.tensors]
     options: dict[tuple[TensorType, ...], Option] = {}
     possible = False
     broken: list[str] = []
     for wanted in (group.pinned[1],) if group.pinned else candidates:
-        effective = _effective(group.tensors, wanted)
+        effective = _effective(group.tensors, wanted, imatrix)
         if effective is None or effective in options:
             continue
         possible = True

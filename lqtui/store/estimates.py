@@ -63,7 +63,7 @@ class Estimates(msgspec.Struct, frozen=True):
     """The types that were asked for; where a tensor's rows do not fit them, it has errors at others."""
 
 
-class EstimatesKey(msgspec.Struct, frozen=True):
+class EstimatesKey(msgspec.Struct, frozen=True, omit_defaults=True):
     """What estimates depend on: the model, the text and how much of it, and the build of llama.cpp."""
 
     model_digest: str
@@ -71,6 +71,8 @@ class EstimatesKey(msgspec.Struct, frozen=True):
     n_ctx: int
     chunks: int
     engine: str
+    imatrix: str = ""
+    """SHA-256 of the importance matrix by which types are quantized, where there is one."""
 
 
 def load_estimates(folder: Path, key: EstimatesKey) -> Estimates | None:

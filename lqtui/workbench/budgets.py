@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lqtui.recipe.granularity import Granularity
+from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.recipe import Plan, resolve, with_types
 from lqtui.recipe.rules import effective_types, quantizable_tensors
 from lqtui.recipe.shape import ModelShape
@@ -43,6 +44,7 @@ class Question:
     types: tuple[TensorType, ...]
     by: Granularity = Granularity.TENSOR
     constraints: Constraints = field(default_factory=Constraints)
+    imatrix: Imatrix | None = None
 
     @property
     def wanted_types(self) -> tuple[TensorType, ...]:
@@ -55,7 +57,7 @@ class Question:
             free = dict.fromkeys(TensorType, 0.0)
             costs = {tensor.name: free for tensor in quantizable_tensors(shape)}
         try:
-            return make_problem(shape, self.types, costs, self.by, self.constraints)
+            return make_problem(shape, self.types, costs, self.by, self.constraints, self.imatrix)
         except SolveError as error:
             raise WorkbenchError(str(error)) from None
 
@@ -71,7 +73,11 @@ class Question:
 
     def never_had(self, shape: ModelShape) -> str:
         """The candidates that every tensor falls back from, as a list for people; empty where none is."""
-        had = {kind for tensor in quantizable_tensors(shape) for kind in effective_types(tensor, self.types)}
+        had = {
+            kind
+            for tensor in quantizable_tensors(shape)
+            for kind in effective_types(tensor, self.types, self.imatrix)
+        }
         return ", ".join(kind for kind in self.types if kind not in had)
 
 
@@ -131,10 +137,11 @@ def size_label(size: int, digits: int = 6) -> str:
     return f"{size / _GIB:.{digits}g} GiB" if size >= _GIB else f"{size / _MIB:.{digits}g} MiB"
 
 
-def solved_plan(shape: ModelShape, solution: Solution, label: str) -> Plan:
+def solved_plan(shape: ModelShape, solution: Solution, label: str, imatrix: Imatrix | None = None) -> Plan:
     """A solution as a recipe with a name."""
     description = f"least predicted KLD within {solution.budget_bytes:,} bytes"
-    return resolve(shape, with_types(shape, f"fit-{label.replace(' ', '-')}", solution.types, description))
+    name = f"fit-{label.replace(' ', '-')}"
+    return resolve(shape, with_types(shape, name, solution.types, description, imatrix))
 
 
 def worst(pairs: Sequence[tuple[float, float]]) -> float:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from lqtui.recipe.imatrix import Imatrix, matrix_digest
 from lqtui.store.errors import StoreError
 from lqtui.store.estimates import EstimatesKey, load_estimates
 from lqtui.store.measured_alone import load_asked, save_asked
@@ -32,13 +33,14 @@ _LET_PAINT = 0.05
 
 
 class CalibratedOn(NamedTuple):
-    """What a calibration is of: a model, the text that results are told on, and settings."""
+    """What a calibration is of: a model, the text that results are told on, settings, and the matrix."""
 
     model_digest: str
     told_on: Path
     calibration: Path | None
     n_ctx: int
     gpu_layers: int
+    imatrix: str
 
 
 class Calibrating(Running):
@@ -80,7 +82,7 @@ class Calibrating(Running):
     def _calibrated_on(self) -> CalibratedOn | None:
         if self.model is None or self._corpus is None:
             return None
-        return _calibrated_on(self.model, self.settings, self._corpus.path)
+        return _calibrated_on(self.model, self.settings, self._corpus.path, self.imatrix)
 
     def _current_calibration(self) -> Calibration | None:
         """What is known of the open model on the calibration text of now."""
@@ -92,9 +94,13 @@ class Calibrating(Running):
         if stop.is_set() or wanted != self._calibrated_on:
             return
 
+        imatrix = self.imatrix
+
         def read() -> Calibration | None:
             text = self._calibration_text(told.settings, wanted.told_on, may_cut=False)
-            return _recalled(self._store, self.paths, text, told, wanted.told_on, stop) if text else None
+            if text is None:
+                return None
+            return _recalled(self._store, self.paths, text, told, wanted.told_on, imatrix, stop)
 
         try:
             found = await asyncio.to_thread(read)
@@ -104,8 +110,10 @@ class Calibrating(Running):
             self._calibrations[wanted] = found
             self._tell(Change.IMPORTANCE)
 
-    async def _calibrated(self, running: RunningJob, chunks: int = 1) -> Calibration:
-        """The calibration of the open model, its singles on at least so many chunks.
+    async def _calibrated(
+        self, running: RunningJob, chunks: int = 1, imatrix: Imatrix | None = None
+    ) -> Calibration:
+        """The calibration of the open model by a matrix, its singles on at least so many chunks.
 
         What a job then does goes by the settings and texts of this moment, whatever is chosen meanwhile.
         """
@@ -113,7 +121,7 @@ class Calibrating(Running):
 
         told, told_on = await self._ready_book(running)
         text = self._calibration_text(told.settings, told_on)
-        wanted = _calibrated_on(told.model, told.settings, told_on)
+        wanted = _calibrated_on(told.model, told.settings, told_on, imatrix)
         assert text is not None and wanted is not None
         if self._recalling is not None and wanted == self._recalled:  # it knows more than a new one would
             await asyncio.wait([self._recalling])
@@ -125,6 +133,7 @@ class Calibrating(Running):
                 _calibration_book(self._store, told, text, MIX_CHUNKS),
                 told,
                 told_on,
+                imatrix,
             )
         elif known.singles.settings.chunks < chunks:
             known.measure_singles_in(_calibration_book(self._store, told, text, chunks))
@@ -135,7 +144,7 @@ class Calibrating(Running):
         """Remember what was measured for a calibration, for later sessions to find it again."""
         with contextlib.suppress(StoreError):  # what was measured is kept all the same
             told = calibration.told
-            key = estimates_key(told.model, told.settings, calibration.corpus)
+            key = estimates_key(told.model, told.settings, calibration.corpus, calibration.imatrix)
             save_asked(estimates_folder(self.paths), key, calibration.asked)
 
     def _calibration_text(self, settings: Settings, told_on: Path, *, may_cut: bool = True) -> Corpus | None:
@@ -160,11 +169,14 @@ class Calibrating(Running):
         return parts[1] if parts else None
 
 
-def _calibrated_on(model: OpenModel, settings: Settings, told_on: Path) -> CalibratedOn | None:
+def _calibrated_on(
+    model: OpenModel, settings: Settings, told_on: Path, imatrix: Imatrix | None
+) -> CalibratedOn | None:
     """What a calibration would be of; None while the model has no fingerprint."""
     if model.digest is None:
         return None
-    return CalibratedOn(model.digest, told_on, settings.calibration, settings.n_ctx, settings.gpu_layers)
+    chosen = settings.calibration, settings.n_ctx, settings.gpu_layers
+    return CalibratedOn(model.digest, told_on, *chosen, matrix_digest(imatrix))
 
 
 def spread_digest(corpus: Path) -> str:
@@ -172,9 +184,12 @@ def spread_digest(corpus: Path) -> str:
     return f"{corpus_digest(corpus)} spread"
 
 
-def estimates_key(model: OpenModel, settings: Settings, text: Corpus) -> EstimatesKey:
+def estimates_key(
+    model: OpenModel, settings: Settings, text: Corpus, imatrix: Imatrix | None
+) -> EstimatesKey:
     """What is kept of a model on its calibration text is found again under this."""
-    return EstimatesKey(model.digest or "", spread_digest(text.path), settings.n_ctx, 1, model.engine)
+    digest, by = spread_digest(text.path), matrix_digest(imatrix)
+    return EstimatesKey(model.digest or "", digest, settings.n_ctx, 1, model.engine, by)
 
 
 def estimates_folder(paths: Paths) -> Path:
@@ -196,10 +211,11 @@ def _recalled(
     text: Corpus,
     told: ResultBook,
     told_on: Path,
+    imatrix: Imatrix | None,
     stop: threading.Event,
 ) -> Calibration | None:
     """What is remembered of a model on a text, None where that is nothing; in a thread of its own."""
-    folder, key = estimates_folder(paths), estimates_key(told.model, told.settings, text)
+    folder, key = estimates_folder(paths), estimates_key(told.model, told.settings, text, imatrix)
     estimates, asked = load_estimates(folder, key), load_asked(folder, key)
     if estimates is None and asked is None:
         return None
@@ -207,7 +223,7 @@ def _recalled(
 
     alone = _calibration_book(store, told, text, asked.chunks if asked else 1)
     mixes = _calibration_book(store, told, text, MIX_CHUNKS)
-    calibration = Calibration(text, alone, mixes, told, told_on, estimates=estimates)
+    calibration = Calibration(text, alone, mixes, told, told_on, imatrix, estimates=estimates)
     if asked is not None:
         calibration.recall(asked, stop.is_set)
     calibration.view.correlations, calibration.costs  # noqa: B018 - worked out here, and not between two keys

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.granularity import Granularity
+from lqtui.recipe.imatrix import Imatrix, matrix_digest
 from lqtui.recipe.recipe import Plan, resolve, with_types
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.shape import ModelShape
@@ -44,7 +45,7 @@ class Calibration:
 
     Singles and mixes have books of their own, because mixes are measured on more chunks: there are few of
     them, and they tell how high costs are on the text as a whole. Results are told in the book `told`, on the
-    text `told_on`, of which nothing is fitted on.
+    text `told_on`, of which nothing is fitted on. All of it is of recipes that are quantized by `imatrix`.
     """
 
     corpus: Corpus
@@ -52,6 +53,7 @@ class Calibration:
     mixes: ResultBook
     told: ResultBook
     told_on: Path
+    imatrix: Imatrix | None = None
     solved: Solved | None = None
     drawn: tuple[Drawn, ...] = ()
     estimates: Estimates | None = None
@@ -80,12 +82,13 @@ class Calibration:
             wanted = [of[label] for label, each in sorted(asked.singles) if each is kind and label in of]
             for unit in wanted:
                 with contextlib.suppress(RecipeError):
-                    self._singles.update(((unit.label, kind), one) for one in singles(shape, [unit], kind))
+                    alone = singles(shape, [unit], kind, self.imatrix)
+                    self._singles.update(((unit.label, kind), one) for one in alone)
                 if stopped():
                     return
         for mix in asked.mixes:
             with contextlib.suppress(RecipeError):
-                plan = changed_plan(shape, mix)
+                plan = changed_plan(shape, mix, self.imatrix)
                 self._mixes[plan.digest] = plan
         for book, plans in self._counted():
             for plan in (book.base, *plans):
@@ -143,6 +146,8 @@ class Calibration:
 
     def predict(self, plan: Plan) -> float | None:
         """The KLD in nats that is to be expected of a plan; None where too little is known, or it breaks."""
+        if matrix_digest(plan.recipe.imatrix) != matrix_digest(self.imatrix):
+            return None
         total = self.costs.total(effective(plan))
         return None if total is None or math.isinf(total) else self.interaction.predict(total)
 
@@ -218,10 +223,10 @@ class Calibration:
         return mixes
 
 
-def changed_plan(shape: ModelShape, types: Mapping[str, TensorType]) -> Plan:
+def changed_plan(shape: ModelShape, types: Mapping[str, TensorType], imatrix: Imatrix | None = None) -> Plan:
     """The base model with some tensors at other types, by name: what `effective` told of."""
     own = {tensor.name: tensor.type for tensor in quantizable_tensors(shape)}
-    return resolve(shape, with_types(shape, "mix", own | dict(types)))
+    return resolve(shape, with_types(shape, "mix", own | dict(types), imatrix=imatrix))
 
 
 def effective(plan: Plan) -> dict[str, TensorType]:

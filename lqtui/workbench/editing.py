@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.recipe import Plan, Recipe, resolve, with_type
 from lqtui.recipe.recipe_file import format_recipe
 from lqtui.recipe.types import TensorType
@@ -41,6 +42,11 @@ class RecipeEditing:
     def plan(self) -> Plan | None:
         """The current recipe on the open model."""
         return self._history.plan if self._history else None
+
+    @property
+    def imatrix(self) -> Imatrix | None:
+        """What the current recipe's errors are weighed by, where its types use it."""
+        return self._history.plan.recipe.imatrix if self._history else None
 
     @property
     def modified(self) -> bool:

@@ -36,13 +36,15 @@ class LoweringExperiment(Importance):
         whenever the curves have more points.
         """
         shape = self._open_model().shape
-        refuse_idle([tensor for tensor in quantizable_tensors(shape) if tensor.block is not None], [to])
+        imatrix = self.imatrix
+        in_blocks = [tensor for tensor in quantizable_tensors(shape) if tensor.block is not None]
+        refuse_idle(in_blocks, [to], imatrix)
 
         async def work(running: RunningJob) -> str:
-            calibration = await self._calibrated(running)
+            calibration = await self._calibrated(running, imatrix=imatrix)
             await self._estimate(calibration, running, DEFAULT_CANDIDATES)
             of = [unit for unit in units(shape, Granularity.BLOCK) if unit.block is not None]
-            await self._measure_singles(calibration, singles(shape, of, PROBE), running)
+            await self._measure_singles(calibration, singles(shape, of, PROBE, imatrix), running)
             await self._measure_curves(calibration, to, steps, running)
             curves = calibration.lowered[to].curves
             longest = max(curves, key=lambda curve: curve.share_at_kept or 1.0)
@@ -58,7 +60,8 @@ class LoweringExperiment(Importance):
         book, corpus = calibration.told, calibration.told_on
         blocks = book.model.shape.block_count
         counts = lowering.counts(blocks, steps)
-        plans = lowering.plans_of(book.base, calibration.view.block_scores, counts, to)
+        scores, imatrix = calibration.view.block_scores, calibration.imatrix
+        plans = lowering.plans_of(book.base, scores, counts, to, imatrix)
         apart = replace(book, named=False, rows={}, _chunks={})
 
         def show(*, is_whole: bool = False) -> None:

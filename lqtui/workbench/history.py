@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from lqtui.recipe.imatrix import matrix_digest
 from lqtui.recipe.recipe import Plan
 
 
@@ -70,4 +71,4 @@ class RecipeHistory:
 
 def _stands_for(plan: Plan) -> tuple[str, str]:
     """What a recipe comes to: its weights, and the matrix that those of its next edit are quantized by."""
-    return plan.digest, plan.recipe.imatrix.sha256 if plan.recipe.imatrix else ""
+    return plan.digest, matrix_digest(plan.recipe.imatrix)

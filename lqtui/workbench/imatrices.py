@@ -45,12 +45,6 @@ class Imatrices(Running):
     computed_imatrix: Path | None = None
     """The file that the last job has made."""
 
-    @property
-    def imatrix(self) -> Imatrix | None:
-        """What the current recipe's errors are weighed by, where its types use it."""
-        plan = self.plan
-        return plan.recipe.imatrix if plan else None
-
     async def read_imatrix(self, path: Path) -> Imatrix:
         """The open model's matrix in a file; WorkbenchError where it is none, or another model's."""
         shape = self._open_model().shape

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lqtui.recipe.granularity import Granularity
+from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.recipe import Plan
 from lqtui.recipe.rules import effective_types, quantizable_tensors
 from lqtui.recipe.shape import TensorInfo
@@ -60,9 +61,10 @@ class Importance(Calibrating):
     def estimate_importance(self) -> Job:
         """Estimate in the background, in seconds, what each tensor loses and how much each block matters."""
         self._open_model()
+        imatrix = self.imatrix
 
         async def work(running: RunningJob) -> str:
-            calibration = await self._calibrated(running, 1)
+            calibration = await self._calibrated(running, 1, imatrix)
             await self._estimate(calibration, running, DEFAULT_CANDIDATES)
             return f"{len(calibration.view.tensors)} tensors estimated"
 
@@ -76,13 +78,14 @@ class Importance(Calibrating):
         The estimates come first, and the order in which to measure from them: the most costly first.
         """
         shape = self._open_model().shape
-        refuse_idle(quantizable_tensors(shape), types)
+        imatrix = self.imatrix
+        refuse_idle(quantizable_tensors(shape), types, imatrix)
 
         async def work(running: RunningJob) -> str:
-            calibration = await self._calibrated(running, chunks)
+            calibration = await self._calibrated(running, chunks, imatrix)
             await self._estimate(calibration, running, DEFAULT_CANDIDATES)
             of = units(shape, by)
-            wanted = [single for asked in types for single in singles(shape, of, asked)]
+            wanted = [single for asked in types for single in singles(shape, of, asked, imatrix)]
             await self._measure_singles(calibration, wanted, running, chunks)
             return f"{len(wanted)} measured alone, the costliest {_costliest(calibration, by)}"
 
@@ -113,7 +116,8 @@ class Importance(Calibrating):
         if known is not None and set(types) <= set(known.types):
             return
         model, settings = calibration.told.model, calibration.told.settings
-        folder, key = estimates_folder(self.paths), estimates_key(model, settings, calibration.corpus)
+        folder = estimates_folder(self.paths)
+        key = estimates_key(model, settings, calibration.corpus, calibration.imatrix)
         kept = load_estimates(folder, key)
         if kept is None or not set(types) <= set(kept.types):
             asked = list(dict.fromkeys([*types, *(kept.types if kept else ())]))
@@ -142,6 +146,7 @@ class Importance(Calibrating):
             settings.threads_used,
             settings.gpu_layers,
             spread=True,
+            imatrix=calibration.imatrix,
         )
         tensors, blocks = [], []
 
@@ -166,12 +171,14 @@ def _costliest(calibration: Calibration, by: Granularity) -> str:
     return max(scores, key=lambda score: score.kld).unit.label if scores else "none"
 
 
-def refuse_idle(tensors: Sequence[TensorInfo], types: Sequence[TensorType]) -> None:
+def refuse_idle(
+    tensors: Sequence[TensorInfo], types: Sequence[TensorType], imatrix: Imatrix | None = None
+) -> None:
     """Refuse types that change nothing of some tensors, or that cannot be written."""
     for kind in types:
         changes = False
         for tensor in tensors:
-            possible = effective_types(tensor, [kind])
+            possible = effective_types(tensor, [kind], imatrix)
             if not possible:
                 raise WorkbenchError(
                     f"{tensor.name} cannot be lowered to {kind}: it needs an importance matrix, or other rows"

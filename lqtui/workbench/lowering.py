@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.recipe import Plan, resolve, with_types, without_blocks
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.shape import ModelShape
@@ -104,23 +105,33 @@ def counts(blocks: int, steps: int) -> list[int]:
 
 
 def lowered_plans(
-    shape: ModelShape, order: Sequence[int], lowered: Sequence[int], to: TensorType
+    shape: ModelShape,
+    order: Sequence[int],
+    lowered: Sequence[int],
+    to: TensorType,
+    imatrix: Imatrix | None = None,
 ) -> list[Plan]:
     """The base model with the first blocks of an order at a type, one plan for each count."""
     plans = []
     for count in lowered:
         chosen = set(order[:count])
         types = {t.name: to if t.block in chosen else t.type for t in quantizable_tensors(shape)}
-        plans.append(resolve(shape, with_types(shape, f"{count} blocks at {to}", types)))
+        plans.append(resolve(shape, with_types(shape, f"{count} blocks at {to}", types, imatrix=imatrix)))
     return plans
 
 
 def plans_of(
-    base: Plan, scores: Mapping[str, Mapping[int, float]], lowered: Sequence[int], to: TensorType
+    base: Plan,
+    scores: Mapping[str, Mapping[int, float]],
+    lowered: Sequence[int],
+    to: TensorType,
+    imatrix: Imatrix | None = None,
 ) -> dict[str, list[Plan]]:
     """All recipes of the experiment, by the order; the blocks of the first order are pruned too."""
     by_order = orders(scores, base.shape.block_count)
-    plans = {label: lowered_plans(base.shape, order, lowered, to) for label, order in by_order.items()}
+    plans = {
+        label: lowered_plans(base.shape, order, lowered, to, imatrix) for label, order in by_order.items()
+    }
     first = next(iter(by_order))
     return plans | {f"{first}, {PRUNED}": pruned_plans(base, by_order[first], lowered)}
 

@@ -70,7 +70,7 @@ class Search:
             self.running.progress(Progress("solving", number, _ROUNDS, "rounds"))
             problem = self.problem()
             solution = await asyncio.to_thread(solve, problem, target.file_bytes)
-            plan = solved_plan(self.shape, solution, target.label)
+            plan = solved_plan(self.shape, solution, target.label, self.question.imatrix)
             if plan.digest in tried:
                 break
             if number == 0:
@@ -94,7 +94,8 @@ class Search:
             points = await asyncio.to_thread(frontier, problem, _POINTS, _SECONDS, left.is_set)
         finally:  # a cancelled job leaves the thread behind, which must not go on for nobody
             left.set()
-        plans = [solved_plan(self.shape, point, size_label(point.bytes, 4)) for point in points]
+        imatrix = self.question.imatrix
+        plans = [solved_plan(self.shape, point, size_label(point.bytes, 4), imatrix) for point in points]
         bend = knee(points)
         self.calibration.draw(
             [Drawn(point, plan, point is bend) for point, plan in zip(points, plans, strict=True)]
@@ -149,6 +150,6 @@ class Search:
             kind = plan.by_name[name].effective
             cost = costs.costs.get(name, {}).get(kind)
             if cost and (name, kind) not in costs.measured:
-                found.append((cost, singles(self.shape, [unit], kind)))
+                found.append((cost, singles(self.shape, [unit], kind, self.question.imatrix)))
         found.sort(key=lambda pair: -pair[0])
         return [single for _, alone in found[:_REMEASURED] for single in alone]

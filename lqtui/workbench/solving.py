@@ -71,7 +71,7 @@ class Solving(Importance):
 
     def smallest_and_largest(self, types: Sequence[TensorType]) -> tuple[int, int]:
         """The file sizes in bytes between which recipes of some candidate types lie."""
-        problem = Question(tuple(types)).problem(self._open_model().shape)
+        problem = Question(tuple(types), imatrix=self.imatrix).problem(self._open_model().shape)
         return problem.smallest_bytes, problem.largest_bytes
 
     # Seeking
@@ -89,14 +89,14 @@ class Solving(Importance):
         out is corrected, and the recipe sought anew. At last it is measured on text that nothing was fitted
         on. Raises WorkbenchError at once where no recipe can meet the target.
         """
-        question = Question(tuple(types), by, constraints or Constraints())
+        question = Question(tuple(types), by, constraints or Constraints(), self.imatrix)
         met = question.met(target, self._open_model().shape)
 
         async def work(running: RunningJob) -> str:
             search = await self._search(question, running)
             calibration = search.calibration
             solution = await search.best(met)
-            plan = solved_plan(search.shape, solution, met.label)
+            plan = solved_plan(search.shape, solution, met.label, question.imatrix)
             predicted = calibration.predict(plan) or 0.0
             result = await self._report(plan, calibration, running)
             solved = calibration.solved = Solved(met, plan, solution, predicted, result)
@@ -116,7 +116,7 @@ class Solving(Importance):
         """Find in the background the best recipe of every size, and measure some of them."""
         from lqtui.workbench.search import PILOTS
 
-        question = Question(tuple(types), by, constraints or Constraints())
+        question = Question(tuple(types), by, constraints or Constraints(), self.imatrix)
         question.problem(self._open_model().shape)
 
         async def work(running: RunningJob) -> str:
@@ -166,7 +166,7 @@ class Solving(Importance):
         """A search that can begin: estimates and singles are there from which costs follow."""
         from lqtui.workbench.search import Search
 
-        calibration = await self._calibrated(running)
+        calibration = await self._calibrated(running, imatrix=question.imatrix)
         shape = calibration.singles.model.shape
         lost = question.never_had(shape)
         if lost:
@@ -175,10 +175,11 @@ class Solving(Importance):
             )
         await self._estimate(calibration, running, [*question.wanted_types, PROBE])
         of = units(shape, question.by)
-        await self._measure_singles(calibration, singles(shape, of, PROBE), running)
+        await self._measure_singles(calibration, singles(shape, of, PROBE, question.imatrix), running)
         costliest = sorted(calibration.view.scores, key=lambda score: -score.kld)
         fine = [score.unit for score in costliest if score.unit.block is not None][:_FINE_PROBES]
-        await self._measure_singles(calibration, singles(shape, fine, TensorType.Q8_0), running)
+        fine_probes = singles(shape, fine, TensorType.Q8_0, question.imatrix)
+        await self._measure_singles(calibration, fine_probes, running)
 
         def changed() -> None:
             self._remember_asked(calibration)

@@ -12,6 +12,7 @@ import pytest
 from gguf_files import write_tiny_gemma3n, write_tiny_llama
 from hypothesis import given
 from hypothesis import strategies as st
+from imatrices import random_imatrix
 from numpy.typing import NDArray
 from stock_quantize import StockQuantizer
 
@@ -28,6 +29,7 @@ from lqtui.recipe.rules import effective_types, quantizable_tensors
 from lqtui.recipe.shape import TensorInfo
 from lqtui.recipe.types import TARGET_TYPES, TensorType
 from lqtui.store.estimates import BlockEstimate, TensorEstimate
+from lqtui.store.imatrix_file import open_imatrix
 
 ALL_OF_IT = 1 << 60
 Q8_0, Q4_0, Q3_K = TensorType.Q8_0, TensorType.Q4_0, TensorType.Q3_K
@@ -128,6 +130,31 @@ def test_errors_are_those_of_the_whole_tensors_that_are_written(
             assert estimate.product.power == pytest.approx(product_sum(own[name], seen.moments[name]))
         if estimate.lookup:
             assert estimate.lookup.power == pytest.approx(lookup_sum(own[name], seen.lookups[name]))
+
+
+@pytest.mark.parametrize("form", ["tied", "experts", "narrow"])
+def test_errors_by_an_importance_matrix_are_those_of_what_is_written_by_it(
+    form: str, models: dict[str, Path], tiny_corpus: Path, tmp_path: Path
+) -> None:
+    types = [Q4_0, TensorType.IQ3_XXS, TensorType.IQ2_XS, TensorType.Q2_K]
+    with BaseModel(models[form]) as base:
+        imatrix = open_imatrix(random_imatrix(tmp_path / "m.gguf", base.shape)).describe()
+        seen = observed(base, tiny_corpus)
+        found = estimate_tensors(base, seen, types, 1, ALL_OF_IT, imatrix)
+        estimates = {one.name: one for one in found if isinstance(one, TensorEstimate)}
+        own = written(base, {}, tmp_path / "own.gguf")
+        free = [tensor for tensor in quantizable_tensors(base.shape) if tensor.block is not None]
+        for asked in types:
+            effective = {tensor.name: effective_types(tensor, [asked], imatrix)[0] for tensor in free}
+            encodings = {tensor.name: imatrix.encoding(tensor, effective[tensor.name]) for tensor in free}
+            out = tmp_path / "out.gguf"
+            write_model(base, encodings, 1, out, None, 1, lambda done, total: None, imatrix)
+            off = weights_in(out)
+            for name, kind in effective.items():
+                product = estimates[name].product
+                assert product is not None
+                expected = product_sum(off[name] - own[name], seen.moments[name])
+                assert product.errors[kind] == pytest.approx(expected, rel=1e-3), (name, asked)
 
 
 def test_the_error_is_that_of_the_output_where_inputs_are_uncorrelated(

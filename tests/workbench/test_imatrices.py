@@ -9,6 +9,7 @@ from gguf_files import write_tiny_llama
 from imatrices import random_imatrix
 
 from lqtui.recipe.file_types import FileType
+from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.recipe import Plan, Recipe, resolve, with_imatrix
 from lqtui.recipe.shape import ModelShape
@@ -187,3 +188,22 @@ async def test_a_recipe_file_brings_its_matrix_along(
     (moved / "m.gguf").unlink()
     with pytest.raises(WorkbenchError, match=r"m\.gguf does not exist"):
         await opened.import_recipe(moved / "r.toml")
+
+
+async def test_what_is_learned_by_a_matrix_is_kept_apart_and_a_fit_takes_it_along(
+    opened: Workbench, demo_shape: ModelShape, tmp_path: Path
+) -> None:
+    path = random_imatrix(tmp_path / "m.gguf", demo_shape)
+    types = (TensorType.Q8_0, TensorType.Q4_0, TensorType.IQ2_XS)
+    with pytest.raises(WorkbenchError, match="smallest recipe"):
+        opened.fit_recipe(opened.target_of_bpw(3.2), types, Granularity.BLOCK)
+    await opened.use_imatrix(path)
+    await done(opened, opened.fit_recipe(opened.target_of_bpw(3.2), types, Granularity.BLOCK))
+    plan = opened.plan
+    assert plan is not None and plan.imatrix is not None
+    assert TensorType.IQ2_XS in {planned.effective for planned in plan.tensors}
+    assert opened.solved is not None and opened.solved.measured is not None
+    assert plan.file_bytes <= opened.solved.target.file_bytes
+    assert opened.importance.scores and opened.prediction(plan) is not None
+    await opened.use_imatrix(None)
+    assert not opened.importance.scores and opened.solved is None

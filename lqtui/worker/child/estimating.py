@@ -35,7 +35,7 @@ def estimate(task: Estimate, send: Send) -> None:
         )
         done, total = 0, len(quantizable_tensors(base.shape))
         send(Progress("estimating", done, total, "tensors"))
-        for estimated in estimate_tensors(base, activations, task.types, task.threads):
+        for estimated in estimate_tensors(base, activations, task.types, task.threads, imatrix=task.imatrix):
             if isinstance(estimated, TensorEstimate):
                 done += 1
                 send(TensorEstimated(estimated))
