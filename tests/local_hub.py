@@ -38,6 +38,8 @@ class HubFile:
     """What the Hub answers; 200 leads on to the storage that has the content."""
     told: dict[str, str] = field(default_factory=dict)
     """Headers of the Hub's answer in place of the true ones."""
+    storage_status: int = 200
+    """What the storage answers."""
     sent: bytes | None = None
     """What the storage sends in place of the content."""
     endless: bool = False
@@ -235,6 +237,9 @@ def _handler(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
             )
 
         def _store(self, file: HubFile) -> None:
+            if file.storage_status != 200:
+                self._send(file.storage_status, {"Retry-After": "30"})
+                return
             content = file.content if file.sent is None else file.sent
             start = 0
             asked = None if file.ignores_range else self.headers["Range"]

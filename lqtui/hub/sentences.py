@@ -36,6 +36,8 @@ def _sentence(error: BaseException, repo_id: str, file_name: str) -> str:
         error = error.__cause__
     cache = constants.HF_HUB_CACHE
     match error:
+        case UnicodeEncodeError():
+            return "the token for the Hugging Face Hub has characters that no token has; set HF_TOKEN anew"
         case OfflineModeIsEnabled() if file_name:
             return f"HF_HUB_OFFLINE is set, and the Hugging Face cache has no {file_name} of {repo_id}"
         case OfflineModeIsEnabled():

@@ -75,7 +75,6 @@ def test_what_cannot_be_had_is_one_sentence(
 ) -> None:
     stocked.add("no/safetensors", "model.safetensors", b"weights")
     stocked.add_repository("someone/gated", status=401, error_code="GatedRepo")
-    refused(lqtui("models", *arguments), sentence)
     refused(lqtui("models", *arguments, "--json"), sentence)
 
 

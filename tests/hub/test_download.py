@@ -170,10 +170,13 @@ def test_a_name_that_leads_elsewhere_or_hides_what_it_is_is_not_even_asked_for(
 
 
 def test_a_token_is_in_no_sentence(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_TOKEN", "hf_sec\x01ret")
+    monkeypatch.setenv("HF_TOKEN", "hf_s\xe9cret")
     hub.add(REPOSITORY, NAME, CONTENT)
     problem = fetch(REPOSITORY, NAME).problem
-    assert problem and "hf_sec" not in problem and "ret" not in problem.replace("retry", "")
+    assert "token" in problem and "set HF_TOKEN anew" in problem and "cret" not in problem
+    monkeypatch.setenv("HF_TOKEN", "127.0.0.1")  # as good as any, and in the sentence
+    hub.files.clear()
+    assert "has no model.gguf" in (problem := fetch(REPOSITORY, NAME).problem) and "127.0.0.1" not in problem
 
 
 def test_the_password_of_an_address_is_in_no_sentence(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,6 +200,29 @@ def test_a_download_that_ended_too_early_goes_on_where_it_was_in_another_process
     assert [request.range for request in hub.asked("/storage")] == [None, "bytes=100000-"]
     assert fetched.steps[0] == [100_000, 300_000]
     assert not list(hub_home.rglob("*.incomplete"))
+
+
+@pytest.mark.parametrize("status", [403, 429, 503])
+def test_a_storage_that_refuses_is_asked_once_and_what_came_before_is_kept(
+    hub: LocalHub, hub_home: Path, status: int
+) -> None:
+    file = hub.add(REPOSITORY, NAME, CONTENT, sent=CONTENT[:100_000])
+    assert fetch(REPOSITORY, NAME).problem
+    file.sent, file.storage_status = None, status
+    assert f"({status})" in fetch(REPOSITORY, NAME).problem
+    assert len(hub.asked("/storage")) == 2 and len(large_files(hub_home)) == 1
+    file.storage_status = 200
+    assert fetch(REPOSITORY, NAME).steps[0] == [100_000, 300_000]
+
+
+def test_a_partial_file_that_is_too_long_is_begun_anew(hub: LocalHub, hub_home: Path) -> None:
+    file = hub.add(REPOSITORY, NAME, CONTENT, sent=CONTENT[:100_000])
+    assert fetch(REPOSITORY, NAME).problem
+    [partial] = large_files(hub_home)
+    partial.write_bytes(b"x" * 400_000)
+    file.sent = None
+    assert fetch(REPOSITORY, NAME).path.read_bytes() == CONTENT
+    assert hub.asked("/storage")[-1].range is None
 
 
 def test_a_storage_that_cannot_go_on_sends_the_whole(hub: LocalHub) -> None:

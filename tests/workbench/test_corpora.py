@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ from gguf_files import tiny_text
 from local_hub import LocalHub
 
 from lqtui.store.paths import Paths
-from lqtui.workbench import JobState, Settings, Workbench
+from lqtui.workbench import JobState, Settings, Workbench, corpora
 from lqtui.workbench.corpora import corpus_digest
 from lqtui.workbench.demo import demo_model
 from tests.workbench.bench_jobs import QUICK, done, measure, planned, until
@@ -60,8 +61,14 @@ def names(bench: Workbench) -> set[str]:
 
 
 async def test_the_first_measurement_fetches_wikitext_and_later_ones_do_not(
-    opened: Workbench, later: Workbench, hub: LocalHub, paths: Paths, tiny_model: Path
+    opened: Workbench,
+    later: Workbench,
+    hub: LocalHub,
+    paths: Paths,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(corpora, "WIKITEXT_2_SHA256", hashlib.sha256(TEXT.encode()).hexdigest())
     hub.add_wikitext(TEXT)
     assert opened.corpus_name == "python-topics"
     job = await done(opened, measure(opened, "uniform_q4_0"))
@@ -75,6 +82,13 @@ async def test_the_first_measurement_fetches_wikitext_and_later_ones_do_not(
     assert later.corpus_name == "wikitext-2" and names(later) == {"base", "uniform_q4_0", "ffn_q8"}
     await done(later, measure(later, "attention_q8"))
     assert hub.requests == asked
+
+
+async def test_a_wikitext_of_another_digest_is_told_as_that(opened: Workbench, hub: LocalHub) -> None:
+    hub.add_wikitext(TEXT)
+    job = await done(opened, measure(opened, "uniform_q4_0"))
+    assert "is not the text that others measure on" in job.notice
+    assert hashlib.sha256(TEXT.encode()).hexdigest()[:12] in job.notice
 
 
 async def test_the_fetch_is_a_stage_of_the_job(opened: Workbench, hub: LocalHub) -> None:
@@ -158,7 +172,7 @@ async def test_a_hub_that_is_silent_is_not_waited_for(
     assert [path.name[:13] for path in (paths.cache / "corpora").iterdir()] == ["python-topics"]
 
 
-async def test_a_fetch_that_is_cancelled_leaves_nothing_and_the_next_job_fetches_again(
+async def test_a_fetch_that_is_cancelled_is_gone_on_with_by_the_next_job(
     opened: Workbench, hub: LocalHub, hub_home: Path, paths: Paths
 ) -> None:
     file = hub.add_wikitext(TEXT, hold=threading.Event())
@@ -166,7 +180,8 @@ async def test_a_fetch_that_is_cancelled_leaves_nothing_and_the_next_job_fetches
     await until(lambda: opened.jobs[-1].stage == "fetching" and bool(hub.asked("/storage")))
     opened.cancel(job.id)
     assert (await opened.wait(job)).state is JobState.CANCELLED
-    assert not list(hub_home.rglob("*.incomplete")) and not wikitext(paths).exists()
+    [partial] = hub_home.rglob("*.incomplete")
+    assert partial.stat().st_size < len(file.content) and not wikitext(paths).exists()
     file.hold = None
     await done(opened, measure(opened, "uniform_q4_0"))
     assert opened.corpus_name == "wikitext-2"

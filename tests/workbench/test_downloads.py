@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -198,6 +200,25 @@ async def test_a_cancelled_download_goes_on_where_it_was(bench: Workbench, hub: 
     path = bench.pulled(await done(bench, bench.pull(found, found.models[0])))
     assert path is not None and path.read_bytes() == content
     assert [request.range for request in hub.asked("/storage")] == [None, f"bytes={begun}-"]
+
+
+async def test_a_download_whose_process_is_killed_goes_on_where_it_was(
+    bench: Workbench, hub: LocalHub
+) -> None:
+    content = bytes(range(256)) * (16 << 10)
+    file = hub.add(OWNER, "tiny-f16.gguf", content, seconds=0.2)
+    found = await bench.list_repository(OWNER)
+    job = bench.pull(found, found.models[0])
+    await until(lambda: next(known for known in bench.jobs if known.id == job.id).done > 0)
+    pid = next(known for known in bench.jobs if known.id == job.id).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    killed = await bench.wait(job)
+    assert killed.state is JobState.FAILED and killed.crashed and "SIGKILL" in killed.message
+    file.seconds = 0.0
+    path = bench.pulled(await done(bench, bench.pull(found, found.models[0])))
+    assert path is not None and path.read_bytes() == content
+    assert (hub.asked("/storage")[-1].range or "").startswith("bytes=")
 
 
 async def test_a_model_that_lacks_a_part_is_not_begun(bench: Workbench, hub: LocalHub) -> None:
