@@ -17,10 +17,12 @@ from lqtui.hub.names import is_usable, require_repository, shown
 from lqtui.hub.search import count, license_of, search
 from lqtui.hub.sentences import sentence
 from lqtui.hub.session import guard
-from lqtui.hub.values import HubFile, HubModel, Repository
+from lqtui.hub.values import Fitness, HubFile, HubModel, Repository
 from lqtui.system.disk import free_space
 
 _SUGGESTED = 3
+_CONFIG, _WEIGHTS = "config.json", ".safetensors"
+_OF_A_CHECKPOINT = (_WEIGHTS, ".json", ".jinja", ".model", ".tiktoken", ".txt")
 
 
 def list_repository(repo_id: str) -> Repository:
@@ -61,6 +63,28 @@ def _repository(repo_id: str, info: Any) -> Repository:
         parameters=parameters,
         safetensors=sum(file.bytes for file in usable if file.path.endswith(".safetensors")),
         unusable=sum(not is_usable(file.path) for file in ggufs),
+        checkpoint=_checkpoint(repo_id, commit, usable),
+    )
+
+
+def _checkpoint(repo_id: str, commit: str, files: list[HubFile]) -> HubModel | None:
+    """The files at the top that llama.cpp's converter reads; what else has weights is other forms of them."""
+    wanted = [file for file in files if "/" not in file.path and file.path.endswith(_OF_A_CHECKPOINT)]
+    names = {file.path for file in wanted}
+    if any(name.startswith("model") and name.endswith(_WEIGHTS) for name in names):
+        wanted = [f for f in wanted if f.path.startswith("model") or not f.path.endswith(_WEIGHTS)]
+    if _CONFIG not in names or not any(name.endswith(_WEIGHTS) for name in names):
+        return None
+    here = [_here(repo_id, commit, file.path) for file in wanted]
+    return HubModel(
+        name=repo_id.rpartition("/")[2],
+        files=tuple(wanted),
+        type="",
+        fitness=Fitness.BASE,
+        here=here[0] if all(here) else None,
+        partial=sum(
+            file.bytes if path else _partial(repo_id, file) for file, path in zip(wanted, here, strict=True)
+        ),
     )
 
 

@@ -78,7 +78,7 @@ class Repository(msgspec.Struct, frozen=True, tag=True):
     """What a repository has for llama.cpp, and the room that there is for it.
 
     `unusable` GGUF files have names that lqtui does not use. `safetensors` is the size of what the repository
-    has in that format, 0 for none.
+    has in that format, 0 for none; `checkpoint` is a model in that format with all that belongs to it.
     """
 
     id: str
@@ -92,6 +92,7 @@ class Repository(msgspec.Struct, frozen=True, tag=True):
     parameters: int = 0
     safetensors: int = 0
     unusable: int = 0
+    checkpoint: HubModel | None = None
 
 
 class CachedModel(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from checkpoints import StandIn, write_checkpoint, write_stand_in
+from local_hub import LocalHub
 
 from tests.cli.running import document, lqtui, refused
 
@@ -59,3 +60,29 @@ def test_what_cannot_be_converted_is_one_sentence(tmp_path: Path, stand_in: Stan
     done = lqtui("convert", folder, "-o", out)
     assert done.returncode == 2 and "FooForCausalLM is not supported" in done.stderr.splitlines()[-1]
     assert not out.exists()
+
+
+def test_a_repository_on_the_hub_is_downloaded_and_converted(
+    tmp_path: Path, stand_in: StandIn, tiny_model: Path, hub: LocalHub
+) -> None:
+    folder = write_checkpoint(tmp_path / "made", gguf=tiny_model, parts=2)
+    for file in folder.iterdir():
+        hub.add("some/Tiny-1B", file.name, file.read_bytes())
+    for other in ("consolidated.safetensors", "onnx/model.safetensors", "modeling.py", "README.md"):
+        hub.add("some/Tiny-1B", other, b"something else")
+    done = lqtui("convert", "some/Tiny-1B", "--json", cwd=tmp_path)
+    assert document(done)["out"] == str(tmp_path / "Tiny-1B-F16.gguf")
+    assert (tmp_path / "Tiny-1B-F16.gguf").read_bytes() == tiny_model.read_bytes()
+    assert "Tiny-1B" in stand_in.called["arguments"]  # type: ignore[operator]
+    for other in ("consolidated", "onnx", "modeling", "README"):
+        assert not hub.asked(f"/{other}", "HEAD")
+    downloaded = hub.asked("safetensors")
+    assert downloaded
+    assert lqtui("convert", "some/Tiny-1B", cwd=tmp_path).returncode == 0
+    assert hub.asked("safetensors") == downloaded  # it is in the cache
+
+
+def test_a_repository_without_safetensors_is_told(stand_in: StandIn, hub: LocalHub) -> None:
+    hub.add("some/GGUF", "model-f16.gguf", b"GGUF")
+    refused(lqtui("convert", "some/GGUF"), "has no model in safetensors; `lqtui models list some/GGUF`")
+    refused(lqtui("convert", "some/typo"), "there is no folder some/typo here, and on the Hub: ")
