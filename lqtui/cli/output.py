@@ -140,8 +140,8 @@ def print_plan(plan: Plan, fit: Fit) -> None:
             "\n* llama.cpp falls back to this type: the tensor's rows do not divide into the blocks asked for"
         )
     if plan.missing_imatrix:
-        types = ", ".join(sorted({planned.effective for planned in plan.missing_imatrix}))
-        print(f"\nneeds an importance matrix: {types} ({len(plan.missing_imatrix)} tensors)")
+        lacking = ", ".join(sorted({planned.effective for planned in plan.missing_imatrix}))
+        print(f"\nneeds an importance matrix: {lacking} ({len(plan.missing_imatrix)} tensors)")
 
 
 def _memory_line(fit: Fit) -> str:
