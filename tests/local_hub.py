@@ -45,6 +45,9 @@ class HubFile:
     endless: bool = False
     """Whether the storage sends the content again and again."""
     ignores_range: bool = False
+    shifted: int = 0
+    """How far behind the part that was asked for the storage begins."""
+    kind: str = "application/octet-stream"
     cuts: list[int] = field(default_factory=list)
     """After how many bytes the next downloads end."""
     hold: threading.Event | None = None
@@ -245,7 +248,11 @@ def _handler(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
             asked = None if file.ignores_range else self.headers["Range"]
             if asked:
                 start = int(asked.removeprefix("bytes=").partition("-")[0])
+            start += file.shifted if asked else 0
             self.send_response(206 if asked else 200)
+            self.send_header("Content-Type", file.kind)
+            if asked:
+                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
             if file.endless:
                 self.close_connection = True
                 self.send_header("Connection", "close")

@@ -73,10 +73,19 @@ def _check(response: Any) -> None:
         _read(response)
     if response.status_code >= 400:
         hf_raise_for_status(response)
-    elif _is_api(response.request) and response.status_code == 200:
-        kind = response.headers.get("content-type", "")
-        if "json" not in kind.lower():
-            raise not_the_hub()
+    kind = response.headers.get("content-type", "").lower()
+    if response.status_code != 200 or response.request.method == "HEAD":
+        _check_part(response)
+    elif "html" in kind or (_is_api(response.request) and "json" not in kind):
+        raise not_the_hub()
+
+
+def _check_part(response: Any) -> None:
+    """The library appends what comes to what is there, whichever part of the file it is."""
+    asked = response.request.headers.get("range", "").removeprefix("bytes=").partition("-")[0]
+    told = response.headers.get("content-range", "").removeprefix("bytes ").partition("-")[0]
+    if response.status_code == 206 and told and told != asked:
+        raise HubError(f"{endpoint()} sends another part of a file than was asked for; try again later")
 
 
 def _check_names(headers: Any) -> None:
@@ -102,5 +111,6 @@ def _read(response: Any) -> None:
 
 
 def _is_api(request: Any) -> bool:
+    """Whether a request is for a list or a search; files can have addresses with `api` in them, too."""
     path: str = request.url.path
-    return "/api/" in path and "/resolve/" not in path
+    return "/api/models" in path and "/resolve/" not in path

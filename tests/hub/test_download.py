@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from local_hub import LocalHub
+from local_hub import LOGIN_PAGE, LocalHub
 
 from tests.hub.fetching import fetch
 
@@ -223,6 +223,18 @@ def test_a_partial_file_that_is_too_long_is_begun_anew(hub: LocalHub, hub_home: 
     file.sent = None
     assert fetch(REPOSITORY, NAME).path.read_bytes() == CONTENT
     assert hub.asked("/storage")[-1].range is None
+
+
+def test_neither_a_page_nor_another_part_spoils_what_came_before(hub: LocalHub, hub_home: Path) -> None:
+    file = hub.add(REPOSITORY, NAME, CONTENT, sent=CONTENT[:100_000])
+    assert fetch(REPOSITORY, NAME).problem
+    file.sent, file.ignores_range, file.kind = LOGIN_PAGE, True, "text/html; charset=utf-8"
+    assert "does not answer as the Hugging Face Hub does" in fetch(REPOSITORY, NAME).problem
+    file.sent, file.ignores_range, file.kind, file.shifted = None, False, "application/zip", 7
+    assert "sends another part of a file than was asked for" in fetch(REPOSITORY, NAME).problem
+    file.shifted = 0
+    fetched = fetch(REPOSITORY, NAME)
+    assert fetched.steps[0] == [100_000, 300_000] and fetched.path.read_bytes() == CONTENT
 
 
 def test_a_storage_that_cannot_go_on_sends_the_whole(hub: LocalHub) -> None:
