@@ -203,6 +203,14 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
     ),
     Command("model.open", "o", "open_model", "Open model", "Open another GGUF model.", RECIPE, "open"),
     Command(
+        "recipe.imatrix",
+        "X",
+        "imatrix",
+        "Importance matrix",
+        "Compute an importance matrix, or choose the one that the recipe is quantized by.",
+        RECIPE,
+    ),
+    Command(
         "model.hub",
         "D",
         "hub",

@@ -77,8 +77,8 @@ class BudgetScreen(ModalScreen[tuple[BudgetChoices, Job | None]]):
 
     def compose(self) -> ComposeResult:
         """The budget, what is possible, and among what is chosen."""
-        model = self._workbench.model
-        offered = (TensorType.F16, *types_for(model.shape)) if model else ()
+        plan = self._workbench.plan
+        offered = (TensorType.F16, *types_for(plan.shape, plan.recipe.imatrix)) if plan else ()
         with Vertical() as box:
             box.border_title = "fit a budget"
             box.border_subtitle = "↑↓ ←→ choose · space type on/off · enter fit · esc cancel"

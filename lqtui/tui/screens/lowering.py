@@ -49,8 +49,8 @@ class LoweringScreen(ModalScreen[TensorType]):
     def __init__(self, workbench: Workbench, to: TensorType = LOWEST) -> None:
         super().__init__()
         self._workbench = workbench
-        shape = workbench.model.shape if workbench.model else None
-        self._types = types_for(shape) if shape else (LOWEST,)
+        plan = workbench.plan
+        self._types = types_for(plan.shape, plan.recipe.imatrix) if plan else (LOWEST,)
         self._to = to if to in self._types else self._types[-1]
         self._refused = ""
         self._state: JobState | None = None

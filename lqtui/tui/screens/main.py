@@ -19,6 +19,7 @@ from lqtui.tui.meters_thread import MetersThread
 from lqtui.tui.screens.main_chat import MainChat
 from lqtui.tui.screens.main_convert import MainConvert
 from lqtui.tui.screens.main_hub import MainHub
+from lqtui.tui.screens.main_imatrix import MainImatrix
 from lqtui.tui.screens.main_importance import MainImportance
 from lqtui.tui.screens.main_interchange import MainInterchange
 from lqtui.tui.screens.main_lowering import MainLowering
@@ -66,7 +67,16 @@ class MetersRead(Message):
         self.snapshot = snapshot
 
 
-class MainScreen(MainConvert, MainChat, MainHub, MainTypes, MainLowering, MainInterchange, MainImportance):
+class MainScreen(
+    MainConvert,
+    MainChat,
+    MainHub,
+    MainImatrix,
+    MainTypes,
+    MainLowering,
+    MainInterchange,
+    MainImportance,
+):
     """Everything about one model at once, or pane by pane where the terminal is small."""
 
     BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in SCREEN_COMMANDS]
@@ -166,6 +176,7 @@ class MainScreen(MainConvert, MainChat, MainHub, MainTypes, MainLowering, MainIn
         self._show_budget()
         self.show_prediction()
         self.query_one(Legend).show_plan(plan)
+        self.follow_text()
         self.explain_cell()
         self.refresh_bindings()
         self.show_measured()

@@ -119,9 +119,10 @@ class MainActions(Screen[None]):
                 with self.refusals_told():
                     label = f"{event.title} → {tensor_type}"
                     self.workbench.assign(event.tensors, tensor_type, label)
+                    self.call_later(self.run_action, "offer_imatrix")
 
         planned = [plan.by_name[name] for name in event.tensors]
-        self.app.push_screen(TypePicker(planned, event.title), assign)
+        self.app.push_screen(TypePicker(planned, event.title, plan.recipe.imatrix), assign)
 
     @after_edits
     def action_undo(self) -> None:
@@ -141,11 +142,13 @@ class MainActions(Screen[None]):
         if recipe is not None:
             with self.refusals_told():
                 self.workbench.use(recipe, recipe.name)
+                self.call_later(self.run_action, "offer_imatrix")
 
     def action_presets(self) -> None:
         """Choose a preset."""
-        if self._has_model() and self.workbench.model:
-            self.app.push_screen(PresetScreen(self.workbench.model.shape), self._use)
+        plan = self.workbench.plan
+        if self._has_model() and plan:
+            self.app.push_screen(PresetScreen(plan.shape, plan.recipe.imatrix), self._use)
 
     @on(ResultsTable.Chosen)
     def _use_result(self, event: ResultsTable.Chosen) -> None:
@@ -256,7 +259,10 @@ class MainActions(Screen[None]):
     @after_edits
     def action_measure(self) -> None:
         """Measure the recipe."""
-        if self._has_model():
+        plan = self.workbench.plan
+        if plan is not None and plan.missing_imatrix:
+            self.call_later(self.run_action, "offer_imatrix")
+        elif self._has_model():
             with self.refusals_told():
                 job = self.workbench.measure()
                 self.announce(f"Started: {job.title}. The keys stay yours while it runs.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from textual import on
 
+from lqtui.recipe.imatrix import matrix_digest
 from lqtui.recipe.recipe import Plan, Recipe
 from lqtui.tui.screens.fit_budget import BudgetChoices, BudgetScreen, Kept
 from lqtui.tui.screens.frontier import FrontierScreen
@@ -48,15 +49,16 @@ class MainImportance(MainResults):
         self.show_chart_soon()
 
     def follow_text(self) -> None:
-        """Show what is known on the text of now where that is another; what is remembered comes soon."""
+        """Show what is known on the text, and by the matrix, of now; what is remembered comes soon."""
         self.workbench.recall_importance()
         if self._text != self._importance_is_of:
             self.show_importance()
 
     @property
-    def _text(self) -> tuple[str | None, Path | None, int]:
-        model, settings = self.workbench.model, self.workbench.settings
-        return model.digest if model else None, settings.corpus, settings.n_ctx
+    def _text(self) -> tuple[str | None, Path | None, int, str]:
+        model, settings, plan = self.workbench.model, self.workbench.settings, self.workbench.plan
+        imatrix = matrix_digest(plan.recipe.imatrix) if plan else ""
+        return model.digest if model else None, settings.corpus, settings.n_ctx, imatrix
 
     def _show_column(self) -> None:
         """Show the chosen score; until one is chosen, the most telling of those that are known."""

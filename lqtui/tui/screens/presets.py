@@ -15,8 +15,9 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.presets import MIX_NAMES, PRESET_NAMES, PROFILE_NAMES, preset
-from lqtui.recipe.recipe import Plan, Recipe, resolve
+from lqtui.recipe.recipe import Plan, Recipe, resolve, with_imatrix
 from lqtui.recipe.shape import ModelShape
 from lqtui.tui.widgets.quantities import bar, mebibytes
 
@@ -39,7 +40,10 @@ class _Offer:
 
 
 class PresetScreen(ModalScreen[Recipe | None]):
-    """Lists the presets with their sizes on a model; gives the chosen recipe, or None."""
+    """Lists the presets with their sizes on a model; gives the chosen recipe, or None.
+
+    The importance matrix in use stays with the mixes; what was published was made without one.
+    """
 
     DEFAULT_CSS = """
     PresetScreen { align: center middle; }
@@ -63,9 +67,10 @@ class PresetScreen(ModalScreen[Recipe | None]):
         Binding("shift+tab", "next_group(-1)", "Group before", show=False),
     ]
 
-    def __init__(self, shape: ModelShape) -> None:
+    def __init__(self, shape: ModelShape, imatrix: Imatrix | None = None) -> None:
         super().__init__()
         self._shape = shape
+        self._imatrix = imatrix
         self._offers: dict[str, _Offer] = {}
         plain = [_offer(name, shape, None) for name in PRESET_NAMES]
         published = [_offer(name, shape, twin) for name, twin in zip(PRESET_NAMES, plain, strict=True)]
@@ -90,7 +95,7 @@ class PresetScreen(ModalScreen[Recipe | None]):
         self.call_after_refresh(self._add_mixes)
 
     def _add_mixes(self) -> None:
-        self._add_group(_MIXES, [_offer(name, self._shape, None) for name in MIX_NAMES])
+        self._add_group(_MIXES, [_offer(name, self._shape, None, self._imatrix) for name in MIX_NAMES])
 
     def _add_group(self, title: str, offers: list[_Offer]) -> None:
         options = self.query_one(OptionList)
@@ -163,8 +168,8 @@ class PresetScreen(ModalScreen[Recipe | None]):
             options.highlighted = firsts[(group + step) % len(firsts)]
 
 
-def _offer(name: str, shape: ModelShape, plain: _Offer | None) -> _Offer:
-    recipe = preset(name, shape, as_published=plain is not None)
+def _offer(name: str, shape: ModelShape, plain: _Offer | None, imatrix: Imatrix | None = None) -> _Offer:
+    recipe = with_imatrix(preset(name, shape, as_published=plain is not None), imatrix)
     if plain is not None and (plain.recipe.base, plain.recipe.overrides) == (recipe.base, recipe.overrides):
         return _Offer(recipe, plain.plan, plain.problem, same_as=plain.recipe.name)
     try:

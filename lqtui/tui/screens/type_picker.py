@@ -16,6 +16,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.recipe import PlannedTensor
 from lqtui.recipe.rules import fitting_type, requires_imatrix
 from lqtui.recipe.types import TARGET_TYPES, Family, TensorType
@@ -32,24 +33,33 @@ _GROUPS = {
 }
 """The families, as llama.cpp's documentation groups the types, and what is special about each."""
 _IMATRIX = "needs an importance matrix"
+_UNKNOWN = "not in the importance matrix"
 
 
 class Outlook:
-    """What giving tensors a type would do: their bytes, how many fall back, and why it may be impossible."""
+    """What giving tensors a type would do: their bytes, how many fall back, and why it may be impossible.
 
-    def __init__(self, planned: Sequence[PlannedTensor], tensor_type: TensorType) -> None:
+    What lacks no more than an importance matrix can be chosen: one can be made.
+    """
+
+    def __init__(
+        self, planned: Sequence[PlannedTensor], tensor_type: TensorType, imatrix: Imatrix | None = None
+    ) -> None:
         self.bytes = 0
         self.fallbacks: dict[TensorType, int] = {}
         self.problem = ""
+        self.needs_imatrix = False
         for each in planned:
             try:
                 effective = fitting_type(each.tensor, tensor_type)
             except RecipeError:
                 self.problem = f"rows of {each.tensor.columns} do not fit"
                 return
-            if requires_imatrix(each.tensor, effective):
-                self.problem = _IMATRIX
-                return
+            if requires_imatrix(each.tensor, effective, imatrix=imatrix):
+                if imatrix is not None:
+                    self.problem = _UNKNOWN
+                    return
+                self.needs_imatrix = True
             self.bytes += each.tensor.bytes_as(effective)
             if effective is not tensor_type:
                 self.fallbacks[effective] = self.fallbacks.get(effective, 0) + 1
@@ -86,11 +96,11 @@ class TypePicker(ModalScreen[TensorType | None]):
         Binding("2", "choose('Q2_K')", "Q2_K", show=False),
     ]
 
-    def __init__(self, planned: Sequence[PlannedTensor], title: str) -> None:
+    def __init__(self, planned: Sequence[PlannedTensor], title: str, imatrix: Imatrix | None = None) -> None:
         super().__init__()
         self._planned = planned
         self._title = title
-        self._outlooks = {t: Outlook(planned, t) for t in TARGET_TYPES}
+        self._outlooks = {t: Outlook(planned, t, imatrix) for t in TARGET_TYPES}
 
     def compose(self) -> ComposeResult:
         """A heading, and under the name of each family one line per type."""
@@ -129,6 +139,8 @@ class TypePicker(ModalScreen[TensorType | None]):
             parts.append((f"  {outlook.problem}", "italic"))
         else:
             parts.append((f"{size(outlook.bytes):>10}", ""))
+            if outlook.needs_imatrix:
+                parts.append((f"  {_IMATRIX}", "$text-warning"))
             if outlook.fallbacks:
                 parts.append((f"  {FALLBACK_MARK} {self._fallbacks(outlook)}", "$text-warning"))
         return Content.assemble(*parts)

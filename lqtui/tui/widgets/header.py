@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _GAP = 2
 _SEPARATOR = " · "
+_BY_IMATRIX = " by imatrix"
 
 
 class HeaderLine(Widget):
@@ -86,9 +87,12 @@ class HeaderLine(Widget):
     def _recipe(self, width: int) -> Content:
         if self._plan is None:
             return Content("")
-        name = shortened(self._plan.recipe.name, width - 2)
+        by = ("", "")
+        if self._plan.recipe.imatrix is not None:
+            by = (_BY_IMATRIX, "$text-success")
+        name = shortened(self._plan.recipe.name, width - 2 - len(by[0]))
         mark = (" *", "bold $warning") if self._modified else ("", "")
-        return Content.assemble((name, "bold"), mark)
+        return Content.assemble((name, "bold"), mark, by)
 
 
 def _joined(facts: list[str]) -> list[Content | tuple[str, str]]:

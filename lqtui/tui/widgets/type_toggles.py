@@ -14,6 +14,7 @@ from textual.style import Style
 from textual.widget import Widget
 
 from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.rules import fitting_type, quantizable_tensors, requires_imatrix
 from lqtui.recipe.shape import ModelShape, TensorInfo
 from lqtui.recipe.types import TARGET_TYPES, TensorType
@@ -118,8 +119,15 @@ class TypeToggles(Widget, can_focus=True):
             self.action_switch()
 
 
-def types_for(shape: ModelShape) -> tuple[TensorType, ...]:
-    """The quantized types that all of a model's tensors can be given without an importance matrix."""
+def types_for(shape: ModelShape, imatrix: Imatrix | None = None) -> tuple[TensorType, ...]:
+    """The quantized types that all of a model's tensors can be given.
+
+    With an importance matrix, those that need it are among them, if it knows all tensors of the blocks; what
+    is outside them then keeps to the other types.
+    """
+    if imatrix is not None:
+        tensors = [tensor for tensor in quantizable_tensors(shape) if tensor.block is not None]
+        return tuple(t for t in TARGET_TYPES if t.is_quantized and all(_fits(x, t, imatrix) for x in tensors))
     by_columns = {(tensor.columns, tensor.block is None): tensor for tensor in quantizable_tensors(shape)}
     return tuple(
         each
@@ -128,8 +136,8 @@ def types_for(shape: ModelShape) -> tuple[TensorType, ...]:
     )
 
 
-def _fits(tensor: TensorInfo, wanted: TensorType) -> bool:
+def _fits(tensor: TensorInfo, wanted: TensorType, imatrix: Imatrix | None = None) -> bool:
     try:
-        return not requires_imatrix(tensor, fitting_type(tensor, wanted))
+        return not requires_imatrix(tensor, fitting_type(tensor, wanted), imatrix=imatrix)
     except RecipeError:
         return False
