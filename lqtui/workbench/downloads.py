@@ -206,7 +206,7 @@ def without_gguf(repository: Repository) -> str:
     if repository.safetensors:
         return (
             f"{repository.id} has no GGUF file; its model is in safetensors "
-            f"({format_size(repository.safetensors)}), which llama.cpp's converter makes a GGUF of"
+            f"({format_size(repository.safetensors)}), which `lqtui convert {repository.id}` makes a GGUF of"
         )
     return f"{repository.id} has no GGUF file"
 

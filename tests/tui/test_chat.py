@@ -258,16 +258,25 @@ async def test_the_answers_stand_side_by_side_where_there_is_room(talking, size,
 
 
 async def test_a_long_answer_is_followed_until_somebody_scrolls_up(talking) -> None:
+    def last_line(text: str) -> str:
+        return text.splitlines()[pane(pilot).region.bottom - 2]
+
     async with running(talking, (80, 24)) as pilot:
         await pilot.press(*Q4_KEYS, "P")
         await ask(pilot)
         talking.answer("\n".join("abcdefghijklm"), "short", end=False)
-        assert "m" in (await shown(pilot)).splitlines()[pane(pilot).region.bottom - 2]
+        assert " m " in last_line(await shown(pilot))
+        talking.say(ChatToken(0, 0, "\nmore" * 20, 0.02))
+        assert " more " in last_line(await shown(pilot))
         pane(pilot).scroll_to(y=0, animate=False)
         await pilot.pause()
-        talking.say(ChatToken(0, 0, "\nmore", 0.02))
+        talking.say(ChatToken(0, 0, "\nlast", 0.02), ChatEnded(0, "end"), ChatEnded(1, "end"))
+        talking.finish()
         await shown(pilot)
         assert pane(pilot).scroll_offset.y == 0
+        await ask(pilot, "next")
+        talking.say(ChatToken(0, 0, "\n" * 9 + "again", 0.02))
+        assert " again " in last_line(await shown(pilot))
 
 
 def pane(pilot) -> AnswerPane:

@@ -42,6 +42,8 @@ class ChatScreen(ModalScreen[Sampling]):
     ChatScreen.-wide #sides { layout: horizontal; }
     ChatScreen #said { height: auto; max-height: 3; color: $text-muted; }
     ChatScreen #choices { height: 1; margin-top: 1; }
+    ChatScreen #length { min-width: 27; }
+    ChatScreen #temperature { min-width: 25; }
     """
     AUTO_FOCUS = "#prompt"
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -21,7 +21,7 @@ _ENDINGS = {
 
 
 class AnswerPane(VerticalScroll, can_focus=True):
-    """Follows what one side says; it stays where it is once somebody has scrolled up."""
+    """Follows what one side says; once somebody has scrolled up, it stays there until the next prompt."""
 
     DEFAULT_CSS = """
     AnswerPane {
@@ -37,6 +37,7 @@ class AnswerPane(VerticalScroll, can_focus=True):
     def __init__(self, side: int, *, id: str) -> None:
         super().__init__(id=id)
         self._side = side
+        self._exchanges = -1
 
     def compose(self) -> ComposeResult:
         """The text."""
@@ -44,15 +45,15 @@ class AnswerPane(VerticalScroll, can_focus=True):
 
     def show(self, conversation: Conversation) -> None:
         """Show all that was said on this side."""
-        follows = self.scroll_offset.y >= self.max_scroll_y - 1
         plan = conversation.plans[self._side]
         self.border_title = Content(f"{plan.recipe.name} · {size(plan.file_bytes)}")
         exchanges = conversation.exchanges
         self.border_subtitle = Content(_pace(exchanges[-1].answers[self._side]) if exchanges else "")
         shown = Content("\n\n").join([_exchange(exchange, self._side) for exchange in exchanges])
         self.query_one(Static).update(shown)
-        if follows:
-            self.scroll_end(animate=False)
+        if len(exchanges) != self._exchanges:
+            self._exchanges = len(exchanges)
+            self.anchor()
 
 
 def _pace(answer: Answer) -> str:
