@@ -84,6 +84,7 @@ async def ask(pilot: Pilot[None], words: str) -> None:
 async def list_files(pilot: Pilot[None], name: str = OWNER) -> None:
     await ask(pilot, name)
     await until(pilot, lambda: text(pilot, "#heading").startswith(name))
+    await until(pilot, lambda: "to download" in text(pilot, "#said"))  # which follows the list's cursor
 
 
 async def test_the_reference_model_is_one_key_away_before_anything_is_typed(
@@ -95,7 +96,7 @@ async def test_the_reference_model_is_one_key_away_before_anything_is_typed(
         await until(pilot, lambda: bench(pilot).model.path.name == REFERENCE_FILE)
         await open_hub(pilot)
         assert [row.split()[:2] for row in rows(pilot)] == [["✓", REFERENCE_FILE]]
-        assert REFERENCE_REPOSITORY in text(pilot, "#said")
+        await until(pilot, lambda: REFERENCE_REPOSITORY in text(pilot, "#said"))
 
 
 async def test_a_model_is_searched_for_looked_at_downloaded_and_opened(
@@ -106,7 +107,7 @@ async def test_a_model_is_searched_for_looked_at_downloaded_and_opened(
         await until(pilot, lambda: "1 repository" in text(pilot, "#heading"))
         assert rows(pilot)[0].split() == [OWNER, "12k", "0", "2024-08-21"]
         await pilot.press("enter")
-        await until(pilot, lambda: text(pilot, "#heading").startswith(OWNER))
+        await until(pilot, lambda: "to download" in text(pilot, "#said"))
         assert [row.split() for row in rows(pilot)] == [
             ["tiny-f16.gguf", "F16", "0.3", "MiB", "base"],
             ["tiny-q8_0.gguf", "Q8_0", "0.0", "MiB", "quantized"],
@@ -124,8 +125,7 @@ async def test_a_quantized_model_is_offered_as_that(
     async with hub_screen(paths, demo_model) as pilot:
         await list_files(pilot)
         await pilot.press("down")
-        await pilot.pause()
-        assert "It is quantized already" in text(pilot, "#said")
+        await until(pilot, lambda: "It is quantized already" in text(pilot, "#said"))
 
 
 async def test_escape_goes_back_step_by_step(stocked: LocalHub, paths: Paths, demo_model: Path) -> None:
@@ -170,8 +170,7 @@ async def test_a_model_that_the_disk_has_no_room_for_is_not_begun(
         await list_files(pilot)
         assert "not enough" in text(pilot, "#said") and "do not fit" in text(pilot, "#said")
         await pilot.press("enter")
-        await pilot.pause()
-        assert "make room, or set HF_HOME" in text(pilot, "#said")
+        await until(pilot, lambda: "make room, or set HF_HOME" in text(pilot, "#said"))
         assert not [job for job in bench(pilot).jobs if job.kind == "download"]
 
 
