@@ -71,6 +71,8 @@ def _next_levels(block: BlockValues, low: float, high: float) -> list[float]:
 def _set_up(plot: Any, size: tuple[int, int], colors: Mapping[str, Any]) -> None:
     plot.clear_figure()
     plot.plotsize(*size)
+    if hasattr(plot, "_set_size"):  # as PlotextPlot does: plotsize alone is bound to the terminal's size
+        plot._set_size(*size)
     plot.theme("clear")
     plot.ticks_color(colors["axis"])
     plot.xaxes(True, False)

@@ -159,6 +159,14 @@ GRID_COMMANDS: tuple[Command, ...] = (
 """What keys do while the layer grid has the focus."""
 
 SCREEN_COMMANDS: tuple[Command, ...] = (
+    Command(
+        "type.inspect",
+        "d",
+        "inspect",
+        "Inspect a tensor",
+        "See what each type makes of the weights under the cursor, block by block.",
+        TYPES,
+    ),
     Command("recipe.undo", "u", "undo", "Undo", "Take the last edit back.", RECIPE, "undo"),
     Command("recipe.redo", "U", "redo", "Redo", "Make the edit again.", RECIPE, "redo"),
     Command(
