@@ -11,6 +11,7 @@ _TYPE = re.compile(
     re.IGNORECASE,
 )
 _COMPANION = re.compile(r"(?<![a-z0-9])(mmproj|imatrix|lora)(?![a-z0-9])", re.IGNORECASE)
+_FOLDERS_ON_WINDOWS = re.compile(r"(?:[A-Za-z]:|\\\\).*[/\\]", re.DOTALL)
 _PLAIN = {"FP16": "F16", "FP32": "F32"}
 
 UNQUANTIZED = ("F16", "BF16", "F32")
@@ -24,6 +25,11 @@ def type_in_name(path: str) -> str:
             name: str = found[-1].upper()
             return _PLAIN.get(name, name)
     return ""
+
+
+def without_folders(path: str) -> str:
+    """A file's name, without the folders that it lies in, of Windows too."""
+    return _FOLDERS_ON_WINDOWS.sub("", path).split("/")[-1]
 
 
 def is_companion(path: str) -> bool:

@@ -7,13 +7,13 @@ by it: the same type then has other bytes, and the lowest types cannot do withou
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.file_names import without_folders
 from lqtui.recipe.shape import ModelShape, TensorInfo
 from lqtui.recipe.types import TensorType
 
@@ -21,7 +21,6 @@ _LONGEST_TEXT = 127
 """Bytes of a text that llama-quantize takes into the header: `val_str` of a `llama_model_kv_override`."""
 _MISMATCH_PASSES = frozenset({"token_embd", "per_layer_token_embd"})
 """Roles of which llama-quantize ignores an entry of the wrong size."""
-_FOLDERS_ON_WINDOWS = re.compile(r"(?:[A-Za-z]:|\\\\).*[/\\]", re.DOTALL)
 
 FILE_KEY = "quantize.imatrix.file"
 DATASET_KEY = "quantize.imatrix.dataset"
@@ -32,13 +31,16 @@ HEADER_KEYS = (FILE_KEY, DATASET_KEY, ENTRIES_KEY, CHUNKS_KEY)
 
 
 class Encoding(NamedTuple):
-    """How a tensor's weights are written: the type, and the SHA-256 of the matrix that weighs the errors.
+    """How a tensor's weights are written: the type, and where the bytes depend on more than the base model.
 
-    It is empty where no matrix changes the bytes; so two encodings are equal where the bytes are.
+    `imatrix` is the SHA-256 of the matrix that weighs the errors, `file` that of the quantized model which
+    the bytes are copied from. They are empty where they change nothing; so two encodings are equal where the
+    bytes are.
     """
 
     type: TensorType
     imatrix: str = ""
+    file: str = ""
 
 
 class Imatrix(msgspec.Struct, frozen=True):
@@ -57,7 +59,7 @@ class Imatrix(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """The file's name, without the folders that it lies in."""
-        return _FOLDERS_ON_WINDOWS.sub("", self.path).split("/")[-1]
+        return without_folders(self.path)
 
     def covers(self, tensor: TensorInfo) -> bool:
         """Whether it tells the importance of a tensor's columns, of each of its matrices."""

@@ -13,6 +13,7 @@ from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import FileType, file_type_for
 from lqtui.recipe.imatrix import Encoding, Imatrix, header_bytes
 from lqtui.recipe.mixes import Mix
+from lqtui.recipe.quantized_file import QuantizedFile
 from lqtui.recipe.rules import fitting_type, quantizable_names, quantizable_tensors, requires_imatrix
 from lqtui.recipe.shape import ALIGNMENT, ModelShape, TensorInfo
 from lqtui.recipe.types import TensorType
@@ -23,7 +24,8 @@ class Recipe(msgspec.Struct, frozen=True):
 
     `overrides` maps tensor names to the types asked for (llama-quantize's `--tensor-type`); every other
     tensor follows `base`, with that mix's own exceptions. `description` is a sentence for people. `imatrix`
-    is what errors are weighed by (`--imatrix`).
+    is what errors are weighed by (`--imatrix`). Tensors that have the same type in a quantized `file` are
+    copied from that.
     """
 
     name: str
@@ -31,12 +33,14 @@ class Recipe(msgspec.Struct, frozen=True):
     overrides: Mapping[str, TensorType] = MappingProxyType({})
     description: str = ""
     imatrix: Imatrix | None = None
+    file: QuantizedFile | None = None
 
 
 class PlannedTensor(msgspec.Struct, frozen=True, gc=False):
     """What becomes of one tensor: the type asked for, the type it will really have, and its bytes.
 
-    `imatrix` is the SHA-256 of the importance matrix that its bytes depend on, empty where they do on none.
+    `imatrix` is the SHA-256 of the importance matrix that its bytes depend on, `file` that of the quantized
+    model that they are copied from; each is empty where there is none.
     """
 
     tensor: TensorInfo
@@ -44,6 +48,7 @@ class PlannedTensor(msgspec.Struct, frozen=True, gc=False):
     effective: TensorType
     quantizable: bool
     imatrix: str = ""
+    file: str = ""
 
     @property
     def name(self) -> str:
@@ -53,7 +58,7 @@ class PlannedTensor(msgspec.Struct, frozen=True, gc=False):
     @property
     def encoding(self) -> Encoding:
         """How its weights are written: equal encodings of a tensor are the same bytes."""
-        return Encoding(self.effective, self.imatrix)
+        return Encoding(self.effective, self.imatrix, self.file)
 
     @property
     def fell_back(self) -> bool:
@@ -115,8 +120,19 @@ class Plan(msgspec.Struct, frozen=True, dict=True):
             planned.imatrix
             or (planned.quantizable and requires_imatrix(planned.tensor, planned.effective, self.file_type))
             for planned in self.tensors
+            if not planned.file
         )
         return self.recipe.imatrix if is_used else None
+
+    @cached_property
+    def copied(self) -> tuple[PlannedTensor, ...]:
+        """The tensors whose bytes are copied from the recipe's quantized file."""
+        return tuple(planned for planned in self.tensors if planned.file)
+
+    @property
+    def file(self) -> QuantizedFile | None:
+        """The recipe's quantized file, None where nothing is copied from it."""
+        return self.recipe.file if self.copied else None
 
     @cached_property
     def bits_per_weight(self) -> float:
@@ -127,7 +143,8 @@ class Plan(msgspec.Struct, frozen=True, dict=True):
     def digest(self) -> str:
         """SHA-256 of how each tensor is written: recipes with the same digest are the same weights."""
         text = "".join(
-            f"{planned.name}={planned.effective}{planned.imatrix and f' by {planned.imatrix}'}\n"
+            f"{planned.name}={planned.effective}{planned.imatrix and f' by {planned.imatrix}'}"
+            f"{planned.file and f' from {planned.file}'}\n"
             for planned in self.tensors
         )
         return hashlib.sha256(text.encode()).hexdigest()
@@ -151,6 +168,7 @@ class Plan(msgspec.Struct, frozen=True, dict=True):
             planned
             for planned in self.tensors
             if planned.quantizable
+            and not planned.file
             and requires_imatrix(planned.tensor, planned.effective, self.file_type, imatrix)
         )
 
@@ -159,12 +177,14 @@ def resolve(shape: ModelShape, recipe: Recipe) -> Plan:
     """What llama-quantize makes of a recipe on a model: effective types, bytes and file size.
 
     Raises RecipeError where an override names a tensor that the model lacks or that is never quantized, where
-    the importance matrix is another model's, or where llama-quantize itself would stop. Source:
-    `llama_tensor_get_type` in llama-quant.cpp.
+    the importance matrix or the quantized file is another model's, or where llama-quantize itself would stop.
+    Source: `llama_tensor_get_type` in llama-quant.cpp.
     """
     _check_overrides(shape, recipe)
     if recipe.imatrix is not None:
         recipe.imatrix.check(shape)
+    if recipe.file is not None:
+        recipe.file.check(shape)
     requested = requested_types(shape, recipe)
     planned = []
     for tensor in shape.tensors:
@@ -173,9 +193,16 @@ def resolve(shape: ModelShape, recipe: Recipe) -> Plan:
             planned.append(PlannedTensor(tensor, tensor.type, tensor.type, quantizable=False))
             continue
         effective = fitting_type(tensor, wanted)
-        imatrix = recipe.imatrix.encoding(tensor, effective).imatrix if recipe.imatrix else ""
-        planned.append(PlannedTensor(tensor, wanted, effective, quantizable=True, imatrix=imatrix))
+        _, imatrix, file = encoding(recipe, tensor, effective)
+        planned.append(PlannedTensor(tensor, wanted, effective, quantizable=True, imatrix=imatrix, file=file))
     return Plan(shape, recipe, recipe.base, tuple(planned))
+
+
+def encoding(recipe: Recipe, tensor: TensorInfo, effective: TensorType) -> Encoding:
+    """How a recipe writes a tensor that becomes `effective`: copied where it can be, else quantized."""
+    if recipe.file is not None and (copied := recipe.file.encoding(tensor, effective)).file:
+        return copied
+    return recipe.imatrix.encoding(tensor, effective) if recipe.imatrix else Encoding(effective)
 
 
 def without_blocks(plan: Plan, blocks: Collection[int]) -> Plan:
@@ -231,6 +258,7 @@ def with_types(
     types: Mapping[str, TensorType],
     description: str = "",
     imatrix: Imatrix | None = None,
+    file: QuantizedFile | None = None,
 ) -> Recipe:
     """The recipe, in its shortest form, that gives each quantizable tensor exactly the type in `types`.
 
@@ -241,21 +269,22 @@ def with_types(
     if len(wanted) == 1:
         only = file_type_for(next(iter(wanted)))
         if not only.is_quantized:
-            return Recipe(name, only, description=description, imatrix=imatrix)
+            return Recipe(name, only, description=description, imatrix=imatrix, file=file)
     base = file_type_for(_dominant_quantized_type(shape, types))
     mix_alone = requested_types(shape, Recipe(name, base, imatrix=imatrix))
     overrides = {tensor: wanted for tensor, wanted in types.items() if mix_alone[tensor] is not wanted}
-    recipe = Recipe(name, base, overrides, description, imatrix)
+    recipe = Recipe(name, base, overrides, description, imatrix, file)
     # A mix that counts the tensors it sees (Q4_K_S …) shifts once some of them are overridden.
     shifted = requested_types(shape, recipe) != types
-    return Recipe(name, base, types, description, imatrix) if shifted else recipe
+    return Recipe(name, base, types, description, imatrix, file) if shifted else recipe
 
 
 def with_type(plan: Plan, tensors: Iterable[str], tensor_type: TensorType, name: str | None = None) -> Recipe:
     """The plan's recipe with some tensors set to a type; tensors that are never quantized are left out."""
     types = {p.name: p.requested for p in plan.tensors if p.quantizable}
     types.update({tensor: tensor_type for tensor in tensors if tensor in types})
-    return with_types(plan.shape, name or plan.recipe.name, types, imatrix=plan.recipe.imatrix)
+    of = plan.recipe
+    return with_types(plan.shape, name or of.name, types, imatrix=of.imatrix, file=of.file)
 
 
 def with_imatrix(recipe: Recipe, imatrix: Imatrix | None) -> Recipe:

@@ -9,16 +9,21 @@ from collections.abc import Iterator
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import parse_file_type
 from lqtui.recipe.imatrix import FindImatrix, find_no_imatrix, named_imatrix
+from lqtui.recipe.quantized_file import FindFile, find_no_file, named_file
 from lqtui.recipe.recipe import Recipe
 from lqtui.recipe.selectors import compact, select
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType, parse_type
 
-_KEYS = {"name", "base", "description", "imatrix", "imatrix_sha256", "tensors"}
+_KEYS = {"name", "base", "description", "imatrix", "imatrix_sha256", "file", "file_sha256", "tensors"}
 
 
 def parse_recipe(
-    text: str, shape: ModelShape, source: str = "recipe", find_imatrix: FindImatrix = find_no_imatrix
+    text: str,
+    shape: ModelShape,
+    source: str = "recipe",
+    find_imatrix: FindImatrix = find_no_imatrix,
+    find_file: FindFile = find_no_file,
 ) -> Recipe:
     """Read a recipe file's text for a model; later selectors win. `source` names the file in errors.
 
@@ -31,7 +36,8 @@ def parse_recipe(
     unknown = sorted(document.keys() - _KEYS)
     if unknown:
         raise RecipeError(
-            f"{source}: unknown key {unknown[0]!r}; a recipe has name, base, description, imatrix, [tensors]"
+            f"{source}: unknown key {unknown[0]!r}; a recipe has name, base, description, imatrix, file, "
+            f"[tensors]"
         )
     name = _text(document, "name", source)
     if "base" not in document:
@@ -42,10 +48,10 @@ def parse_recipe(
     try:
         base = parse_file_type(_text(document, "base", source))
         overrides = _overrides(tensors, shape)
-        imatrix = named_imatrix(document, find_imatrix)
+        imatrix, file = named_imatrix(document, find_imatrix), named_file(document, find_file)
     except RecipeError as error:
         raise RecipeError(f"{source}: {error}") from None
-    return Recipe(name or source, base, overrides, _text(document, "description", source), imatrix)
+    return Recipe(name or source, base, overrides, _text(document, "description", source), imatrix, file)
 
 
 def format_recipe(recipe: Recipe, shape: ModelShape) -> str:
@@ -57,6 +63,9 @@ def format_recipe(recipe: Recipe, shape: ModelShape) -> str:
     if recipe.imatrix is not None:
         lines.append(f"imatrix = {_quoted(recipe.imatrix.path)}  # llama-quantize's --imatrix")
         lines.append(f"imatrix_sha256 = {_quoted(recipe.imatrix.sha256)}")
+    if recipe.file is not None:
+        lines.append(f"file = {_quoted(recipe.file.path)}  # tensors of the same type are copied from it")
+        lines.append(f"file_sha256 = {_quoted(recipe.file.sha256)}")
     selectors = compact(shape, recipe.overrides)
     if selectors:
         lines += ["", "[tensors]"]

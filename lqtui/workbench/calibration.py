@@ -145,8 +145,11 @@ class Calibration:
         return self._interaction
 
     def predict(self, plan: Plan) -> float | None:
-        """The KLD in nats that is to be expected of a plan; None where too little is known, or it breaks."""
-        if matrix_digest(plan.recipe.imatrix) != matrix_digest(self.imatrix):
+        """The KLD in nats that is to be expected of a plan; None where too little is known, or it breaks.
+
+        Nothing is known of tensors that are copied from a file: who wrote them may have done so otherwise.
+        """
+        if plan.copied or matrix_digest(plan.recipe.imatrix) != matrix_digest(self.imatrix):
             return None
         total = self.costs.total(effective(plan))
         return None if total is None or math.isinf(total) else self.interaction.predict(total)

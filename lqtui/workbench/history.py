@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from lqtui.recipe.imatrix import matrix_digest
+from lqtui.recipe.quantized_file import file_digest
 from lqtui.recipe.recipe import Plan
 
 
@@ -69,6 +70,6 @@ class RecipeHistory:
         self._saved = self.plan
 
 
-def _stands_for(plan: Plan) -> tuple[str, str]:
-    """What a recipe comes to: its weights, and the matrix that those of its next edit are quantized by."""
-    return plan.digest, matrix_digest(plan.recipe.imatrix)
+def _stands_for(plan: Plan) -> tuple[str, str, str]:
+    """What a recipe comes to: its weights, and by what or from where the next edit makes its own."""
+    return plan.digest, matrix_digest(plan.recipe.imatrix), file_digest(plan.recipe.file)
