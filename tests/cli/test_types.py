@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from gguf_files import write_tiny_llama
+from imatrices import random_imatrix
 
+from lqtui.llama.gguf import BaseModel
 from tests.cli.running import document, lqtui, refused
 
 
@@ -48,3 +51,15 @@ def test_speeds_are_measured_where_they_are_asked_for(tiny_model: Path, quick: l
 def test_what_cannot_be_a_table_is_one_sentence(types: str, sentence: str, zoo: dict[str, Path]) -> None:
     model = zoo["rows of 64 and 128" if types == "Q1_0" else "own heads"]
     refused(lqtui("types", model, "--types", types), sentence)
+
+
+def test_an_importance_matrix_lets_every_type_be_measured(tmp_path: Path, quick: list[str]) -> None:
+    model = write_tiny_llama(tmp_path / "wide.gguf", width=256, ffn=256, blocks=1)
+    with BaseModel(model) as base:
+        matrix = random_imatrix(tmp_path / "matrix.gguf", base.shape)
+    wanted = ["--types", "Q4_K_M,IQ1_M,IQ1_S", *quick]
+    without = document(lqtui("types", model, *wanted, "--json"))["types"]
+    assert [row["reason"] is None for row in without] == [True, False, False]
+    weighed = document(lqtui("types", model, *wanted, "--imatrix", matrix, "--json"))["types"]
+    assert all(row["reason"] is None and row["kld"] > 0 for row in weighed)
+    assert weighed[0]["kld"] != without[0]["kld"], "the matrix weighs the errors of Q4_K_M too"
