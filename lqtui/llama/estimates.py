@@ -21,7 +21,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
 from itertools import groupby
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -31,8 +30,8 @@ from lqtui.llama import native
 from lqtui.llama.activations import Activations
 from lqtui.llama.errors import EngineError
 from lqtui.llama.gguf import BaseModel
-from lqtui.llama.imatrix import NO_MATRICES, Matrices
 from lqtui.llama.quantize import as_floats, check_values, quantized
+from lqtui.llama.sources import Sources, sources_of
 from lqtui.measure.importance import (
     OUTLIER_Z,
     Spread,
@@ -89,8 +88,8 @@ def estimate_tensors(
     tensors = quantizable_tensors(base.shape)
     for tensor_type in {kind for tensor in tensors for kind in effective_types(tensor, types, imatrix)}:
         native.ggml().ggml_quantize_init(tensor_type.layout.number)
-    matrices = Matrices({imatrix.sha256: Path(imatrix.path)}) if imatrix else NO_MATRICES
-    work = _Work(base, activations, types, sampled_weights, imatrix, matrices)
+    sources = sources_of(imatrix)
+    work = _Work(base, activations, types, sampled_weights, imatrix, sources)
     blocks = [list(group) for _, group in groupby(tensors, lambda tensor: tensor.block)]
     waiting: deque[Future[list[Estimated]]] = deque()
     with ThreadPoolExecutor(threads) as workers:
@@ -186,7 +185,7 @@ class _Work:
     types: Sequence[TensorType]
     sampled_weights: int
     imatrix: Imatrix | None
-    matrices: Matrices
+    sources: Sources
 
     def estimate(self, tensors: Sequence[TensorInfo]) -> list[Estimated]:
         """Estimate the tensors of a block, and the block; or one or more that are in none."""
@@ -268,7 +267,7 @@ class _Work:
     ) -> NDArray[np.float32]:
         """What becomes of the weights of a sample's stretches at a type."""
         encoding = self.imatrix.encoding(tensor, kind) if self.imatrix else Encoding(kind)
-        importance = self.matrices.importance(tensor, encoding)
+        importance = self.sources.importance(tensor, encoding)
         if importance is None:
             return as_floats(quantized(weights, tensor, kind), kind)
         matrices = sample.numbers // (tensor.rows // len(importance))

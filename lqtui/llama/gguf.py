@@ -97,6 +97,10 @@ class BaseModel:
         source = self._sources[name]
         return np.frombuffer(source.part.data, np.uint8, source.size, source.offset)
 
+    def metadata(self) -> dict[str, tuple[int, bytes | list[bytes]]]:
+        """What the header says by key: the type of a value, or of an array's, and the bytes."""
+        return native.metadata(self._parts[0].gguf)
+
     def header(
         self,
         types: Mapping[str, TensorType],

@@ -1,4 +1,4 @@
-"""Importance matrices: compute one as llama-imatrix does, and give tensors their part of one."""
+"""Compute importance matrices as llama-imatrix does."""
 
 from __future__ import annotations
 
@@ -13,32 +13,7 @@ from lqtui.llama.activations import FEWEST_TOKENS, Moments, observe
 from lqtui.llama.errors import EngineError
 from lqtui.llama.forward import BATCH
 from lqtui.llama.gguf import BaseModel
-from lqtui.recipe.imatrix import Encoding
-from lqtui.recipe.shape import TensorInfo
-from lqtui.store.imatrix_file import ImatrixFile, Sums, open_imatrix, write_imatrix
-
-
-class Matrices:
-    """The importance matrices of a task: files by their SHA-256, opened and checked when first used."""
-
-    def __init__(self, paths: Mapping[str, Path]) -> None:
-        self._paths = paths
-        self._opened: dict[str, ImatrixFile] = {}
-
-    def importance(self, tensor: TensorInfo, encoding: Encoding) -> NDArray[np.float32] | None:
-        """What an encoding weighs a tensor's errors by, shape (matrices, columns); None where by nothing.
-
-        Raises StoreError where the file is gone or has changed.
-        """
-        digest = encoding.imatrix
-        if not digest:
-            return None
-        if digest not in self._opened:
-            self._opened[digest] = open_imatrix(self._paths[digest], digest)
-        return self._opened[digest].weights(tensor.name).reshape(-1, tensor.columns)
-
-
-NO_MATRICES = Matrices({})
+from lqtui.store.imatrix_file import ImatrixFile, Sums, write_imatrix
 
 
 def check_chunk_size(n_ctx: int) -> None:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from lqtui.llama import native
 from lqtui.llama.block_layouts import Scales, greatest_of_runs, scales_of
 from lqtui.llama.gguf import BaseModel
-from lqtui.llama.imatrix import NO_MATRICES, Matrices
 from lqtui.llama.quantize import as_floats, check_values, quantized
+from lqtui.llama.sources import NO_SOURCES, Sources
 from lqtui.measure.importance import Spread, joined, spread_of, tails
 from lqtui.recipe.block_codes import CODES, RUNS
 from lqtui.recipe.imatrix import Encoding
@@ -25,7 +25,6 @@ from lqtui.recipe.inspection import (
     WeightStatistics,
 )
 from lqtui.recipe.shape import TensorInfo
-from lqtui.recipe.types import TensorType
 
 OUTLIER_Z = 3.0
 _REACH = 4.0
@@ -84,26 +83,25 @@ def inspect_type(
     *,
     sampled: int = 0,
     threads: int = 1,
-    matrices: Matrices = NO_MATRICES,
+    sources: Sources = NO_SOURCES,
 ) -> InspectedType:
     """Quantize a tensor's weights, and tell what becomes of them and of a window of them.
 
     Args:
         base: The model.
         tensor: The tensor, whose rows divide into the type's blocks.
-        encoding: The type, and by which importance matrix.
+        encoding: The type, and by which importance matrix, or copied from which file.
         first: A weight that the window is to hold.
         size: About how many weights the window has.
         sampled: Errors are told over about so many weights, of rows at even distances; 0 is all of them.
         threads: How many slabs of rows to work on at a time.
-        matrices: Where the importance matrix is.
+        sources: Where the importance matrix or the file is.
 
     Raises:
-        EngineError: The type cannot be written.
+        EngineError: The type cannot be written, or not copied.
     """
     native.ggml().ggml_quantize_init(encoding.type.layout.number)
-    importance = matrices.importance(tensor, encoding)
-    quantize = _Quantize(base, tensor, encoding.type, importance)
+    quantize = _Quantize(base, tensor, encoding, sources)
     with ThreadPoolExecutor(threads) as workers:
         parts = list(workers.map(quantize.part, _sampled_rows(tensor, sampled)))
     squares, signal = sum(part.squares for part in parts), sum(part.signal for part in parts)
@@ -135,19 +133,21 @@ def inspect_type(
 
 
 class _Quantize:
-    """Rows of one tensor at one type."""
+    """Rows of one tensor in one encoding."""
 
     def __init__(
         self,
         base: BaseModel,
         tensor: TensorInfo,
-        tensor_type: TensorType,
-        importance: NDArray[np.float32] | None,
+        encoding: Encoding,
+        sources: Sources,
     ) -> None:
         self._raw = base.data(tensor.name).reshape(tensor.rows, -1)
         self._tensor = tensor
-        self._type = tensor_type
-        self._importance = importance
+        self._type = encoding.type
+        self._importance = sources.importance(tensor, encoding)
+        copied = sources.copied(base, tensor, encoding)
+        self._copied = None if copied is None else copied.reshape(tensor.rows, -1)
 
     def part(self, rows: NDArray[np.int64]) -> _Part:
         """The errors and scales of some rows."""
@@ -175,6 +175,8 @@ class _Quantize:
         return values, greatest_of_runs(values, run) if run else _NO_SCALES
 
     def _quantized(self, rows: NDArray[np.int64], weights: NDArray[np.float32]) -> NDArray[np.uint8]:
+        if self._copied is not None:
+            return self._copied[rows]
         if self._importance is None:
             return quantized(weights, self._tensor, self._type)
         matrix = rows // (self._tensor.rows // len(self._importance))

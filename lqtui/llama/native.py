@@ -73,6 +73,7 @@ _PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "gguf_get_arr_type": (c_int, (c_void_p, c_int64)),
     "gguf_get_arr_n": (c_size_t, (c_void_p, c_int64)),
     "gguf_get_arr_data": (c_void_p, (c_void_p, c_int64)),
+    "gguf_get_arr_str": (c_char_p, (c_void_p, c_int64, c_size_t)),
     "gguf_get_val_data": (c_void_p, (c_void_p, c_int64)),
     "gguf_get_val_str": (c_char_p, (c_void_p, c_int64)),
     "gguf_get_n_tensors": (c_int64, (c_void_p,)),
@@ -213,6 +214,27 @@ def array_length(gguf: c_void_p, key: str) -> int:
     if index < 0 or lib.gguf_get_kv_type(gguf, index) != GGUF_ARRAY:
         return 0
     return int(lib.gguf_get_arr_n(gguf, index))
+
+
+def metadata(gguf: c_void_p) -> dict[str, tuple[int, bytes | list[bytes]]]:
+    """What a GGUF header says by key: the type of a value, or of an array's, and the bytes."""
+    lib = ggml()
+    keys = [lib.gguf_get_key(gguf, i).decode("utf-8", "replace") for i in range(lib.gguf_get_n_kv(gguf))]
+    return {key: _value(gguf, index) for index, key in enumerate(keys)}
+
+
+def _value(gguf: c_void_p, index: int) -> tuple[int, bytes | list[bytes]]:
+    lib = ggml()
+    kind: int = lib.gguf_get_kv_type(gguf, index)
+    if kind == GGUF_STRING:
+        return kind, lib.gguf_get_val_str(gguf, index)
+    if kind != GGUF_ARRAY:
+        return kind, ctypes.string_at(lib.gguf_get_val_data(gguf, index), ctypes.sizeof(_SCALARS[kind]))
+    kind, count = lib.gguf_get_arr_type(gguf, index), lib.gguf_get_arr_n(gguf, index)
+    if kind == GGUF_STRING:
+        return kind, [lib.gguf_get_arr_str(gguf, index, i) for i in range(count)]
+    size = count * ctypes.sizeof(_SCALARS[kind])
+    return kind, ctypes.string_at(lib.gguf_get_arr_data(gguf, index), size) if size else b""
 
 
 def op_name(number: int) -> str:

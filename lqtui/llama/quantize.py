@@ -1,6 +1,6 @@
-"""Quantize tensors one by one, into pool shards or straight into a model file.
+"""Quantize tensors one by one, or copy them, into pool shards or straight into a model file.
 
-A tensor's bytes at a type depend on nothing but its importances, so the same function serves both, and they
+A tensor's bytes in an encoding depend on nothing else, so the same function serves both, and they
 are the bytes that llama-quantize writes: it too calls `ggml_quantize_chunk` row by row.
 """
 
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from lqtui.llama import native
 from lqtui.llama.errors import EngineError
 from lqtui.llama.gguf import SHARD_HEADER_BYTES, BaseModel
-from lqtui.llama.imatrix import NO_MATRICES, Matrices
+from lqtui.llama.sources import NO_SOURCES, Sources, sources_of
 from lqtui.recipe.imatrix import Encoding, Imatrix
+from lqtui.recipe.quantized_file import QuantizedFile
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.shape import ALIGNMENT, TensorInfo
 from lqtui.recipe.types import TensorType
@@ -43,13 +44,13 @@ def fill_pool(
     threads: int,
     on_tensor: OnTensor,
     holes: Path | None = None,
-    matrices: Matrices = NO_MATRICES,
+    sources: Sources = NO_SOURCES,
 ) -> list[Path]:
     """Quantize what the pool lacks of `encodings`, and return the shards that together are a model with them.
 
     A tensor that `encodings` does not name is a hole: a sparse file of zeros in the folder `holes`, which
-    costs no disk. The entry must be locked. Raises EngineError for weights that cannot be quantized,
-    StoreError for a disk without room.
+    costs no disk. The entry must be locked. Raises EngineError for weights that cannot be quantized or
+    copied, StoreError for a disk without room.
     """
     shards = [entry.path(*_FIRST_SHARD)]
     lacking: list[tuple[int, TensorInfo, Path]] = []
@@ -77,16 +78,16 @@ def fill_pool(
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(path) as temporary, temporary.open("wb") as file:
                 file.write(base.shard_header(tensor.name, encoding.type, number))
-                _write_tensor(file, base, tensor, encoding, workers, matrices)
+                _write_tensor(file, base, tensor, encoding, workers, sources)
             done += tensor.bytes_as(tensor.type)
             on_tensor(done, total)
     return shards
 
 
 def _shard(entry: PoolEntry, tensor: TensorInfo, encoding: Encoding) -> Path:
-    """The pool's file of a tensor: of each matrix its own, where a matrix changes the bytes."""
-    folder = f"{encoding.type}-{encoding.imatrix}" if encoding.imatrix else encoding.type
-    return entry.path(folder, tensor.name)
+    """The pool's file of a tensor: of each encoding its own."""
+    of_file = encoding.file and f"of-{encoding.file}"
+    return entry.path("-".join(filter(None, (encoding.type, encoding.imatrix, of_file))), tensor.name)
 
 
 def _hole(base: BaseModel, tensor: TensorInfo, number: int, holes: Path) -> Path:
@@ -109,12 +110,12 @@ def write_model(
     threads: int,
     on_tensor: OnTensor,
     imatrix: Imatrix | None = None,
+    copied_from: QuantizedFile | None = None,
 ) -> int:
     """Write the GGUF file that llama-quantize would write, and return its size in bytes.
 
-    Tensors that the pool holds are copied from it. Raises EngineError or StoreError; `out` is then untouched.
+    Tensors that the pool holds are taken from it. Raises EngineError or StoreError; `out` is then untouched.
     """
-    matrices = Matrices({imatrix.sha256: Path(imatrix.path)}) if imatrix else NO_MATRICES
     encodings = {t.name: Encoding(t.type) for t in base.shape.tensors} | dict(encodings)
     if out.exists() and any(out.samefile(part) for part in base.part_paths):
         raise EngineError(f"{out} is the base model itself; choose another name")
@@ -125,7 +126,12 @@ def write_model(
     require_space(out, size)
     total = sum(tensor.bytes_as(tensor.type) for tensor in tensors)
     done = 0
-    with atomic_write(out) as temporary, temporary.open("wb") as file, ThreadPoolExecutor(threads) as workers:
+    with (
+        sources_of(imatrix, copied_from) as sources,
+        atomic_write(out) as temporary,
+        temporary.open("wb") as file,
+        ThreadPoolExecutor(threads) as workers,
+    ):
         file.write(header)
         for tensor in tensors:
             encoding = encodings[tensor.name]
@@ -136,7 +142,7 @@ def write_model(
                     shard.seek(SHARD_HEADER_BYTES)
                     file.write(shard.read(wanted))
             else:
-                _write_tensor(file, base, tensor, encoding, workers, matrices)
+                _write_tensor(file, base, tensor, encoding, workers, sources)
             done += tensor.bytes_as(tensor.type)
             on_tensor(done, total)
     return size
@@ -162,7 +168,7 @@ def _write_tensor(
     tensor: TensorInfo,
     encoding: Encoding,
     workers: ThreadPoolExecutor,
-    matrices: Matrices = NO_MATRICES,
+    sources: Sources = NO_SOURCES,
 ) -> None:
     """Append a tensor's data in an encoding, padded as llama-quantize pads it."""
     written = 0
@@ -170,8 +176,10 @@ def _write_tensor(
         data = base.data(tensor.name)
         check_values(data, tensor)
         written = file.write(data.data)
+    elif (copied := sources.copied(base, tensor, encoding)) is not None:
+        written = file.write(copied.data)
     else:
-        importance = matrices.importance(tensor, encoding)
+        importance = sources.importance(tensor, encoding)
         for slab in _quantized_slabs(base, tensor, encoding.type, importance, workers):
             written += file.write(slab.data)
     file.write(bytes(_padded(written) - written))

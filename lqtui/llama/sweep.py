@@ -25,9 +25,9 @@ from lqtui.llama.evaluator import Encodings, Evaluator
 from lqtui.llama.forward import check_context
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.graph import GraphMismatch
-from lqtui.llama.imatrix import NO_MATRICES, Matrices
 from lqtui.llama.quantize import fill_pool
 from lqtui.llama.scoring import TokenScores
+from lqtui.llama.sources import NO_SOURCES, Sources
 from lqtui.llama.sweep_run import Candidate, RecipeEvaluator, SweepListener, SweepRun
 from lqtui.llama.whole import WholeEvaluator
 from lqtui.recipe.imatrix import Encoding
@@ -45,7 +45,7 @@ class Sweep:
     Where other numbers of threads are given, the one that decodes fastest is found by trying.
     `memory` is for what is held beside the base model: half of it for quantized weights, a quarter each for
     hidden states and the base's logits. With less of it more is computed again, and the numbers stay.
-    `matrices` are the importance matrices that candidates are quantized by.
+    `sources` are what candidates are quantized by, and copied from.
     """
 
     divergence: bool
@@ -53,7 +53,7 @@ class Sweep:
     gpu_layers: int
     memory: int
     other_threads: Sequence[int] = ()
-    matrices: Matrices = NO_MATRICES
+    sources: Sources = NO_SOURCES
 
     def run(
         self,
@@ -168,14 +168,12 @@ class _Group:
             tempfile.TemporaryDirectory(prefix="holes-", dir=directory, ignore_cleanup_errors=True)
         )
         donors: list[tuple[Sequence[Path], Encodings]] = []
-        matrices = self.sweep.matrices
+        sources = self.sweep.sources
         for number, encodings in enumerate(lent):
             folder = Path(holes, str(number))
             folder.mkdir()
             on_bytes = partial(_told_of_all, self.listener.on_quantized, sum(sizes[:number]), sum(sizes))
-            files = fill_pool(
-                self.base, encodings, self.entry, self.sweep.threads, on_bytes, folder, matrices
-            )
+            files = fill_pool(self.base, encodings, self.entry, self.sweep.threads, on_bytes, folder, sources)
             donors.append((files, encodings))
         return donors
 
@@ -188,7 +186,7 @@ class _Group:
         with self.entry.lock(on_wait=self.listener.on_wait):
             every = {**self.own, **encodings}
             sweep, told = self.sweep, self.listener.on_quantized
-            yield fill_pool(self.base, every, self.entry, sweep.threads, told, matrices=sweep.matrices)
+            yield fill_pool(self.base, every, self.entry, sweep.threads, told, sources=sweep.sources)
 
 
 def _own_encodings(shape: ModelShape) -> dict[str, Encoding]:

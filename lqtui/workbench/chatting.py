@@ -69,7 +69,7 @@ class Chatting(Running):
                 threads=self.settings.threads_used,
                 memory=int(psutil.virtual_memory().available),
                 gpu_layers=self.settings.gpu_layers,
-                imatrices=files_of(conversation.plans),
+                files=files_of(conversation.plans),
             )
             try:
                 await run_task(task, running.log, lambda event: hear(running, event), running.started)

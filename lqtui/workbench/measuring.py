@@ -86,7 +86,7 @@ async def measure_plans(
         spread=settings.spread,
         memory=settings.memory_used,
         until_clear=_until_clear(until_clear, plans, missing, book) if until_clear else None,
-        imatrices=files_of(wanted.plan for wanted in missing),
+        files=files_of(wanted.plan for wanted in missing),
     )
     hearing = _Hearing(missing, book, running, changed, show)
     try:

@@ -262,6 +262,7 @@ class Running(MemoryFitting):
                 now.digest or "",
                 self.settings.threads_used,
                 plan.imatrix,
+                plan.file,
             )
             done = await run_task(task, running.log, running.progress_of, running.started)
             return f"wrote {out} ({done.bytes:,} bytes)"

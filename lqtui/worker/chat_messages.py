@@ -28,7 +28,7 @@ class Chat(msgspec.Struct, frozen=True, tag=True):
 
     An answer ends after `max_tokens`. At `temperature` 0 each token is the likeliest; else all sides draw by
     the same `seed`. Models whose files together are larger than `memory` bytes answer one after the other.
-    `imatrices` are the files of the importance matrices that encodings name.
+    `files` are those that encodings name, by their SHA-256.
     """
 
     model: Path
@@ -42,7 +42,7 @@ class Chat(msgspec.Struct, frozen=True, tag=True):
     threads: int
     memory: int
     gpu_layers: int = -1
-    imatrices: dict[str, Path] = {}
+    files: dict[str, Path] = {}
 
 
 class ChatBegun(msgspec.Struct, frozen=True, tag=True):

@@ -14,7 +14,7 @@ class InspectTensor(msgspec.Struct, frozen=True, tag=True):
     """Tell how a tensor's weights spread, and what each of some encodings makes of them, in their order.
 
     A window of about `size` weights around the one at `first` is told of in full. Errors are told over about
-    `sampled` weights, 0: all. `imatrices` are the files of the importance matrices that encodings name.
+    `sampled` weights, 0: all. `files` are those that encodings name, by their SHA-256.
     """
 
     model: Path
@@ -24,7 +24,7 @@ class InspectTensor(msgspec.Struct, frozen=True, tag=True):
     size: int
     threads: int
     sampled: int = 0
-    imatrices: dict[str, Path] = {}
+    files: dict[str, Path] = {}
 
 
 class TensorInspected(msgspec.Struct, frozen=True, tag=True):

@@ -15,6 +15,7 @@ import msgspec
 from lqtui.hub.values import HubAnswer
 from lqtui.recipe.imatrix import Encoding, Imatrix
 from lqtui.recipe.memory import ContextMemory
+from lqtui.recipe.quantized_file import QuantizedFile
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 from lqtui.store.estimates import BlockEstimate, TensorEstimate
@@ -79,8 +80,8 @@ class Measure(msgspec.Struct, frozen=True, tag=True):
 
     With `divergence` they are also compared with the base model. With `spread` the chunks come from all over
     the corpus, not from its beginning. Scoring takes `other_threads` where they prove faster. `gpu_layers` -1
-    offloads all layers. `memory` bounds, in bytes, what is kept to save computing. `imatrices` are the files
-    of the importance matrices that encodings name.
+    offloads all layers. `memory` bounds, in bytes, what is kept to save computing. `files` are those that
+    encodings name, importance matrices and quantized models, by their SHA-256.
     """
 
     model: Path
@@ -101,7 +102,7 @@ class Measure(msgspec.Struct, frozen=True, tag=True):
     spread: bool = False
     memory: int = 1 << 30
     until_clear: UntilClear | None = None
-    imatrices: dict[str, Path] = {}
+    files: dict[str, Path] = {}
 
 
 class Estimate(msgspec.Struct, frozen=True, tag=True):
@@ -154,6 +155,7 @@ class WriteModel(msgspec.Struct, frozen=True, tag=True):
     model_digest: str
     threads: int
     imatrix: Imatrix | None = None
+    copied_from: QuantizedFile | None = None
 
 
 class FetchWikitext(msgspec.Struct, frozen=True, tag=True):

@@ -16,8 +16,9 @@ from lqtui.llama import runtime
 from lqtui.llama.corpus import corpus_chunks
 from lqtui.llama.errors import EngineError
 from lqtui.llama.gguf import BaseModel
-from lqtui.llama.imatrix import Matrices, compute_imatrix
+from lqtui.llama.imatrix import compute_imatrix
 from lqtui.llama.quantize import fill_pool, write_model
+from lqtui.llama.sources import Sources
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import FileType
 from lqtui.recipe.imatrix import Imatrix
@@ -72,7 +73,7 @@ def write(model: Path, recipe: Recipe, out: Path, entry: PoolEntry | None = None
         if entry:
             paths = {plan.imatrix.sha256: Path(plan.imatrix.path)} if plan.imatrix else {}
             with entry.lock():
-                fill_pool(base, plan.encodings, entry, 2, lambda done, total: None, matrices=Matrices(paths))
+                fill_pool(base, plan.encodings, entry, 2, lambda done, total: None, sources=Sources(paths))
         number = plan.file_type.number
         size = write_model(
             base, plan.encodings, number, out, entry, 2, lambda done, total: None, plan.imatrix

@@ -17,9 +17,9 @@ from lqtui.llama import native
 from lqtui.llama.block_layouts import scales_of
 from lqtui.llama.errors import EngineError
 from lqtui.llama.gguf import BaseModel
-from lqtui.llama.imatrix import Matrices
 from lqtui.llama.inspecting import inspect_tensor, inspect_type
 from lqtui.llama.quantize import as_floats, quantized
+from lqtui.llama.sources import Sources
 from lqtui.recipe.block_codes import CODES, RUNS
 from lqtui.recipe.imatrix import Encoding
 from lqtui.recipe.inspection import block_values
@@ -139,11 +139,11 @@ def test_an_importance_matrix_is_what_the_error_is_weighed_by(
 ) -> None:
     path = random_imatrix(tmp_path / "matrix.gguf", base.shape)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    matrices = Matrices({digest: path})
+    sources = Sources({digest: path})
     plain = inspect_type(base, tensor, Encoding(TensorType.Q4_K), 0, 512).error
-    weighed = inspect_type(base, tensor, Encoding(TensorType.Q4_K, digest), 0, 512, matrices=matrices).error
+    weighed = inspect_type(base, tensor, Encoding(TensorType.Q4_K, digest), 0, 512, sources=sources).error
     assert weighed.rmse > plain.rmse, "it minimises another error than this one"
-    lowest = inspect_type(base, tensor, Encoding(TensorType.IQ2_XXS, digest), 0, 512, matrices=matrices)
+    lowest = inspect_type(base, tensor, Encoding(TensorType.IQ2_XXS, digest), 0, 512, sources=sources)
     assert lowest.error.relative < 1
 
 

@@ -19,9 +19,9 @@ from lqtui.llama.chat_prompt import ChatPrompt, chat_prompt
 from lqtui.llama.errors import EngineError, LoadFailed
 from lqtui.llama.generation import Choice, Speaker
 from lqtui.llama.gguf import BaseModel
-from lqtui.llama.imatrix import Matrices
 from lqtui.llama.native import engine_name
 from lqtui.llama.quantize import fill_pool
+from lqtui.llama.sources import Sources
 from lqtui.recipe.imatrix import Encoding
 from lqtui.store.pool import Pool
 from lqtui.worker.chat_messages import Chat, ChatAgreed, ChatBegun, ChatEnded, ChatToken, Reason
@@ -33,17 +33,19 @@ _BATCH = 512
 
 def chat(task: Chat, send: Send) -> None:
     """Do a Chat task; the pool's entry is held while its files are written or opened."""
-    with runtime.backend(), BaseModel(task.model) as base:
+    with runtime.backend(), BaseModel(task.model) as base, Sources(task.files) as sources:
         with runtime.loaded_model([base.first_part], 0, vocab_only=True) as vocabulary:
             prompts = [chat_prompt(vocabulary, side.turns) for side in task.sides]
-        _Dialogue(task, base, prompts, send).run()
+        _Dialogue(task, base, sources, prompts, send).run()
 
 
 class _Dialogue:
     """One prompt, and what each side has answered by now."""
 
-    def __init__(self, task: Chat, base: BaseModel, prompts: Sequence[ChatPrompt], send: Send) -> None:
-        self._task, self._base, self._prompts, self._send = task, base, prompts, send
+    def __init__(
+        self, task: Chat, base: BaseModel, sources: Sources, prompts: Sequence[ChatPrompt], send: Send
+    ) -> None:
+        self._task, self._base, self._sources, self._prompts, self._send = task, base, sources, prompts, send
         self._entry = Pool(task.pool).entry(task.model_digest, engine_name(), task.label)
         self._choose = Choice(task.temperature, task.seed)
         self._answers: list[list[int]] = [[] for _ in prompts]
@@ -116,7 +118,7 @@ class _Dialogue:
                 self._entry,
                 self._task.threads,
                 lambda done, total: self._tell("quantizing", "MiB", done >> 20, total >> 20),
-                matrices=Matrices(self._task.imatrices),
+                sources=self._sources,
             )
 
     def _voice(self, index: int, speaker: Speaker) -> _Voice:

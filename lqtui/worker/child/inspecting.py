@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lqtui.llama.gguf import BaseModel
-from lqtui.llama.imatrix import Matrices
 from lqtui.llama.inspecting import inspect_tensor, inspect_type
+from lqtui.llama.sources import Sources
 from lqtui.worker.child.tasks import Send
 from lqtui.worker.inspect_messages import InspectTensor, TensorInspected, TypeInspected
 from lqtui.worker.messages import Progress
@@ -12,8 +12,7 @@ from lqtui.worker.messages import Progress
 
 def inspect(task: InspectTensor, send: Send) -> None:
     """Do an InspectTensor task."""
-    matrices = Matrices(task.imatrices)
-    with BaseModel(task.model) as base:
+    with BaseModel(task.model) as base, Sources(task.files) as sources:
         tensor = base.shape.by_name[task.tensor]
         total = len(task.encodings)
         send(Progress("reading", 0, 1, tensor.name))
@@ -28,7 +27,7 @@ def inspect(task: InspectTensor, send: Send) -> None:
                 task.size,
                 sampled=task.sampled,
                 threads=task.threads,
-                matrices=matrices,
+                sources=sources,
             )
             send(TypeInspected(found))
         send(Progress("quantizing", total, total, "types"))

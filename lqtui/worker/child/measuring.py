@@ -7,9 +7,9 @@ from functools import partial
 
 from lqtui.llama import bench, runtime
 from lqtui.llama.gguf import BaseModel
-from lqtui.llama.imatrix import Matrices
 from lqtui.llama.native import engine_name
 from lqtui.llama.quantize import fill_pool
+from lqtui.llama.sources import Sources
 from lqtui.store.pool import Pool, PoolEntry
 from lqtui.worker.child.scoring import score
 from lqtui.worker.child.tasks import Send
@@ -19,21 +19,21 @@ from lqtui.worker.messages import Measure, Progress, SpeedMeasured
 def measure(task: Measure, send: Send) -> None:
     """Do a Measure task; the pool's entry is held while its files are written or opened."""
     entry = Pool(task.pool).entry(task.model_digest, engine_name(), task.label)
-    with runtime.backend(), BaseModel(task.model) as base:
+    with runtime.backend(), BaseModel(task.model) as base, Sources(task.files) as sources:
         if any(recipe.perplexity for recipe in task.recipes):
-            score(task, base, entry, send)
+            score(task, base, entry, sources, send)
         for index, recipe in enumerate(task.recipes):
             if recipe.speed:
-                _time(task, index, base, entry, send)
+                _time(task, index, base, entry, sources, send)
 
 
-def _time(task: Measure, index: int, base: BaseModel, entry: PoolEntry, send: Send) -> None:
+def _time(task: Measure, index: int, base: BaseModel, entry: PoolEntry, sources: Sources, send: Send) -> None:
     """Measure a recipe's tokens per second in a model of its own, loaded as people load it."""
 
     def told(stage: str, unit: str, done: int, total: int) -> None:
         send(Progress(stage, done, total, unit, index))
 
-    encodings, matrices = task.recipes[index].encodings, Matrices(task.imatrices)
+    encodings = task.recipes[index].encodings
 
     def attempt(layers: int) -> None:
         with contextlib.ExitStack() as opened:
@@ -46,7 +46,7 @@ def _time(task: Measure, index: int, base: BaseModel, entry: PoolEntry, send: Se
                         told("quantizing", "MiB", done >> 20, total >> 20)
 
                     threads = task.threads
-                    shards = fill_pool(base, encodings, entry, threads, on_bytes, matrices=matrices)
+                    shards = fill_pool(base, encodings, entry, threads, on_bytes, sources=sources)
                 told("loading", "model", 0, 1)
                 model = opened.enter_context(runtime.loaded_model(shards, layers))
             on_run = partial(told, "prompt speed", "runs")

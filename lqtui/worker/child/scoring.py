@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from lqtui.llama import corpus, runtime
 from lqtui.llama.forward import check_context
 from lqtui.llama.gguf import BaseModel
-from lqtui.llama.imatrix import Matrices
 from lqtui.llama.scoring import TokenScores
+from lqtui.llama.sources import Sources
 from lqtui.llama.sweep import Candidate, Sweep, SweepListener
 from lqtui.measure.paired import MOST_CHUNKS, Scores
 from lqtui.measure.sequential import look
@@ -25,7 +25,7 @@ _FIRST_ROUND = 4
 """Chunks that all recipes get before any gets more, where one asks after each round whether it is clear."""
 
 
-def score(task: Measure, base: BaseModel, entry: PoolEntry, send: Send) -> None:
+def score(task: Measure, base: BaseModel, entry: PoolEntry, sources: Sources, send: Send) -> None:
     """Score the recipes of a task whose chunks are not all known."""
     # First of all: a context or a text that cannot be used is told before anything is quantized.
     check_context(task.n_ctx, base.shape.context_length)
@@ -33,8 +33,7 @@ def score(task: Measure, base: BaseModel, entry: PoolEntry, send: Send) -> None:
         chunks = corpus.corpus_chunks(vocabulary, task.corpus, task.n_ctx, task.chunks, spread=task.spread)
     send(CorpusRead(len(chunks)))
     scoring = _Scoring(task, len(chunks), send)
-    matrices = Matrices(task.imatrices)
-    sweep = Sweep(task.divergence, task.threads, task.gpu_layers, task.memory, task.other_threads, matrices)
+    sweep = Sweep(task.divergence, task.threads, task.gpu_layers, task.memory, task.other_threads, sources)
     listener = SweepListener(
         on_wait=partial(send, Progress("waiting", 0, 1, "another lqtui")),
         on_quantized=lambda done, total: send(Progress("quantizing", done >> 20, total >> 20, "MiB")),

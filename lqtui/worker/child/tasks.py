@@ -133,6 +133,7 @@ def _write_model(task: WriteModel, send: Send) -> int:
             task.threads,
             lambda done, total: send(Progress("writing", done >> 20, total >> 20, "MiB")),
             task.imatrix,
+            task.copied_from,
         )
 
 
