@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 
 import msgspec
@@ -213,14 +213,37 @@ def without_blocks(plan: Plan, blocks: Collection[int]) -> Plan:
 
 def requested_types(shape: ModelShape, recipe: Recipe) -> dict[str, TensorType]:
     """What each quantizable tensor is asked to become, whether its rows fit that type or not."""
+    alone = _types_alone(shape, recipe.base, recipe.imatrix is not None)
+    if not recipe.overrides or _treats_blocks_alike(shape, recipe.base, recipe.imatrix is not None):
+        return {**alone, **recipe.overrides}
     mix = Mix(shape, recipe.base, has_imatrix=recipe.imatrix is not None)
-    requested: dict[str, TensorType] = {}
-    for tensor in quantizable_tensors(shape):
-        wanted = recipe.overrides.get(tensor.name)
-        if wanted is None:
-            wanted = mix.type_for(tensor) if recipe.base.is_quantized else recipe.base.default_type
-        requested[tensor.name] = wanted
-    return requested
+    return {
+        tensor.name: recipe.overrides.get(tensor.name) or mix.type_for(tensor)
+        for tensor in quantizable_tensors(shape)
+    }
+
+
+@lru_cache(maxsize=64)
+def _types_alone(shape: ModelShape, base: FileType, has_imatrix: bool) -> Mapping[str, TensorType]:
+    """What a file type alone asks for."""
+    if not base.is_quantized:
+        return dict.fromkeys((tensor.name for tensor in quantizable_tensors(shape)), base.default_type)
+    mix = Mix(shape, base, has_imatrix)
+    return {tensor.name: mix.type_for(tensor) for tensor in quantizable_tensors(shape)}
+
+
+@lru_cache(maxsize=64)
+def _treats_blocks_alike(shape: ModelShape, base: FileType, has_imatrix: bool) -> bool:
+    """Whether no tensor's type depends on how many others the mix has seen before it.
+
+    Where any does, some tensor of the blocks departs from the default already without an override.
+    """
+    alone = _types_alone(shape, base, has_imatrix)
+    return all(
+        alone[tensor.name] is base.default_type
+        for tensor in quantizable_tensors(shape)
+        if tensor.block is not None
+    )
 
 
 def _check_overrides(shape: ModelShape, recipe: Recipe) -> None:

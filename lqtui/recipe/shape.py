@@ -56,7 +56,14 @@ class TensorInfo(msgspec.Struct, frozen=True, dict=True):
 
     def bytes_as(self, tensor_type: TensorType) -> int:
         """Bytes of this tensor's data at a type, without padding."""
-        return self.rows * tensor_type.row_bytes(self.columns)
+        known = self._bytes_as
+        if tensor_type not in known:
+            known[tensor_type] = self.rows * tensor_type.row_bytes(self.columns)
+        return known[tensor_type]
+
+    @cached_property
+    def _bytes_as(self) -> dict[TensorType, int]:
+        return {}
 
 
 class ModelShape(msgspec.Struct, frozen=True, dict=True, eq=False):
