@@ -8,8 +8,9 @@ imatrix-loader.cpp and `load_imatrix` in quantize.cpp of llama.cpp.
 from __future__ import annotations
 
 import hashlib
-import mmap
+import os
 import struct
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ if TYPE_CHECKING:  # it takes a tenth of a second to load, and only values need 
     from numpy.typing import NDArray
 
 _ALIGNMENT = 32
+_PIECE = 8 << 20
+_AHEAD = 1 << 12
+"""Bytes of a header that are read at a time."""
 _LONGEST_NAME = 63
 """GGML_MAX_NAME, less the zero byte."""
 _SUMS, _COUNTS = ".in_sum2", ".counts"
@@ -63,7 +67,7 @@ class ImatrixFile:
     chunks: int
     chunk_size: int
     _entries: Mapping[str, _Entry]
-    _data: mmap.mmap
+    _contents: _Contents
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,9 +84,9 @@ class ImatrixFile:
         import numpy as np
 
         entry = self._entries[name]
-        squares = np.frombuffer(self._data, "<f4", entry.n_sums, entry.sums).astype(np.float32)
-        kind = "<i4" if self.is_legacy else "<f4"
-        counts = np.frombuffer(self._data, kind, entry.n_counts, entry.counts).astype(np.float64)
+        squares = np.frombuffer(self._contents.read(entry.sums, 4 * entry.n_sums), "<f4").astype(np.float32)
+        raw_counts = self._contents.read(entry.counts, 4 * entry.n_counts)
+        counts = np.frombuffer(raw_counts, "<i4" if self.is_legacy else "<f4").astype(np.float64)
         if not np.isfinite(squares).all() or not np.isfinite(counts).all():
             raise StoreError(f"{self.path} holds infinite or undefined values for {name}; make it again")
         if squares.min() < 0 or counts.min() < 0 or counts.max() > 2**53:
@@ -111,8 +115,7 @@ class ImatrixFile:
             if not np.isfinite(self.weights(name)).all():
                 raise StoreError(f"{self.path} holds infinite or undefined values for {name}; make it again")
         dataset = self.datasets[0] if self.datasets else None
-        digest = hashlib.sha256(self._data).hexdigest()
-        return Imatrix(str(self.path), digest, self.sizes, dataset, self.chunks)
+        return Imatrix(str(self.path), self._contents.sha256(), self.sizes, dataset, self.chunks)
 
 
 def open_imatrix(path: Path, sha256: str | None = None) -> ImatrixFile:
@@ -125,14 +128,15 @@ def open_imatrix(path: Path, sha256: str | None = None) -> ImatrixFile:
     Raises:
         StoreError: It cannot be read, is damaged, is something else, or has another SHA-256.
     """
-    data = _mapped(path)
-    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+    contents = _open(path)
+    if sha256 is not None and contents.sha256() != sha256:
         raise StoreError(
             f"the importance matrix {path} has changed since it was chosen: its SHA-256 is no longer "
             f"{sha256[:12]}…; choose it again, or put the old file back"
         )
-    reader = _Reader(path, data)
-    return _read_gguf(reader) if data[:4] == b"GGUF" else _read_legacy(reader)
+    reader = _Reader(path, contents)
+    is_gguf = contents.size >= 4 and contents.read(0, 4) == b"GGUF"
+    return _read_gguf(reader) if is_gguf else _read_legacy(reader)
 
 
 def write_imatrix(
@@ -180,29 +184,62 @@ def _string(text: str) -> bytes:
     return struct.pack("<Q", len(raw)) + raw
 
 
-def _mapped(path: Path) -> mmap.mmap:
+class _Contents:
+    """What an open file holds, even when another is put in its place.
+
+    It is read and never mapped: the app looks into files that may be cut short at any moment.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        weakref.finalize(self, os.close, descriptor)
+        self.size = os.fstat(descriptor).st_size
+
+    def read(self, at: int, count: int) -> bytes:
+        """So many bytes from a place on; StoreError where the file has been cut short."""
+        os.lseek(self._descriptor, at, os.SEEK_SET)
+        read = b""
+        while len(read) < count and (piece := os.read(self._descriptor, count - len(read))):
+            read = read + piece if read else piece
+        if len(read) < count:
+            raise StoreError(f"the importance matrix {self._path} was cut short while it was read")
+        return read
+
+    def sha256(self) -> str:
+        """The digest of all of it."""
+        digest = hashlib.sha256()
+        for start in range(0, self.size, _PIECE):
+            digest.update(self.read(start, min(_PIECE, self.size - start)))
+        return digest.hexdigest()
+
+
+def _open(path: Path) -> _Contents:
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise StoreError(f"the importance matrix {path} is not a file but a pipe or device")
-        with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        if path.is_dir():
+            raise StoreError(f"the importance matrix {path} is a folder; name a file in it")
+        contents = _Contents(path, os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
     except FileNotFoundError:
         raise StoreError(f"the importance matrix {path} does not exist") from None
-    except IsADirectoryError:
-        raise StoreError(f"the importance matrix {path} is a folder; name a file in it") from None
-    except ValueError:
-        raise StoreError(f"the importance matrix {path} is empty") from None
     except OSError as error:
         raise StoreError(f"the importance matrix {path} cannot be read: {error.strerror}") from None
+    if not contents.size:
+        raise StoreError(f"the importance matrix {path} is empty")
+    return contents
 
 
 class _Reader:
     """Takes one thing after the other from a file that may be anything; StoreError where it ends too soon."""
 
-    def __init__(self, path: Path, data: mmap.mmap) -> None:
+    def __init__(self, path: Path, contents: _Contents) -> None:
         self.path = path
-        self.data = data
+        self.contents = contents
+        self.size = contents.size
         self.at = 0
+        self._ahead = b""
+        self._ahead_from = 0
 
     def take(self, form: str) -> int:
         """A little-endian number."""
@@ -212,11 +249,14 @@ class _Reader:
         """So many bytes."""
         start = self.at
         self.skip(count)
-        return self.data[start : self.at]
+        if not self._ahead_from <= start <= self.at <= self._ahead_from + len(self._ahead):
+            ahead = min(max(count, _AHEAD), self.size - start)
+            self._ahead, self._ahead_from = self.contents.read(start, ahead), start
+        return self._ahead[start - self._ahead_from : self.at - self._ahead_from]
 
     def skip(self, count: int) -> None:
         """Pass over so many bytes."""
-        if not 0 <= count <= len(self.data) - self.at:
+        if not 0 <= count <= self.size - self.at:
             raise self.damaged()
         self.at += count
 
@@ -237,7 +277,7 @@ class _Reader:
 def _read_gguf(reader: _Reader) -> ImatrixFile:
     reader.skip(4)
     version, n_tensors, n_keys = reader.take("I"), reader.take("q"), reader.take("q")
-    if version not in (2, 3) or not 0 <= n_keys <= len(reader.data) or not 0 <= n_tensors <= len(reader.data):
+    if version not in (2, 3) or not 0 <= n_keys <= reader.size or not 0 <= n_tensors <= reader.size:
         raise reader.damaged()
     datasets, numbers = _read_keys(reader, n_keys)
     alignment = numbers.get("general.alignment", _ALIGNMENT)
@@ -251,7 +291,7 @@ def _read_gguf(reader: _Reader) -> ImatrixFile:
         if counts is None:
             raise reader.damaged()
         for n, offset in (sums, counts):
-            if n < 1 or start + offset + 4 * n > len(reader.data):
+            if n < 1 or start + offset + 4 * n > reader.size:
                 raise reader.damaged()
         if sums[0] % counts[0]:
             raise reader.damaged()
@@ -260,7 +300,7 @@ def _read_gguf(reader: _Reader) -> ImatrixFile:
     if not entries or missing or datasets is None:
         raise StoreError(f"{reader.path} {_NO_MATRIX}")
     chunks, chunk_size = numbers["imatrix.chunk_count"], numbers["imatrix.chunk_size"]
-    return ImatrixFile(reader.path, False, datasets, chunks, chunk_size, entries, reader.data)
+    return ImatrixFile(reader.path, False, datasets, chunks, chunk_size, entries, reader.contents)
 
 
 def _read_keys(reader: _Reader, count: int) -> tuple[tuple[str, ...] | None, dict[str, int]]:
@@ -290,7 +330,7 @@ def _read_array(reader: _Reader) -> tuple[str, ...] | None:
     if kind in _SCALAR_BYTES:
         reader.skip(count * _SCALAR_BYTES[kind])
         return None
-    if kind != _STRING or count > len(reader.data):
+    if kind != _STRING or count > reader.size:
         raise reader.damaged()
     return tuple(reader.text(reader.take("Q")) for _ in range(count))
 
@@ -317,17 +357,17 @@ def _read_legacy(reader: _Reader) -> ImatrixFile:
             raise StoreError(f"{reader.path} {_NO_MATRIX}") from None
         raise
     chunks, dataset = 0, ""
-    if reader.at < len(reader.data):  # the end may be missing
+    if reader.at < reader.size:  # the end may be missing
         chunks = reader.take("i")
-        if reader.at < len(reader.data):
+        if reader.at < reader.size:
             dataset = reader.text(max(0, reader.take("i"))).split("\0")[0]
     datasets = (dataset,) if dataset else ()
-    return ImatrixFile(reader.path, True, datasets, chunks, 0, entries, reader.data)
+    return ImatrixFile(reader.path, True, datasets, chunks, 0, entries, reader.contents)
 
 
 def _read_legacy_entries(reader: _Reader) -> Iterator[tuple[str, _Entry]]:
     count = reader.take("i")
-    if not 1 <= count <= len(reader.data):
+    if not 1 <= count <= reader.size:
         raise reader.damaged()
     for _ in range(count):
         name = reader.text(reader.take("i")).split("\0")[0]

@@ -159,6 +159,19 @@ def test_damage_anywhere_is_refused_or_does_no_harm(data: st.DataObject, path: P
         assert all(size >= 1 for size in described.sizes.values())
 
 
+def test_a_file_that_is_cut_short_once_it_is_open_is_told_and_one_put_in_its_place_is_not_read(
+    path: Path,
+) -> None:
+    file = open_imatrix(path)
+    write_imatrix(path, {name: s._replace(squares=s.squares + 1) for name, s in SUMS.items()}, [], 1, 512)
+    assert file.weights("blk.0.attn_q.weight").tolist() == [1.0, 2.0, 3.0]
+    cut = open_imatrix(path)
+    with path.open("r+b") as opened:
+        opened.truncate(200)
+    with pytest.raises(StoreError, match="was cut short while it was read"):
+        cut.weights("blk.0.ffn_up_exps.weight")
+
+
 def test_nothing_is_written_that_is_no_sum(tmp_path: Path) -> None:
     bad = {"blk.0.attn_q.weight": Sums(np.array([[np.inf]], np.float32), np.array([1]))}
     with pytest.raises(StoreError, match="infinite or undefined"):
