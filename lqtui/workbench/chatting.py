@@ -9,8 +9,8 @@ import psutil
 from lqtui.recipe.recipe import Plan, base_recipe, resolve
 from lqtui.workbench.conversation import Answer, Conversation, Exchange, Sampling, said
 from lqtui.workbench.jobs import RunningJob
-from lqtui.workbench.matrix_files import files_of
-from lqtui.workbench.running import Running, refuse_without_imatrix
+from lqtui.workbench.matrix_files import files_of, refuse_without_imatrix
+from lqtui.workbench.running import Running
 from lqtui.workbench.values import Job, WorkbenchError
 from lqtui.worker.chat_messages import Chat, ChatEvent, ChatSide
 from lqtui.worker.client import run_task

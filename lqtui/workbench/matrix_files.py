@@ -15,6 +15,7 @@ from lqtui.store.imatrix_file import open_imatrix
 from lqtui.store.kept import load_kept, save_kept
 from lqtui.store.paths import Paths, expanded
 from lqtui.store.results import FileIdentity
+from lqtui.workbench.values import WorkbenchError
 
 _VERSION = 1
 
@@ -81,6 +82,20 @@ class RecipeMatrices:
         """Keep what recipes depend on of a matrix. Raises StoreError."""
         if load_kept(self._kept, "about", _VERSION, _Digest(imatrix.sha256), Imatrix) is None:
             save_kept(self._kept, "about", _VERSION, _Digest(imatrix.sha256), imatrix)
+
+
+def refuse_without_imatrix(plan: Plan) -> None:
+    """Refuse a plan with types that llama-quantize writes by an importance matrix alone."""
+    if plan.missing_imatrix:
+        first = plan.missing_imatrix[0]
+        raise WorkbenchError(
+            f"{first.effective} needs an importance matrix for {first.name}: "
+            + (
+                f"{plan.recipe.imatrix.name} does not know that tensor; choose another type for it"
+                if plan.recipe.imatrix
+                else "compute one (X in the app, `lqtui imatrix`), or choose another type"
+            )
+        )
 
 
 def seen_from(recipe: Recipe, folder: Path) -> Recipe:

@@ -22,7 +22,7 @@ from lqtui.workbench.corpora import Corpora, Corpus, check_text, corpus_digest
 from lqtui.workbench.fitting import MemoryFitting
 from lqtui.workbench.history import RecipeHistory
 from lqtui.workbench.jobs import JobQueue, RunningJob, Work
-from lqtui.workbench.matrix_files import RecipeMatrices
+from lqtui.workbench.matrix_files import RecipeMatrices, refuse_without_imatrix
 from lqtui.workbench.model_file import model_identity, protect_model, read_header
 from lqtui.workbench.values import (
     CONVERSION,
@@ -391,17 +391,3 @@ class Running(MemoryFitting):
         if self._fetch_is_due:
             await self._corpora.fetch(running)
         return self._current_book()
-
-
-def refuse_without_imatrix(plan: Plan) -> None:
-    """Refuse a plan with types that llama-quantize writes by an importance matrix alone."""
-    if plan.missing_imatrix:
-        first = plan.missing_imatrix[0]
-        raise WorkbenchError(
-            f"{first.effective} needs an importance matrix for {first.name}: "
-            + (
-                f"{plan.recipe.imatrix.name} does not know that tensor; choose another type for it"
-                if plan.recipe.imatrix
-                else "compute one (X in the app, `lqtui imatrix`), or choose another type"
-            )
-        )
