@@ -141,7 +141,7 @@ class Calibration:
     def interaction(self) -> Interaction:
         """What the mixes that were measured say of how costs add up."""
         if self._interaction is None:
-            self._interaction = fit_interaction(self._measured_mixes())
+            self._interaction = fit_interaction(list(self._measured_mixes().values()))
         return self._interaction
 
     def predict(self, plan: Plan) -> float | None:
@@ -149,10 +149,18 @@ class Calibration:
 
         Nothing is known of tensors that are copied from a file: who wrote them may have done so otherwise.
         """
+        return self._predicted(plan, self.interaction)
+
+    def foretell(self, plan: Plan) -> float | None:
+        """What would be predicted of a plan if it were not measured as a mix itself."""
+        others = [mix for digest, mix in self._measured_mixes().items() if digest != plan.digest]
+        return self._predicted(plan, fit_interaction(others))
+
+    def _predicted(self, plan: Plan, interaction: Interaction) -> float | None:
         if plan.copied or matrix_digest(plan.recipe.imatrix) != matrix_digest(self.imatrix):
             return None
         total = self.costs.total(effective(plan))
-        return None if total is None or math.isinf(total) else self.interaction.predict(total)
+        return None if total is None or math.isinf(total) else interaction.predict(total)
 
     @property
     def frontier(self) -> tuple[FrontierPoint, ...]:
@@ -217,12 +225,13 @@ class Calibration:
                     measured.setdefault(name, {})[types[name]] = kld
         return cost_table(measured, estimated)
 
-    def _measured_mixes(self) -> list[Mixed]:
-        mixes = []
-        for plan in self._mixes.values():
-            row, singles = self.mixes.rows.get(plan.digest), self.costs.total(effective(plan))
+    def _measured_mixes(self) -> dict[str, Mixed]:
+        """The mixes that can be fitted on, by the plan's digest."""
+        mixes = {}
+        for digest, plan in self._mixes.items():
+            row, singles = self.mixes.rows.get(digest), self.costs.total(effective(plan))
             if row is not None and row.kld is not None and singles:
-                mixes.append(Mixed(singles, row.kld))
+                mixes[digest] = Mixed(singles, row.kld)
         return mixes
 
 

@@ -120,7 +120,7 @@ class Search:
     async def measure_mixes(self, plans: Sequence[Plan]) -> list[tuple[float, float]]:
         """Measure mixes on the calibration text; what is predicted of each, and what was measured.
 
-        Each is predicted from those before it, and not from its own measurement.
+        None is predicted from its own measurement, though it may be known from an earlier search.
         """
         await measure_plans(
             plans,
@@ -136,7 +136,7 @@ class Search:
         for plan in plans:
             row = self.calibration.mixes.rows.get(plan.digest)
             measured = row.kld if row and row.kld is not None else math.inf
-            pairs.append((self.calibration.predict(plan) or 0.0, measured))
+            pairs.append((self.calibration.foretell(plan) or 0.0, measured))
             self.calibration.add_mixes([plan])
         self.changed()
         return pairs

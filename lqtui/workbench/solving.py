@@ -123,8 +123,7 @@ class Solving(Importance):
             search = await self._search(question, running)
             await search.draw(search.problem())
             pairs = await search.measure_mixes(search.pilots(PILOTS + 1))
-            found = f"{len(search.calibration.drawn)} recipes"
-            return f"{found}; {len(pairs)} measured, at most {worst(pairs):.0%} off their prediction"
+            return _frontier_outcome(len(search.calibration.drawn), pairs)
 
         return self._add_job("frontier", "find the frontier", work)
 
@@ -211,3 +210,11 @@ class Solving(Importance):
         )
         self._show_measured([plan], book)
         return book.rows.get(plan.digest)
+
+
+def _frontier_outcome(recipes: int, pairs: Sequence[tuple[float, float]]) -> str:
+    """In one line: how many recipes there are, and how what was measured of some bears out its prediction."""
+    found = f"{recipes} recipe{'' if recipes == 1 else 's'}"
+    if not pairs:
+        return f"{found}; none measured, as all cost next to nothing"
+    return f"{found}; {len(pairs)} measured, at most {worst(pairs):.0%} off their prediction"

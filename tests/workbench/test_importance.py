@@ -17,7 +17,16 @@ from lqtui.recipe.types import TensorType
 from lqtui.solve.constraints import Constraints
 from lqtui.store.estimates import OutputError, TensorEstimate
 from lqtui.store.paths import Paths
-from lqtui.workbench import ImportanceView, JobState, Score, Settings, Workbench, WorkbenchError, measuring
+from lqtui.workbench import (
+    ImportanceView,
+    JobState,
+    Score,
+    Settings,
+    Workbench,
+    WorkbenchError,
+    measuring,
+    solving,
+)
 from lqtui.workbench.corpora import Corpus, halves
 from lqtui.workbench.sensitivity import is_clear
 from lqtui.workbench.values import Result
@@ -160,6 +169,33 @@ async def test_a_solved_recipe_keeps_its_budget_and_is_told_on_text_that_nothing
     assert f"{solved.predicted_kld:.3g}" in job.message
     assert opened.undo() is not None
     assert opened.plan == before
+
+
+async def test_a_recipe_that_was_measured_before_is_not_predicted_from_its_own_measurement(
+    by_block: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await done(by_block, by_block.find_frontier(TYPES, Granularity.BLOCK))
+    pairs: list[tuple[float, float]] = []
+    monkeypatch.setattr(solving, "worst", lambda found: pairs.extend(found) or 0.0)
+    await done(by_block, by_block.find_frontier(TYPES, Granularity.BLOCK))
+    calibration = by_block._current_calibration()
+    assert calibration is not None
+    measured = {point.measured_kld: point.plan for point in by_block.frontier if point.measured_kld}
+    assert len(pairs) > 2 and {kld for _, kld in pairs} <= set(measured)
+    for predicted, kld in pairs:
+        plan = measured[kld]
+        others = {digest: mix for digest, mix in calibration._mixes.items() if digest != plan.digest}
+        without = replace(calibration, _mixes=others)
+        without.changed()
+        assert predicted == pytest.approx(without.predict(plan))
+        assert predicted != pytest.approx(calibration.predict(plan))
+
+
+async def test_a_frontier_of_recipes_that_cost_nothing_says_that_none_was_measured(
+    by_block: Workbench,
+) -> None:
+    job = await done(by_block, by_block.find_frontier([TensorType.F16], Granularity.BLOCK))
+    assert job.message == "1 recipe; none measured, as all cost next to nothing"
 
 
 async def test_no_other_recipe_of_the_frontier_is_better_and_smaller(by_block: Workbench) -> None:
