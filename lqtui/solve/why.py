@@ -104,10 +104,10 @@ def market(reason: Reason) -> str:
 def _market(reason: Reason) -> str:
     price = reason.price_per_mib
     if not reason.spends:
-        return f"this budget pays for no upgrade, and the best one saves {_number(price)} per MiB"
+        return f"this budget pays for no upgrade, and the best one saves {_number(price)} KLD per MiB"
     if not price:
         return "this budget pays for every upgrade that saves anything"
-    return f"the last MiB of this budget went for {_number(price)}"
+    return f"the last MiB of this budget went for {_number(price)} KLD"
 
 
 def _exception(reason: Reason) -> str:

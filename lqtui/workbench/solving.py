@@ -142,12 +142,16 @@ class Solving(Importance):
         return calibration.frontier if calibration else ()
 
     def why(self, tensors: Sequence[str]) -> Why:
-        """Why the recipe solved last gave some tensors their types; nothing is said where it did not."""
-        if self.solved is None:
+        """Why the recipe solved last gave some tensors their types; nothing is said where it did not.
+
+        Of those that have another type in the current recipe, the sentence says which one it speaks of.
+        """
+        solved = self.solved
+        if solved is None:
             return Why()
         from lqtui.solve import why
 
-        solution = self.solved.solution
+        solution, now = solved.solution, self._current_plan().by_name
         positions = {name: solution.problem.position_of.get(name) for name in tensors}
         reasons = {
             name: why.why(solution.problem.items[position], solution)
@@ -156,6 +160,9 @@ class Solving(Importance):
         }
         alone = len({positions[name] for name in reasons}) == 1
         said = {name: why.sentence(reason, alone=alone) for name, reason in reasons.items()}
+        for name in said:
+            if (given := solved.plan.by_name[name].effective) is not now[name].effective:
+                said[name] = f"{given} in the recipe fitted to {solved.target.label}: {said[name]}"
         together = not alone and any(reason.has_choice for reason in reasons.values())
         return Why(said, why.market(next(iter(reasons.values()))) if together else "")
 

@@ -52,25 +52,25 @@ def test_at_each_point_of_the_hull_all_made_upgrades_are_worth_the_price_and_no_
             DOWN,
             13,
             "Q4_0 → Q5_0 costs 1.00 MiB and saves 0.004 KLD (0.004 per MiB); Q5_0 → Q8_0 would cost 3.00 MiB "
-            "and save 0.003 KLD (0.001 per MiB); the last MiB of this budget went for 0.0015.",
+            "and save 0.003 KLD (0.001 per MiB); the last MiB of this budget went for 0.0015 KLD.",
         ),
         (
             UP,
             11.5,
             "Q4_0 → Q5_0 would cost 2.00 MiB and save 0.003 KLD (0.0015 per MiB); the last MiB of this "
-            "budget went for 0.0015.",
+            "budget went for 0.0015 KLD.",
         ),
         (
             DOWN,
             10,
             "Q4_0 → Q5_0 would cost 1.00 MiB and save 0.004 KLD (0.004 per MiB); this budget pays for no "
-            "upgrade, and the best one saves 0.004 per MiB.",
+            "upgrade, and the best one saves 0.004 KLD per MiB.",
         ),
         (
             UP,
             16,
             "Q4_0 → Q5_0 costs 2.00 MiB and saves 0.003 KLD (0.0015 per MiB); the last MiB of this budget "
-            "went for 0.001.",
+            "went for 0.001 KLD.",
         ),
         (ONLY, 13, "Q8_0 is the only type here that any budget would pay for."),
     ],
@@ -85,13 +85,13 @@ def test_the_sentence_says_where_sizes_and_not_prices_decided() -> None:
     problem = Problem((upgrade("small", 1, 5.0), upgrade("large", 3, 9.0), upgrade("middle", 2, 4.5)))
     filled = solve(problem, int(3.5 * MIB))
     assert sentence(why(problem.items[2], filled)) == (
-        "Q4_0 → Q5_0 costs 2.00 MiB and saves 4.5 KLD (2.2 per MiB); the last MiB of this budget went for 3, "
-        "but no better upgrade is small enough."
+        "Q4_0 → Q5_0 costs 2.00 MiB and saves 4.5 KLD (2.2 per MiB); the last MiB of this budget went for "
+        "3 KLD, but no better upgrade is small enough."
     )
     tight = solve(Problem(problem.items[:2]), int(3.5 * MIB))
     assert sentence(why(problem.items[0], tight)) == (
-        "Q4_0 → Q5_0 would cost 1.00 MiB and save 5 KLD (5 per MiB); the last MiB of this budget went for 3, "
-        "but there is no room for it (0.50 MiB is left)."
+        "Q4_0 → Q5_0 would cost 1.00 MiB and save 5 KLD (5 per MiB); the last MiB of this budget went for "
+        "3 KLD, but there is no room for it (0.50 MiB is left)."
     )
 
 
@@ -99,7 +99,7 @@ def test_beside_others_a_sentence_leaves_out_what_one_sentence_says_of_all() -> 
     problem = Problem((upgrade("small", 1, 5.0), upgrade("large", 3, 9.0), upgrade("middle", 2, 4.5)))
     filled = solve(problem, int(3.5 * MIB))
     reasons = [why(item, filled) for item in problem.items]
-    assert {market(reason) for reason in reasons} == {"The last MiB of this budget went for 3."}
+    assert {market(reason) for reason in reasons} == {"The last MiB of this budget went for 3 KLD."}
     assert [sentence(reason, alone=False) for reason in reasons] == [
         "Q4_0 → Q5_0 costs 1.00 MiB and saves 5 KLD (5 per MiB).",
         "Q4_0 → Q5_0 would cost 3.00 MiB and save 9 KLD (3 per MiB).",

@@ -228,6 +228,11 @@ async def test_pins_and_floors_hold_in_the_solved_recipe(by_block: Workbench) ->
     (alone,) = by_block.why(["blk.6.ffn_up.weight"]).of.values()
     assert "the last MiB of this budget went for " in alone
     assert by_block.plan.bits_per_weight <= 5.2
+    by_block.assign(["blk.5.ffn_up.weight"], TensorType.Q4_0, "an edit")
+    edited = by_block.why(["blk.5.ffn_up.weight", "blk.6.ffn_up.weight"]).of
+    given = "Q8_0 in the recipe fitted to 5.2 bpw: "  # not the type that it has now
+    assert edited["blk.5.ffn_up.weight"] == given + why.of["blk.5.ffn_up.weight"]
+    assert edited["blk.6.ffn_up.weight"] == why.of["blk.6.ffn_up.weight"]
 
 
 @pytest.mark.parametrize(("budget", "says"), [(1 * MIB, "at least"), (900 * MIB, "at most")])
