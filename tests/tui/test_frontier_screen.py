@@ -17,7 +17,7 @@ from lqtui.tui.screens.frontier import FrontierList, FrontierScreen
 from lqtui.tui.widgets.chart_scene import scene_of
 from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.tradeoff import TradeoffChart
-from lqtui.workbench import DEFAULT_CANDIDATES, Change
+from lqtui.workbench import DEFAULT_CANDIDATES, Change, JobState
 
 SHAPE = llama_shape()
 FRONTIER = frontier_of(SHAPE)
@@ -86,13 +86,32 @@ async def test_where_none_is_known_f_finds_it_and_it_comes_to_the_open_list(work
         await pilot.pause()
         types, by = workbench.asked
         assert set(types) == set(DEFAULT_CANDIDATES) and by is Granularity.TENSOR
-        assert "Started: find the frontier." in dialog(pilot)
+        workbench.tell(Change.IMPORTANCE)  # as it does whenever the job has measured more
+        await pilot.pause()
+        assert "▶ find the frontier" in dialog(pilot)
         workbench.frontier = FRONTIER
         workbench.tell(Change.IMPORTANCE)
         await pilot.pause()
         assert "knee" in dialog(pilot)
         await pilot.press("escape")
         assert not isinstance(pilot.app.screen, FrontierScreen)
+
+
+async def test_one_search_runs_at_a_time_and_x_stops_it(workbench: FakeWorkbench) -> None:
+    async with running(workbench) as pilot:
+        await pilot.press("F", "f", "f")
+        await pilot.pause()
+        assert len(workbench.jobs) == 1
+        await pilot.press("x")
+        assert workbench.calls == [f"cancel {workbench.jobs[0].id}"]
+
+
+async def test_a_search_that_failed_says_why(workbench: FakeWorkbench) -> None:
+    async with running(workbench) as pilot:
+        await pilot.press("F", "f")
+        workbench.advance(1, state=JobState.FAILED, message="the text is too short")
+        await pilot.pause()
+        assert "Failed: the text is too short" in dialog(pilot)
 
 
 async def test_the_frontier_is_sought_among_the_types_of_the_last_budget(workbench: FakeWorkbench) -> None:

@@ -131,7 +131,7 @@ async def test_progress_is_told_and_the_curves_come_while_they_are_measured() ->
         assert "The curves come as they are measured." in dialog(pilot)
         bench.advance(bench.jobs[-1].id, stage="scoring", done=2, total=5, eta=63.0)
         await pilot.pause()
-        assert "scoring 2/5 chunks" in dialog(pilot) and "1:03 left" in dialog(pilot)
+        assert "scoring  2/5 chunks" in dialog(pilot) and "1:03 left" in dialog(pilot)
         bench.lowered = known(is_whole=False, points=3).lowered
         bench.tell(Change.IMPORTANCE)
         await pilot.pause()
@@ -156,6 +156,19 @@ async def test_x_stops_it_and_what_is_known_stays() -> None:
         await pilot.pause()
         assert bench.calls == [f"cancel {bench.jobs[0].id}"]
         assert "so far: enter goes on" in dialog(pilot) and "●" in dialog(pilot)
+
+
+async def test_the_chart_keeps_its_height_whatever_is_said_of_progress() -> None:
+    bench = known(is_whole=False, points=4)
+    async with running(bench, size=(80, 24)) as pilot:
+        await pilot.press("L", "enter")
+        heights = set()
+        for stage, eta in (("loading", None), ("scoring", 63.0), ("quantizing", 4000.0)):
+            bench.advance(bench.jobs[-1].id, stage=stage, done=120, total=265, eta=eta)
+            await pilot.pause()
+            assert stage in dialog(pilot)
+            heights.add(pilot.app.screen.query_one(CurvesChart).size.height)
+        assert len(heights) == 1
 
 
 async def test_the_table_tells_how_far_each_order_keeps_ninety_percent() -> None:

@@ -18,9 +18,10 @@ from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.recipe import Recipe
 from lqtui.tui.screens.fit_budget import BudgetChoices
 from lqtui.tui.widgets.estimates import plus_minus, small
+from lqtui.tui.widgets.jobs import progress_of
 from lqtui.tui.widgets.line_list import Line, LineList
 from lqtui.tui.widgets.quantities import mebibytes
-from lqtui.workbench import Change, FrontierPoint, Workbench, WorkbenchError
+from lqtui.workbench import Change, FrontierPoint, Job, JobState, Workbench, WorkbenchError
 
 _HEADER = f"    {'MiB':>7}  {'bpw':>5}  {'predicted':>9}  {'measured KLD':<16}"
 
@@ -95,19 +96,21 @@ class FrontierScreen(ModalScreen[Recipe | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,F", "dismiss(None)", "Close", show=False),
         Binding("f", "find", "Find the frontier", show=False),
+        Binding("x", "cancel", "Cancel", show=False),
     ]
 
     def __init__(self, workbench: Workbench, choices: BudgetChoices) -> None:
         super().__init__()
         self._workbench = workbench
         self._choices = choices
+        self._refused = ""
         self._unsubscribe: Callable[[], None] | None = None
 
     def compose(self) -> ComposeResult:
         """The list, and what it is."""
         with Vertical() as box:
             box.border_title = "frontier"
-            box.border_subtitle = "↑↓ choose · enter use · f find it anew · esc close"
+            box.border_subtitle = "↑↓ choose · enter use · f find it anew · x cancel · esc close"
             yield FrontierList()
             yield Static(id="said")
 
@@ -125,32 +128,58 @@ class FrontierScreen(ModalScreen[Recipe | None]):
     def _hear(self, change: Change) -> None:
         if change is Change.IMPORTANCE:
             self.call_later(self._show)
+        elif change is Change.JOBS:
+            self.call_later(self._say)
+
+    @property
+    def _job(self) -> Job | None:
+        """The last of the jobs that find a frontier."""
+        return next((job for job in reversed(self._workbench.jobs) if job.kind == "frontier"), None)
 
     def _show(self) -> None:
         plan, points = self._workbench.plan, self._workbench.frontier
         self.query_one(FrontierList).show(points, plan.digest if plan else None)
-        if points:
-            count = sum(point.measured_kld is not None for point in points)
-            self._say(
-                f"○ predicted, ◉ measured too ({count} of {len(points)}), both on the half of the text that "
-                "recipes are fitted on."
-            )
-        else:
-            types = ", ".join(self._choices.types)
-            self._say(f"Among {types}, a type for each {self._choices.by}; b chooses others.")
+        self._say()
 
-    def _say(self, text: str, style: str = "") -> None:
-        self.query_one("#said", Static).update(Content.styled(text, style))
+    def _say(self) -> None:
+        job, said = self._job, self.query_one("#said", Static)
+        if self._refused:
+            said.update(Content.styled(self._refused, "$text-warning"))
+        elif job is not None and job.active:
+            said.update(progress_of(job, said.size.width or self.size.width - 8))
+        elif job is not None and job.state is JobState.FAILED and not self._workbench.frontier:
+            said.update(Content.styled(f"Failed: {job.message}", "$text-error"))
+        else:
+            said.update(Content(self._how()))
+
+    def _how(self) -> str:
+        """What the numbers are, once there are some; before that, among what recipes are sought."""
+        points = self._workbench.frontier
+        if not points:
+            types = ", ".join(self._choices.types)
+            return f"Among {types}, a type for each {self._choices.by}; b chooses others."
+        count = sum(point.measured_kld is not None for point in points)
+        return (
+            f"○ predicted, ◉ measured too ({count} of {len(points)}), both on the half of the text that "
+            "recipes are fitted on."
+        )
 
     @on(FrontierList.Chosen)
     def _choose(self, event: FrontierList.Chosen) -> None:
         self.dismiss(event.recipe)
 
     def action_find(self) -> None:
-        """Find the frontier in the background."""
+        """Find the frontier in the background, unless that is being done."""
+        if self._job is not None and self._job.active:
+            return
         try:
-            job = self._workbench.find_frontier(self._choices.types, self._choices.by)
+            self._workbench.find_frontier(self._choices.types, self._choices.by)
+            self._refused = ""
         except (WorkbenchError, RecipeError) as error:
-            self._say(f"{error}.", "$text-warning")
-        else:
-            self._say(f"Started: {job.title}. It comes here when it is found; esc leaves it running.")
+            self._refused = f"{error}."
+        self._say()
+
+    def action_cancel(self) -> None:
+        """Stop looking; what is found stays."""
+        if self._job is not None and self._job.active:
+            self._workbench.cancel(self._job.id)

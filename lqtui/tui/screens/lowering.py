@@ -20,13 +20,12 @@ from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 from lqtui.tui.widgets.chooser import Chooser
 from lqtui.tui.widgets.curves import CurvesChart, table_of
-from lqtui.tui.widgets.quantities import bar, clock
+from lqtui.tui.widgets.jobs import progress_of
 from lqtui.tui.widgets.type_toggles import types_for
 from lqtui.workbench import PROBE, Change, Job, JobState, Lowered, Workbench, WorkbenchError
 
 LOWEST = TensorType.Q2_K
 """The type that blocks are lowered to unless another is chosen."""
-_BAR = 16
 
 
 class LoweringScreen(ModalScreen[TensorType]):
@@ -38,7 +37,7 @@ class LoweringScreen(ModalScreen[TensorType]):
         width: 96%; height: 96%; padding: 0 1; border: round $primary; background: $surface;
     }
     LoweringScreen #table { height: auto; }
-    LoweringScreen #said { height: auto; max-height: 3; color: $text-muted; }
+    LoweringScreen #said { height: auto; min-height: 2; max-height: 3; color: $text-muted; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,L", "leave", "Close", show=False),
@@ -137,7 +136,7 @@ class LoweringScreen(ModalScreen[TensorType]):
         if self._refused:
             said.update(Content.styled(self._refused, "$text-warning"))
         elif job is not None and job.active:
-            said.update(_progress(job))
+            said.update(progress_of(job, said.size.width or self.size.width - 8))
         elif job is not None and job.state is JobState.FAILED and self._known is None:
             said.update(Content.styled(f"Failed: {job.message}", "$text-error"))
         else:
@@ -188,16 +187,6 @@ class LoweringScreen(ModalScreen[TensorType]):
     def action_leave(self) -> None:
         """Close the screen; what is measured goes on."""
         self.dismiss(self._to)
-
-
-def _progress(job: Job) -> Content:
-    """How far a job is, in one line."""
-    if job.state is JobState.QUEUED:
-        return Content(f"◌ {job.title}: waits for the jobs before it")
-    count = f" {job.done}/{job.total} {job.unit}" if job.total else ""
-    left = f" {clock(job.eta)} left" if job.eta is not None else ""
-    head = Content.assemble(("▶ ", "$primary"), f"{job.title}: {job.stage or 'starting'}{count} ")
-    return head + bar(job.stage_fraction, _BAR) + Content(left)
 
 
 def fallback_sentence(shape: ModelShape, to: TensorType) -> str:

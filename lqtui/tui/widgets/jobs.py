@@ -81,8 +81,20 @@ class JobsPane(LineList):
     def build_lines(self, width: int) -> tuple[Content | None, list[Line]]:
         """The lines of all jobs; the newest of those that ended first."""
         jobs = sorted(self._jobs.values(), key=_rank)
-        name_width = min(max((len(job.title) for job in jobs), default=0), max(12, width * 2 // 5))
+        name_width = _name_width(jobs, width)
         return None, [line for job in jobs for line in _lines(job, width, name_width)]
+
+
+def progress_of(job: Job, width: int) -> Content:
+    """How far an active job is, in one line, or in two where one has no room."""
+    if job.state.value == "queued":
+        glyph, style = _LOOKS["queued"]
+        return Content.assemble((f"{glyph} ", style), f"{job.title}: waits for the jobs before it")
+    return Content("\n").join(_running(job, width, _name_width([job], width)))
+
+
+def _name_width(jobs: Sequence[Job], width: int) -> int:
+    return min(max((len(job.title) for job in jobs), default=0), max(12, width * 2 // 5))
 
 
 def _rank(job: Job) -> tuple[bool, bool, int]:
