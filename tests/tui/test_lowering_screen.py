@@ -131,7 +131,7 @@ async def test_progress_is_told_and_the_curves_come_while_they_are_measured() ->
         assert "The curves come as they are measured." in dialog(pilot)
         bench.advance(bench.jobs[-1].id, stage="scoring", done=2, total=5, eta=63.0)
         await pilot.pause()
-        assert "scoring  2/5 chunks" in dialog(pilot) and "1:03 left" in dialog(pilot)
+        assert "scoring" in dialog(pilot) and "2/5 chunks  1:03 left" in dialog(pilot)
         bench.lowered = known(is_whole=False, points=3).lowered
         bench.tell(Change.IMPORTANCE)
         await pilot.pause()
