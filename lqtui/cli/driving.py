@@ -21,6 +21,7 @@ from lqtui.workbench import (
 )
 
 Answer = TypeVar("Answer")
+STOPPED = "stopped; what was measured so far is kept"
 
 
 def workbench(chosen: Settings) -> Workbench:
@@ -34,7 +35,7 @@ def workbench(chosen: Settings) -> Workbench:
 def on_bench(
     chosen: Settings,
     run: Callable[[Workbench], Awaitable[Answer]],
-    stopped: str = "stopped; what was measured so far is kept",
+    stopped: str = STOPPED,
 ) -> Answer:
     """Run something on a workbench of its own; bad input ends the process with a sentence and 2."""
 
@@ -62,8 +63,12 @@ async def open_model(bench: Workbench, model: Path, requantize: bool, imatrix: P
         await bench.use_imatrix(imatrix)
 
 
-async def followed(bench: Workbench, job: Job) -> Job:
-    """Show a job's progress until it has ended."""
+async def followed(bench: Workbench, job: Job, *, tell_stopped: bool = False) -> Job:
+    """Show a job's progress until it has ended.
+
+    Where what is known by then is to be told even of a job that ctrl-c has stopped, that job is given back
+    as cancelled.
+    """
     line = output.ProgressLine()
 
     def listen(change: Change) -> None:
@@ -72,6 +77,13 @@ async def followed(bench: Workbench, job: Job) -> Job:
 
     stop = bench.subscribe(listen)
     try:
+        return await bench.wait(job)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not tell_stopped or task is None:
+            raise
+        task.uncancel()
+        bench.cancel(job.id)
         return await bench.wait(job)
     finally:
         stop()

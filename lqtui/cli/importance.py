@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lqtui.cli import output
-from lqtui.cli.driving import exit_unless_done, followed, on_bench, open_model
+from lqtui.cli.driving import STOPPED, exit_unless_done, followed, on_bench, open_model
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.selectors import select
@@ -31,7 +31,6 @@ from lqtui.workbench import (
     Workbench,
     WorkbenchError,
 )
-from lqtui.workbench.lowering import PRUNED
 
 
 @dataclass(frozen=True)
@@ -115,12 +114,15 @@ def sensitivity(
     estimate: bool,
     imatrix: Path | None = None,
 ) -> None:
-    """Measure, or only estimate, what each tensor or block costs alone, and print it."""
+    """Measure, or only estimate, what each tensor or block costs alone, and print it.
+
+    Stopped by ctrl-c, it prints what is measured by then.
+    """
 
     async def run(bench: Workbench) -> tuple[Job, Workbench]:
         await open_model(bench, model, requantize, imatrix)
         job = bench.estimate_importance() if estimate else bench.measure_sensitivity(by, types, chunks)
-        return await followed(bench, job), bench
+        return await followed(bench, job, tell_stopped=True), bench
 
     job, bench = on_bench(chosen, run)
     view = bench.importance
@@ -135,11 +137,13 @@ def sensitivity(
                 "rank_correlation": view.correlations,
             }
         )
-    elif job.state is JobState.DONE:
+    elif job.state is JobState.DONE or view.scores:
         if rows:
             _print_sensitivity(rows, view.correlations)
         if estimate:
             _print_blocks(list(view.blocks.values()))
+    if job.state is JobState.CANCELLED:
+        output.fail(f"{STOPPED}: {len(view.scores)} measured alone", 1)
     exit_unless_done(job)
 
 
@@ -183,9 +187,9 @@ def _draw(curves: Sequence[Curve]) -> None:
 
     plotext.clear_figure()
     for curve in curves:
-        if PRUNED in curve.label:
+        if curve.is_pruned:
             continue
-        marker = "r" if curve.label.startswith("random") else "2" if "two" in curve.label else curve.label[0]
+        marker = "r" if curve.is_random else "2" if "two" in curve.label else curve.label[0]
         plotext.plot(
             [100 * point.share for point in curve.points],
             [100 * point.kept for point in curve.points],

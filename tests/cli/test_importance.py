@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +37,23 @@ def test_sensitivity_by_block_at_two_types_and_in_a_table(tiny: list[str | Path]
     assert lines[0].split() == ["name", "type", "KLD", "±", "SE", "ΔNLL", "±", "SE", "est.", "error"]
     assert {line.split()[0] for line in lines[1:11]} == {"token_embd", *(f"blk.{i}" for i in range(4))}
     assert {line.split()[1] for line in lines[1:11]} == {"Q4_0", "Q8_0"}
+
+
+def test_a_sensitivity_that_is_stopped_tells_what_is_measured_and_how_sure_that_is(
+    demo_model: Path, english: Path
+) -> None:
+    options = ["--corpus", str(english), "--threads", "1", "--ctx", "64", "--json"]
+    command = [sys.executable, "-m", "lqtui", "sensitivity", str(demo_model), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        batches = (line for line in process.stderr if line.endswith("alone: sensitivity\n"))
+        next(batches), next(batches)  # the first one is measured when the second begins
+        process.send_signal(signal.SIGINT)
+        stopped, error = process.communicate(timeout=30)
+    assert process.returncode == 1 and "Traceback" not in error
+    known = {row["name"]: row for row in json.loads(stopped)["scores"]}
+    assert 0 < len(known) < 169 and all(row["kld_se"] is not None for row in known.values())
+    assert f"stopped; what was measured so far is kept: {len(known)} measured alone" in error
 
 
 def test_estimates_come_without_a_measurement(tiny: list[str | Path]) -> None:
