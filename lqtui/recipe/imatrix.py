@@ -14,6 +14,7 @@ import msgspec
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_names import without_folders
+from lqtui.recipe.named_files import path_and_digest
 from lqtui.recipe.shape import ModelShape, TensorInfo
 from lqtui.recipe.types import TensorType
 
@@ -117,12 +118,8 @@ def find_no_imatrix(path: str, sha256: str) -> Imatrix:
 
 def named_imatrix(document: Mapping[Any, object], find: FindImatrix) -> Imatrix | None:
     """The importance matrix that a recipe's document names, None where it names none."""
-    path, sha256 = document.get("imatrix", ""), document.get("imatrix_sha256", "")
-    if not isinstance(path, str) or not isinstance(sha256, str):
-        raise RecipeError("'imatrix' must be a text, the path of a file, and so must be 'imatrix_sha256'")
-    if sha256 and not path:
-        raise RecipeError("'imatrix_sha256' goes with 'imatrix', the path of the importance matrix")
-    return find(path, sha256) if path else None
+    named = path_and_digest(document, "imatrix", "an importance matrix")
+    return find(*named) if named else None
 
 
 def header_bytes(keys: Mapping[str, bytes | int]) -> dict[str, int]:

@@ -14,6 +14,7 @@ import msgspec
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_names import without_folders
 from lqtui.recipe.imatrix import Encoding
+from lqtui.recipe.named_files import path_and_digest
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.shape import ModelShape, TensorInfo
 from lqtui.recipe.types import TensorType
@@ -67,9 +68,5 @@ def find_no_file(path: str, sha256: str) -> QuantizedFile:
 
 def named_file(document: Mapping[Any, object], find: FindFile) -> QuantizedFile | None:
     """The file that a recipe's document names, None where it names none."""
-    path, sha256 = document.get("file", ""), document.get("file_sha256", "")
-    if not isinstance(path, str) or not isinstance(sha256, str):
-        raise RecipeError("'file' must be a text, the path of a quantized GGUF, and so must be 'file_sha256'")
-    if sha256 and not path:
-        raise RecipeError("'file_sha256' goes with 'file', the path of the quantized GGUF")
-    return find(path, sha256) if path else None
+    named = path_and_digest(document, "file", "a quantized GGUF")
+    return find(*named) if named else None

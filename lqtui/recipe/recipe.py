@@ -298,8 +298,9 @@ def with_types(
     overrides = {tensor: wanted for tensor, wanted in types.items() if mix_alone[tensor] is not wanted}
     recipe = Recipe(name, base, overrides, description, imatrix, file)
     # A mix that counts the tensors it sees (Q4_K_S …) shifts once some of them are overridden.
-    shifted = requested_types(shape, recipe) != types
-    return Recipe(name, base, types, description, imatrix, file) if shifted else recipe
+    # One that copies says all: it keeps the file's types when an importance matrix has the mix choose others.
+    says_all = file is not None or requested_types(shape, recipe) != types
+    return Recipe(name, base, types, description, imatrix, file) if says_all else recipe
 
 
 def with_type(plan: Plan, tensors: Iterable[str], tensor_type: TensorType, name: str | None = None) -> Recipe:

@@ -3,7 +3,7 @@
     {"name": "…", "base": "Q4_0", "tensors": {"blk.0.attn_v.weight": "Q8_0", …}}
 
 An importance matrix is named by `imatrix`, its path, and `imatrix_sha256`; a quantized model to copy tensors
-from by `file` and `file_sha256`.
+from by `file` and `file_sha256`. Each may be an object with `path` and `sha256` instead.
 `tensors` may also be a list of objects with `name` and `effective` or `type`, which is how a plan is printed.
 """
 

@@ -112,3 +112,12 @@ def test_the_file_of_another_model_is_refused(
     few = {name: file.types[name] for name in tiny_shape.by_name if name in file.types}
     with pytest.raises(RecipeError, match=r"another model: it has no blk\.4\."):
         plan(demo_shape, msgspec.structs.replace(file, types=few))
+
+
+@pytest.mark.parametrize("value", ["null", '{"path": "/home/me/q.gguf", "sha256": "ff"}'])
+def test_a_printed_plan_names_the_file_in_an_object(
+    value: str, demo_shape: ModelShape, file: QuantizedFile
+) -> None:
+    text = f'{{"base": "Q4_0", "file": {value}, "imatrix": null}}'
+    found = parse_recipe_json(text, demo_shape, find_file=lambda path, sha256: file)
+    assert found.file == (None if value == "null" else file)
