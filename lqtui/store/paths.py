@@ -1,6 +1,5 @@
 """Where lqtui keeps its files."""
 
-import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,9 +58,15 @@ class Paths:
 
 def expanded(path: Path) -> Path:
     """Return a path that a person typed as an absolute one; a `~name` that nobody has stays as it is."""
-    with contextlib.suppress(RuntimeError):
-        path = path.expanduser()
-    return path.absolute()
+    return from_home(path).absolute()
+
+
+def from_home(path: str | Path) -> Path:
+    """Return a path with its `~` replaced; a `~name` that nobody has stays as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def is_directory(path: Path) -> bool:

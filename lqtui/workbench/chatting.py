@@ -10,6 +10,7 @@ from lqtui.recipe.recipe import Plan, base_recipe, resolve
 from lqtui.workbench.conversation import Answer, Conversation, Exchange, Sampling, said
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.matrix_files import files_of, refuse_without_imatrix
+from lqtui.workbench.quantized_files import check_files
 from lqtui.workbench.running import Running
 from lqtui.workbench.values import Job, WorkbenchError
 from lqtui.worker.chat_messages import Chat, ChatEvent, ChatSide
@@ -57,6 +58,8 @@ class Chatting(Running):
 
         async def work(running: RunningJob) -> str:
             digest = await self._fingerprinted(running)
+            copied = [plan.file for plan in conversation.plans]
+            await check_files(copied, self._store, running.log, running.progress_of, running.started)
             task = Chat(
                 model=model.path,
                 sides=sides,

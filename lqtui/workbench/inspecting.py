@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import difflib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from lqtui.recipe.block_codes import RUNS
 from lqtui.recipe.errors import RecipeError
-from lqtui.recipe.imatrix import Encoding, Imatrix
+from lqtui.recipe.recipe import Recipe, encoding
 from lqtui.recipe.rules import fitting_type, is_quantizable, requires_imatrix
 from lqtui.recipe.shape import TensorInfo
 from lqtui.recipe.types import TARGET_TYPES, TensorType
 from lqtui.store.errors import StoreError
 from lqtui.workbench.importance import Importance
 from lqtui.workbench.jobs import new_log
+from lqtui.workbench.matrix_files import files_of
+from lqtui.workbench.quantized_files import check_files
 from lqtui.workbench.values import WorkbenchError
 from lqtui.worker.client import JobFailed, run_task
 from lqtui.worker.inspect_messages import InspectEvent, InspectTensor, TensorInspected, TypeInspected
@@ -39,8 +40,8 @@ class Inspecting(Importance):
         hint = f"did you mean {near[0]}?" if near else f"its first is {next(iter(short))}"
         raise WorkbenchError(f"{shape.name} has no tensor {name!r}; {hint}")
 
-    def why_not(self, tensor: TensorInfo, wanted: TensorType, imatrix: Imatrix | None = None) -> str:
-        """Why llama.cpp would not write a tensor as a type; empty where it would."""
+    def why_not(self, tensor: TensorInfo, wanted: TensorType, recipe: Recipe | None = None) -> str:
+        """Why a tensor cannot be written as a type, by what a recipe is made with; empty where it can."""
         shape = self._open_model().shape
         if wanted is tensor.type:
             return ""
@@ -55,14 +56,16 @@ class Inspecting(Importance):
                 f"{wanted} needs rows divisible by {wanted.block_size}: the rows of {tensor.columns} of "
                 f"{tensor.name} fall back to {fitting}"
             )
-        if requires_imatrix(tensor, wanted, imatrix=imatrix):
+        if recipe is not None and encoding(recipe, tensor, wanted).file:
+            return ""
+        if requires_imatrix(tensor, wanted, imatrix=recipe.imatrix if recipe else None):
             return f"{wanted} needs an importance matrix for {tensor.name}"
         return ""
 
     def inspectable_types(self, tensor: TensorInfo) -> tuple[TensorType, ...]:
         """The types at which a tensor can be inspected now, from the most bits to the fewest."""
-        imatrix = self._current_plan().recipe.imatrix
-        return tuple(each for each in TARGET_TYPES if not self.why_not(tensor, each, imatrix))
+        recipe = self._current_plan().recipe
+        return tuple(each for each in TARGET_TYPES if not self.why_not(tensor, each, recipe))
 
     async def inspect(
         self,
@@ -77,7 +80,8 @@ class Inspecting(Importance):
 
         Args:
             tensor: A tensor of the open model.
-            types: Types that it can have; errors are weighed by the current recipe's importance matrix.
+            types: Types that it can have. The current recipe makes them, by its importance matrix or out of
+                its quantized file.
             hear: Told of the tensor, and of each type as it is done.
             block: The run of weights with one scale, of the first type, to look at: those around it are told
                 of too.
@@ -86,9 +90,9 @@ class Inspecting(Importance):
         Raises:
             WorkbenchError: A type that the tensor cannot have, or a model that cannot be read.
         """
-        model, imatrix = self._open_model(), self._current_plan().recipe.imatrix
+        model, recipe = self._open_model(), self._current_plan().recipe
         for wanted in types:
-            if reason := self.why_not(tensor, wanted, imatrix):
+            if reason := self.why_not(tensor, wanted, recipe):
                 raise WorkbenchError(reason)
         run = RUNS.get(types[0], 1) if types else 1
         runs = -(-tensor.n_weights // run)
@@ -97,15 +101,17 @@ class Inspecting(Importance):
                 f"{tensor.name} has {types[0]} blocks 0 to {runs - 1:,}, and {block:,} is none"
             )
         self._refuse_changed_model()
+        encodings = [encoding(recipe, tensor, each) for each in types]
+        copied = [recipe.file] if any(each.file for each in encodings) else []
         task = InspectTensor(
             model.path,
             tensor.name,
-            [imatrix.encoding(tensor, each) if imatrix else Encoding(each) for each in types],
+            encodings,
             block * run,
             min(WINDOW, tensor.n_weights),
             self.settings.threads_used,
             sampled,
-            {imatrix.sha256: Path(imatrix.path)} if imatrix else {},
+            files_of([recipe]),
         )
 
         def pass_on(event: Event) -> None:
@@ -114,6 +120,7 @@ class Inspecting(Importance):
 
         try:
             log = new_log(self.paths.logs, "inspect")
+            await check_files(copied, self._store, log)
             await run_task(task, log, pass_on)
         except (JobFailed, StoreError) as error:
             raise WorkbenchError(str(error)) from None

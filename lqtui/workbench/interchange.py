@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -15,6 +14,7 @@ from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import FileType, file_type_for
 from lqtui.recipe.imatrix import FindImatrix
 from lqtui.recipe.lifting import lift
+from lqtui.recipe.quantized_file import FindFile
 from lqtui.recipe.recipe import Plan, Recipe, resolve, with_imatrix
 from lqtui.recipe.recipe_file import format_recipe, parse_recipe
 from lqtui.recipe.recipe_json import format_recipe_json, parse_recipe_json
@@ -22,12 +22,13 @@ from lqtui.recipe.rules import quantizable_names
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.tensor_types import Entry, match, parse_entries
 from lqtui.store.paths import expanded
+from lqtui.workbench.copying import Copying
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.matrix_files import RecipeMatrices, seen_from
 from lqtui.workbench.model_file import read_header
-from lqtui.workbench.running import Running
+from lqtui.workbench.quantized_files import RecipeFiles
 from lqtui.workbench.text_files import read_text
-from lqtui.workbench.values import Job, WorkbenchError
+from lqtui.workbench.values import Imported, Job, WorkbenchError
 from lqtui.worker.client import run_task
 from lqtui.worker.messages import DigestTensors
 
@@ -51,14 +52,7 @@ _SUFFIXES = {
 }
 
 
-class Imported(NamedTuple):
-    """A recipe from somewhere else, and a sentence for each thing about it that may surprise."""
-
-    recipe: Recipe
-    notices: tuple[str, ...] = ()
-
-
-class Interchange(Running):
+class Interchange(Copying):
     """The part of the workbench that reads and writes recipes in other programs' formats."""
 
     async def import_recipe(self, path: Path) -> Imported:
@@ -72,7 +66,15 @@ class Interchange(Running):
             if is_gguf(path):
                 other, _ = await read_header(path, self.paths)
                 return Imported(*lift(shape, other, path.stem))
-            return _read_recipe(read_text(path), shape, path, RecipeMatrices(self.paths, path.parent))
+            text, folder = read_text(path), path.parent
+            find, find_file = RecipeMatrices(self.paths, folder), RecipeFiles(self.paths, folder)
+            try:
+                return _read_recipe(text, shape, path, find, find_file)
+            except RecipeError:
+                if find_file.unread is None:
+                    raise
+            await self._read_for(find_file)
+            return _read_recipe(text, shape, path, find, find_file)
         except RecipeError as error:
             said = str(error)
             raise WorkbenchError(said if path.name in said else f"{path}: {said}") from None
@@ -149,7 +151,9 @@ def is_gguf(path: Path) -> bool:
         raise WorkbenchError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _read_recipe(text: str, shape: ModelShape, path: Path, find: FindImatrix) -> Imported:
+def _read_recipe(
+    text: str, shape: ModelShape, path: Path, find: FindImatrix, find_file: FindFile
+) -> Imported:
     """The recipe in a text of any of the formats."""
     if is_script(text):
         name, base, entries = read_script(text)
@@ -158,9 +162,9 @@ def _read_recipe(text: str, shape: ModelShape, path: Path, find: FindImatrix) ->
             return imported
         return imported._replace(recipe=with_imatrix(imported.recipe, find(*named)))
     if text.lstrip().startswith("{"):
-        return Imported(parse_recipe_json(text, shape, path.stem, find))
+        return Imported(parse_recipe_json(text, shape, path.stem, find, find_file))
     if path.suffix.lower() == ".toml" or not _holds_entries(text):
-        return Imported(parse_recipe(text, shape, str(path), find))
+        return Imported(parse_recipe(text, shape, str(path), find, find_file))
     return _from_entries(parse_entries(text), shape, path.stem, None)
 
 

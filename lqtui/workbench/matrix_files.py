@@ -9,11 +9,11 @@ import msgspec
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.imatrix import Imatrix
-from lqtui.recipe.recipe import Plan, Recipe, with_imatrix
+from lqtui.recipe.recipe import Plan, Recipe
 from lqtui.store.errors import StoreError
 from lqtui.store.imatrix_file import open_imatrix
 from lqtui.store.kept import load_kept, save_kept
-from lqtui.store.paths import Paths, expanded
+from lqtui.store.paths import Paths, expanded, from_home
 from lqtui.store.results import FileIdentity
 from lqtui.workbench.values import WorkbenchError
 
@@ -42,9 +42,10 @@ def describe(path: Path) -> Imatrix:
     return msgspec.structs.replace(_described[identity], path=str(path))
 
 
-def files_of(plans: Iterable[Plan]) -> dict[str, Path]:
-    """The files of the importance matrices that plans use, by their SHA-256."""
-    return {plan.imatrix.sha256: Path(plan.imatrix.path) for plan in plans if plan.imatrix}
+def files_of(made: Iterable[Plan | Recipe]) -> dict[str, Path]:
+    """The importance matrices and quantized files that plans, or recipes, are made with, by their SHA-256."""
+    used = [each for of in made for each in (of.imatrix, of.file) if each is not None]
+    return {each.sha256: Path(each.path) for each in used}
 
 
 class RecipeMatrices:
@@ -66,7 +67,7 @@ class RecipeMatrices:
             if known is not None:
                 return msgspec.structs.replace(known, path=path)
         try:
-            found = describe(self._folder / _from_home(path))
+            found = describe(self._folder / from_home(path))
             if sha256 and found.sha256 != sha256:
                 raise RecipeError(
                     f"the importance matrix {found.path} is not the one that the recipe was made with: its "
@@ -99,14 +100,10 @@ def refuse_without_imatrix(plan: Plan) -> None:
 
 
 def seen_from(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe as it is written into a folder: a matrix in the same folder goes by its name alone."""
-    if recipe.imatrix is None or Path(recipe.imatrix.path).parent != folder:
-        return recipe
-    return with_imatrix(recipe, msgspec.structs.replace(recipe.imatrix, path=recipe.imatrix.name))
-
-
-def _from_home(path: str) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:  # a ~name that nobody has
-        return Path(path)
+    """The recipe as it is written into a folder: files in the same folder go by their names alone."""
+    imatrix, file = recipe.imatrix, recipe.file
+    if imatrix is not None and Path(imatrix.path).parent == folder:
+        imatrix = msgspec.structs.replace(imatrix, path=imatrix.name)
+    if file is not None and Path(file.path).parent == folder:
+        file = msgspec.structs.replace(file, path=file.name)
+    return msgspec.structs.replace(recipe, imatrix=imatrix, file=file)

@@ -16,6 +16,7 @@ from lqtui.store.paths import Paths
 from lqtui.store.results import ChunkScores
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.matrix_files import files_of
+from lqtui.workbench.quantized_files import check_files
 from lqtui.workbench.result_book import Known, ResultBook
 from lqtui.worker.client import run_task
 from lqtui.worker.messages import (
@@ -66,6 +67,9 @@ async def measure_plans(
     changed()
     if not missing:
         return
+    asked = [wanted.plan for wanted in missing]
+    copied = [plan.file for plan in asked]
+    await check_files(copied, book.store, running.log, running.progress_of, running.started)
     settings = book.settings
     task = Measure(
         model=book.model.path,
@@ -86,7 +90,7 @@ async def measure_plans(
         spread=settings.spread,
         memory=settings.memory_used,
         until_clear=_until_clear(until_clear, plans, missing, book) if until_clear else None,
-        files=files_of(wanted.plan for wanted in missing),
+        files=files_of(asked),
     )
     hearing = _Hearing(missing, book, running, changed, show)
     try:

@@ -17,6 +17,7 @@ from lqtui.measure.perplexity import exponential, paired_difference, perplexity
 from lqtui.measure.sequential import Look, look
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.imatrix import FindImatrix, find_no_imatrix
+from lqtui.recipe.quantized_file import FindFile, find_no_file
 from lqtui.recipe.recipe import Plan, base_recipe, resolve
 from lqtui.recipe.recipe_file import format_recipe, parse_recipe
 from lqtui.store.results import (
@@ -53,6 +54,7 @@ class ResultBook:
     corpus_digest: str
     named: bool = True
     find_imatrix: FindImatrix = find_no_imatrix
+    find_file: FindFile = find_no_file
     rows: dict[str, Result] = field(default_factory=dict)
     _chunks: dict[str, list[ChunkScores]] = field(default_factory=dict)
     _names_kept: dict[str, str] = field(default_factory=dict)
@@ -91,7 +93,8 @@ class ResultBook:
         plans: dict[str, Plan] = {}
         for named in self.store.names_for(self.model_digest):
             try:
-                plan = resolve(shape, parse_recipe(named.recipe_toml, shape, named.name, self.find_imatrix))
+                found = self.find_imatrix, self.find_file
+                plan = resolve(shape, parse_recipe(named.recipe_toml, shape, named.name, *found))
             except RecipeError:  # written by another version of lqtui; the measurement stays in the store
                 continue
             if plan.digest == named.tensors_digest:

@@ -24,6 +24,7 @@ from lqtui.workbench.history import RecipeHistory
 from lqtui.workbench.jobs import JobQueue, RunningJob, Work
 from lqtui.workbench.matrix_files import RecipeMatrices, refuse_without_imatrix
 from lqtui.workbench.model_file import model_identity, protect_model, read_header
+from lqtui.workbench.quantized_files import RecipeFiles, check_files, protect_source, refuse_copied
 from lqtui.workbench.values import (
     CONVERSION,
     DOWNLOAD,
@@ -246,12 +247,14 @@ class Running(MemoryFitting):
         model = self._open_model()
         out = expanded(out)
         protect_model(model.path, out)
+        protect_source(plan, out)
         if is_directory(out):
             raise WorkbenchError(f"{out} is a folder; give the name of a file")
         refuse_without_imatrix(plan)
 
         async def work(running: RunningJob) -> str:
             self._refuse_changed_model()
+            await check_files([plan.file], self._store, running.log, running.progress_of, running.started)
             now = self._open_model()
             task = WriteModel(
                 model.path,
@@ -291,6 +294,7 @@ class Running(MemoryFitting):
     def script_for(self, plan: Plan) -> str:
         """The export script of a plan, with what was measured of it in its header."""
         model = self._open_model()
+        refuse_copied(plan)
         lines = measured_lines(self.result(plan), self.settings, self.corpus_name)
         return export_script(plan, model.path.name, lines)
 
@@ -360,7 +364,9 @@ class Running(MemoryFitting):
             digest += " spread"
         if self._book is None or self._book.corpus_digest != digest:
             find = RecipeMatrices(self.paths, Path(), gone_too=True)
-            book = ResultBook(self._store, self._open_model(), self.settings, digest, find_imatrix=find)
+            files = RecipeFiles(self.paths, Path(), gone_too=True)
+            of = self._store, self._open_model(), self.settings, digest
+            book = ResultBook(*of, find_imatrix=find, find_file=files)
             book.load()
             self._book = book
         return self._book, self._corpus.path

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -24,6 +25,13 @@ class WorkbenchError(Exception):
 
 class AlreadyQuantizedError(WorkbenchError):
     """The model is already quantized; it can be opened all the same, if the person insists."""
+
+
+class Imported(NamedTuple):
+    """A recipe from somewhere else, and a sentence for each thing about it that may surprise."""
+
+    recipe: Recipe
+    notices: tuple[str, ...] = ()
 
 
 class Change(Enum):

@@ -42,6 +42,18 @@ class Fingerprint(msgspec.Struct, frozen=True, tag=True):
     model: Path
 
 
+class ReadQuantized(msgspec.Struct, frozen=True, tag=True):
+    """Look through a quantized file, all its parts together, which must be of the model.
+
+    Finishes with its shape, the SHA-256 of its parts in order, which is not computed where `digest` tells it,
+    and the keys of its header that make it compute otherwise than the model.
+    """
+
+    model: Path
+    file: Path
+    digest: str = ""
+
+
 class DigestTensors(msgspec.Struct, frozen=True, tag=True):
     """Compute the SHA-256 of each tensor's data. Finishes with the digests in hex by name."""
 
@@ -181,6 +193,7 @@ class Describe(msgspec.Struct, frozen=True, tag=True):
 Task = (
     ReadHeader
     | Fingerprint
+    | ReadQuantized
     | DigestTensors
     | Measure
     | Estimate
@@ -272,6 +285,7 @@ class Finished(msgspec.Struct, frozen=True, tag=True):
     memory: ContextMemory | None = None
     hub: HubAnswer | None = None
     tensor_digests: dict[str, str] | None = None
+    differing_keys: list[str] = []
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

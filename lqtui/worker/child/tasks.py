@@ -29,6 +29,7 @@ from lqtui.worker.messages import (
     Measure,
     Progress,
     ReadHeader,
+    ReadQuantized,
     Task,
     WriteModel,
 )
@@ -46,7 +47,10 @@ def run(task: Task, send: Send) -> Finished:
             with BaseModel(task.model) as base:
                 return Finished(build, shape=base.shape)
         case Fingerprint():
-            return Finished(build, digest=_fingerprint(task, send))
+            with BaseModel(task.model) as base:
+                return Finished(build, digest=_fingerprint(base, send))
+        case ReadQuantized():
+            return _read_quantized(task, send)
         case DigestTensors():
             return Finished(build, tensor_digests=_tensor_digests(task, send))
         case Measure():
@@ -90,11 +94,22 @@ def run(task: Task, send: Send) -> Finished:
             return Finished(build, hub=run_hub_task(task, send))
 
 
-def _fingerprint(task: Fingerprint, send: Send) -> str:
-    with BaseModel(task.model) as base:
-        parts, total = base.part_paths, base.shape.file_bytes
-    digest, done = hashlib.sha256(), 0
-    for path in parts:
+def _read_quantized(task: ReadQuantized, send: Send) -> Finished:
+    from lqtui.llama.same_model import check_same_model, differing_keys
+
+    with BaseModel(task.model) as base, BaseModel(task.file) as file:
+        check_same_model(base, task.file, file)
+        return Finished(
+            engine_name(),
+            shape=file.shape,
+            digest=task.digest or _fingerprint(file, send),
+            differing_keys=differing_keys(base, file),
+        )
+
+
+def _fingerprint(model: BaseModel, send: Send) -> str:
+    digest, done, total = hashlib.sha256(), 0, model.shape.file_bytes
+    for path in model.part_paths:
         with path.open("rb") as file:
             while piece := file.read(_READ_SIZE):
                 digest.update(piece)
