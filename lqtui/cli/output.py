@@ -13,6 +13,7 @@ import msgspec
 
 from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.memory import Part, kv_types_name
+from lqtui.recipe.quantized_file import QuantizedFile
 from lqtui.recipe.recipe import Plan
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.workbench import Fit, Job, JobState
@@ -74,7 +75,9 @@ def plan_document(plan: Plan, fit: Fit) -> dict[str, object]:
         "description": plan.recipe.description,
         "model": plan.shape.name,
         "base": plan.file_type.value,
-        "imatrix": _imatrix_document(plan.recipe.imatrix),
+        "imatrix": _named(plan.recipe.imatrix),
+        "file": _named(plan.recipe.file),
+        "copied": [planned.name for planned in plan.copied],
         "file_bytes": plan.file_bytes,
         "bits_per_weight": plan.bits_per_weight,
         "needs_imatrix": [planned.name for planned in plan.missing_imatrix],
@@ -92,8 +95,8 @@ def plan_document(plan: Plan, fit: Fit) -> dict[str, object]:
     }
 
 
-def _imatrix_document(imatrix: Imatrix | None) -> dict[str, object] | None:
-    return {"path": imatrix.path, "sha256": imatrix.sha256} if imatrix else None
+def _named(file: Imatrix | QuantizedFile | None) -> dict[str, object] | None:
+    return {"path": file.path, "sha256": file.sha256} if file else None
 
 
 def _memory_document(fit: Fit) -> dict[str, object]:
@@ -120,6 +123,8 @@ def print_plan(plan: Plan, fit: Fit) -> None:
     if plan.recipe.imatrix is not None:
         weighed = sum(bool(planned.imatrix) for planned in plan.tensors)
         print(printable(f"importance matrix {plan.recipe.imatrix.name}: weighs {weighed} tensors"))
+    if plan.recipe.file is not None:
+        print(printable(f"{len(plan.copied)} tensors are copied from {plan.recipe.file.name}"))
     free = quantizable_tensors(plan.shape)
     roles = list(dict.fromkeys(t.role for t in free if t.block is not None))
     rows = [["", *roles, "MiB"]]

@@ -36,13 +36,22 @@ def measure(
         list[Path] | None,
         typer.Option("--recipe", metavar="FILE", help=f"{RECIPE_HELP} Can be repeated."),
     ] = None,
+    gguf: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--gguf",
+            metavar="FILE",
+            help="A quantized GGUF of the model, its own bytes; can be repeated.",
+        ),
+    ] = None,
     as_published: AsPublished = False,
     imatrix: Imatrix = None,
     kld: Kld = False,
     compare: Annotated[
         tuple[str, str] | None,
         typer.Option(
-            metavar="A B", help="Which of two recipes (presets or recipe files) is better; with --kld."
+            metavar="A B",
+            help="Which of two recipes (presets, recipe files, or GGUFs themselves) is better; with --kld.",
         ),
     ] = None,
     until_verdict: Annotated[
@@ -84,7 +93,9 @@ def measure(
     from lqtui.cli import measuring, recipes, runs
 
     comparing = measuring.comparing(compare, confidence, until_verdict)
-    wanted = recipes.many_recipes(preset or [], all_presets, recipe or [], as_published, compare, imatrix)
+    wanted = recipes.many_recipes(
+        preset or [], all_presets, recipe or [], as_published, compare, imatrix, gguf or ()
+    )
     settings = runs.settings(
         corpus,
         chunks or (measuring.ALL_CHUNKS if until_verdict else 5),
