@@ -186,7 +186,7 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
         "i",
         "import_recipe",
         "Import a recipe",
-        "Read a recipe from TOML, JSON, a tensor-type file or a script; or the types of another GGUF.",
+        "Read a recipe from TOML, JSON, a tensor-type file or a script; or a GGUF: its types, or itself.",
         RECIPE,
     ),
     Command(

@@ -13,6 +13,7 @@ from lqtui.recipe.recipe import resolve
 from lqtui.store.paths import Paths
 from lqtui.tui.app import LqtuiApp
 from lqtui.tui.screens.compare import CompareScreen, DifferenceList
+from lqtui.tui.screens.take_gguf import TakeGguf
 from lqtui.workbench import Settings, Workbench
 from lqtui.workbench.interchange import RecipeFormat
 
@@ -55,6 +56,66 @@ async def test_a_file_is_compared_and_its_types_taken(paths: Paths, demo_model: 
         await pilot.press("u")
         await pilot.pause(0.1)
         assert bench.plan.digest != plan.digest, "taking them is an edit that can be undone"
+    await bench.close()
+
+
+async def test_of_a_gguf_its_types_are_taken_or_the_file_itself(
+    paths: Paths, demo_model: Path, tmp_path: Path
+) -> None:
+    bench = Workbench(paths, Settings())
+    await bench.open(demo_model)
+    assert bench.model is not None and bench.plan is not None
+    base, file = bench.plan.digest, tmp_path / "theirs.gguf"
+    plan = resolve(bench.model.shape, preset("first_4_layers_q8", bench.model.shape))
+    await bench.wait(bench.quantize_plan(plan, file))
+    app = LqtuiApp(bench, None, read_meters=None)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await pilot.pause()
+
+        async def answered(key: str, wanted: str) -> None:
+            await given_path(pilot, "i", file)
+            assert isinstance(app.screen, TakeGguf)
+            await pilot.press(key)
+            for _ in range(200):
+                await pilot.pause(0.05)
+                if bench.plan is not None and bench.plan.recipe.name == wanted:
+                    break
+            assert bench.plan is not None and bench.plan.recipe.name == wanted
+
+        await answered("f", "theirs.gguf")
+        assert bench.plan.copied and bench.undo_label == "take theirs.gguf"
+        await pilot.pause(0.1)
+        assert any(f"{len(bench.plan.copied)} tensors are copied" in toast for toast in toasts(pilot))
+        await pilot.press("e")
+        await pilot.pause()
+        assert any("llama-quantize cannot copy" in toast for toast in toasts(pilot))
+        await answered("enter", "theirs")
+        assert not bench.plan.copied and bench.plan.digest == plan.digest
+        await given_path(pilot, "i", file)
+        await pilot.press("escape")
+        await pilot.press("u", "u")
+        await pilot.pause(0.1)
+        assert bench.plan.digest == base
+    await bench.close()
+
+
+async def test_what_is_no_file_of_the_model_is_told_and_changes_nothing(
+    paths: Paths, demo_model: Path, tiny_model: Path
+) -> None:
+    bench = Workbench(paths, Settings())
+    await bench.open(demo_model)
+    plan = bench.plan
+    app = LqtuiApp(bench, None, read_meters=None)
+    async with app.run_test(size=(120, 36), notifications=True) as pilot:
+        await pilot.pause()
+        await given_path(pilot, "i", tiny_model)
+        await pilot.press("f")
+        for _ in range(200):
+            await pilot.pause(0.05)
+            if any("is of another model" in toast for toast in toasts(pilot)):
+                break
+        assert any("is of another model" in toast for toast in toasts(pilot))
+        assert bench.plan is plan and bench.undo_label is None
     await bench.close()
 
 

@@ -10,21 +10,35 @@ from lqtui.recipe.differences import side_of_plan
 from lqtui.tui.screens.compare import CompareScreen
 from lqtui.tui.screens.main_actions import MainActions, after_edits
 from lqtui.tui.screens.path_prompt import PathPrompt
+from lqtui.tui.screens.take_gguf import Take, TakeGguf
+from lqtui.workbench.interchange import is_gguf
 
 
 class MainInterchange(MainActions):
     """Files of other programs, over the workbench of the main screen."""
 
     def action_import_recipe(self) -> None:
-        """Take a recipe from a file of any format, or a quantized model's types."""
+        """Take a recipe from a file of any format, or a quantized model: its types, or the file itself."""
 
-        def take(path: Path | None) -> None:
+        def chosen(path: Path | None) -> None:
             if path is not None:
-                self._import(path)
+                with self.refusals_told():
+                    if is_gguf(path):
+                        self.app.push_screen(TakeGguf(path.name), lambda what: self._take(path, what))
+                    else:
+                        self._import(path)
 
         if self._has_model():
-            prompt = PathPrompt("import a recipe, or the types of a GGUF", f"{Path.cwd()}/", must_exist=True)
-            self.app.push_screen(prompt, take)
+            prompt = PathPrompt("import a recipe or a GGUF", f"{Path.cwd()}/", must_exist=True)
+            self.app.push_screen(prompt, chosen)
+
+    def _take(self, path: Path, what: Take | None) -> None:
+        if what is Take.TYPES:
+            self._import(path)
+        elif what is Take.FILE:
+            with self.refusals_told():
+                job = self.workbench.use_file(path)
+                self.announce(f"Started: {job.title}. It is the recipe once it is looked through.")
 
     @work(exit_on_error=False, exclusive=True, group="import")
     async def _import(self, path: Path) -> None:
