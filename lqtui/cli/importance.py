@@ -360,6 +360,7 @@ def frontier(
                 ]
             )
         output.print_table(table, left=0)
+        print("predicted and measured on the text that recipes are fitted on; fit tells of one on other text")
         print(output.printable(job.message))
     exit_unless_done(job)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -66,10 +67,20 @@ class Question:
         problem = self.problem(shape)
         smallest, largest = problem.smallest_bytes, problem.largest_bytes
         if target.file_bytes < smallest:
-            raise WorkbenchError(str(BudgetError(target.file_bytes, smallest, largest)))
+            refused = str(BudgetError(target.file_bytes, smallest, largest))
+            if self._smallest_of_all(shape) <= target.file_bytes:
+                refused += "; it would do without the types that tensors must keep, have at least, or share"
+            raise WorkbenchError(refused)
         if target.file_bytes > max(largest, shape.file_bytes) and not target.has_room:
             raise WorkbenchError(str(BudgetError(target.file_bytes, smallest, largest)))
         return replace(target, file_bytes=min(target.file_bytes, largest))
+
+    def _smallest_of_all(self, shape: ModelShape) -> float:
+        """Bytes of the smallest recipe if constraints did not have to hold; infinite where there is none."""
+        try:
+            return replace(self, constraints=Constraints()).problem(shape).smallest_bytes
+        except WorkbenchError:  # a tensor that can have none of the candidates, and was pinned to another
+            return math.inf
 
     def never_had(self, shape: ModelShape) -> str:
         """The candidates that every tensor falls back from, as a list for people; empty where none is."""

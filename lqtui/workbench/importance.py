@@ -181,7 +181,8 @@ def refuse_idle(
             possible = effective_types(tensor, [kind], imatrix)
             if not possible:
                 raise WorkbenchError(
-                    f"{tensor.name} cannot be lowered to {kind}: it needs an importance matrix, or other rows"
+                    f"{tensor.name} cannot be lowered to {kind}, which needs an importance matrix, or rows "
+                    "that divide into its blocks; choose another type"
                 )
             changes |= possible[0] is not tensor.type
         if not changes:

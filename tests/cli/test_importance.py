@@ -98,6 +98,11 @@ def test_the_frontier_goes_from_the_smallest_recipe_to_the_best(tiny: list[str |
     assert any(point["measured_kld"] is not None for point in found)
 
 
+def test_the_frontier_says_on_which_text_it_was_measured(tiny: list[str | Path]) -> None:
+    done = lqtui("frontier", *tiny, "--types", "q8_0,q4_0")
+    assert done.returncode == 0 and "on the text that recipes are fitted on" in done.stdout, done.stderr
+
+
 def test_a_holdout_text_of_ones_own_is_told_on(tiny: list[str | Path], tiny_corpus: Path) -> None:
     found = document(lqtui("fit", *tiny, "--bpw", "6", "--chunks", "2", "--holdout", tiny_corpus, "--json"))
     assert found["measured_kld"] > 0
@@ -117,7 +122,7 @@ def test_a_holdout_text_of_ones_own_is_told_on(tiny: list[str | Path], tiny_corp
         (["--bpw", "6", "--types", ","], "lists no type"),
         (["--bpw", "6", "--pin", "blk.0"], "PATTERN=TYPE"),
         (["--bpw", "6", "--pin", "blk.99=Q8_0"], "blk.99"),
-        (["--bpw", "4.7", "--pin", "blk.*=F16"], "choose at least"),
+        (["--bpw", "4.7", "--pin", "blk.*=F16"], "without the types that tensors must keep"),
         (["--bpw", "6", "--pin", "blk.0=Q4_0", "--at-least", "blk.0=Q8_0"], "is pinned to Q4_0"),
         (["--bpw", "6", "--same", "attn_q,nonsense"], "nonsense"),
         (["--bpw", "6", "--chunks", "5000"], "too short"),

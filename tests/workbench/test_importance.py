@@ -239,9 +239,24 @@ async def test_pins_and_floors_hold_in_the_solved_recipe(by_block: Workbench) ->
 async def test_a_budget_that_no_recipe_has_is_refused_at_once_with_the_nearest(
     budget: int, says: str, opened: Workbench
 ) -> None:
-    with pytest.raises(WorkbenchError, match=says):
+    with pytest.raises(WorkbenchError, match=says) as refused:
         opened.fit_recipe(opened.target_of_size(budget), TYPES)
+    assert "would do without" not in str(refused.value)  # nothing was pinned
     assert opened.jobs == () or all(job.kind == "fingerprint" for job in opened.jobs)
+
+
+async def test_a_budget_that_only_what_is_pinned_makes_too_small_says_so(opened: Workbench) -> None:
+    assert opened.model is not None
+    embedding = "token_embd.weight"
+    smallest, _ = opened.smallest_and_largest(TYPES)
+    target = opened.target_of_size(smallest)
+    pinned = Constraints({embedding: TensorType.F16})
+    with pytest.raises(WorkbenchError, match="it would do without the types that tensors must keep"):
+        opened.fit_recipe(target, TYPES, constraints=pinned)
+    nothing_else = [TensorType.IQ2_XXS]  # which no tensor can have without an importance matrix
+    every = {tensor.name: TensorType.F16 for tensor in quantizable_tensors(opened.model.shape)}
+    with pytest.raises(WorkbenchError, match=r"choose at least [^;]*$"):
+        opened.fit_recipe(target, nothing_else, constraints=Constraints(every))
 
 
 async def test_a_text_is_never_both_fitted_on_and_told_on(
