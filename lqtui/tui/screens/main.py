@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 
 from textual import events, on
@@ -92,6 +93,7 @@ class MainScreen(
         self._noticed: set[int] = set()
         self._pane = "layers"
         self._mode = ""
+        self._welcomed_with: Path | None = None
 
     def compose(self) -> ComposeResult:
         """Header, panes, status and keys; the tabs are seen only where panes do not fit side by side."""
@@ -133,10 +135,18 @@ class MainScreen(
             self._meters.stop()
 
     def welcome(self, text: str) -> None:
-        """Say a word of welcome in a line of its own, for as long as the app is open."""
+        """Say a word of welcome in a line of its own, until a model is opened in place of the first one."""
         line = self.query_one("#welcome", Static)
         line.update(Content.styled(text, "bold $text-accent"))
         line.display = True
+        self._leave_welcome()
+
+    def _leave_welcome(self) -> None:
+        model = self.workbench.model
+        if model is not None:
+            self._welcomed_with = self._welcomed_with or model.path
+            if model.path != self._welcomed_with:
+                self.query_one("#welcome", Static).display = False
 
     # -- what the workbench tells -------------------------------------------------------------------
 
@@ -157,6 +167,7 @@ class MainScreen(
         show()
 
     def _show_model(self) -> None:
+        self._leave_welcome()
         self._show_header()
         self._summarize()
 
