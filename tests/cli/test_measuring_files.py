@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,20 @@ def test_what_cannot_be_measured_is_a_sentence(
         (tmp_path, "is a directory"),
     ):
         refused(lqtui("measure", demo_model, "--gguf", path, *quick), sentence)
+
+
+@pytest.mark.reference
+def test_a_file_by_llama_quantize_measures_as_llama_perplexity_measures_it(
+    demo_model: Path, demo_shape: ModelShape, english: Path, llama_tools: Path, tmp_path: Path
+) -> None:
+    random_imatrix(tmp_path / "m.gguf", demo_shape)
+    quantize = [llama_tools / "llama-quantize", "--imatrix", "m.gguf", demo_model, "theirs.gguf", "IQ3_XXS"]
+    subprocess.run(quantize, cwd=tmp_path, capture_output=True, check=True)
+    options = ["--corpus", english, "--ctx", "512", "--chunks", "2", "--threads", "1", "--json"]
+    file = tmp_path / "theirs.gguf"
+    [row] = document(lqtui("measure", demo_model, "--gguf", file, *options))["results"]
+    # A chunk at a time, as lqtui evaluates them.
+    command = [llama_tools / "llama-perplexity", "-m", file, "-f", english, "-c", "512", "-b", "512"]
+    told = subprocess.run([*command, "--chunks", "2", "-t", "1"], capture_output=True, text=True, check=True)
+    ours = f"{row['perplexity']:.4f}", f"{row['perplexity_se']:.5f}"
+    assert re.findall(r"PPL = (\S+) \+/- (\S+)", told.stderr) == [ours]
