@@ -37,7 +37,7 @@ def chat(
         conversation, job = bench.converse(plan), None
         if len(conversation.plans) == 1:
             print(
-                output.printable(f"{plan.recipe.name} is the base model itself, so it answers alone"),
+                output.shown(f"{plan.recipe.name} is the base model itself, so it answers alone"),
                 file=sys.stderr,
             )
         async for line in _prompts(prompt):
@@ -134,7 +134,7 @@ class _Spoken:
 
     def _begin(self, side: int) -> None:
         plan = self._conversation.plans[side]
-        print(output.printable(f"{plan.recipe.name} ({plan.file_bytes / output.MIB:.1f} MiB)"))
+        print(output.shown(f"{plan.recipe.name} ({plan.file_bytes / output.MIB:.1f} MiB)"))
         self._side, self._pieces = side, 0
 
     def _print_new(self, exchange: Exchange, answer: Answer) -> None:
@@ -154,10 +154,10 @@ class _Spoken:
         names = self._conversation.names
         for name, answer in zip(names, exchange.answers, strict=True):
             if answer.ended == "broken":
-                print(output.printable(f"{name} breaks the model: it gives no probabilities"))
+                print(output.shown(f"{name} breaks the model: it gives no probabilities"))
         if compared := said(exchange, names):
             mark = f" ({_MARK} marks where they part)" if exchange.first_difference is not None else ""
-            print(output.printable(f"{compared[0].upper()}{compared[1:]}{mark}."))
+            print(output.shown(f"{compared[0].upper()}{compared[1:]}{mark}."))
         speeds = [
             f"{name} {answer.tokens_per_second:.1f} tok/s"
             for name, answer in zip(names, exchange.answers, strict=True)
@@ -167,7 +167,7 @@ class _Spoken:
             apart = (
                 "" if exchange.together else "; one after the other, because the memory does not hold both"
             )
-            print(output.printable(f"{', '.join(speeds)}{apart}"))
+            print(output.shown(f"{', '.join(speeds)}{apart}"))
 
 
 def _document(model: Path, conversation: Conversation, how: Sampling) -> dict[str, object]:

@@ -46,7 +46,7 @@ def convert(
     if json:
         output.print_json({"out": str(target), "file_bytes": target.stat().st_size})
     else:
-        print(output.printable(job.message))
+        print(output.shown(job.message))
 
 
 async def _download(bench: Workbench, name: str) -> tuple[Job, Path | None]:
@@ -62,7 +62,7 @@ async def _download(bench: Workbench, name: str) -> tuple[Job, Path | None]:
         )
     if not model.here:
         told = f"{format_size(model.to_come)} to download, {format_size(repository.free_bytes)} free"
-        print(output.printable(f"{name}: {told} in {repository.cache}"), file=sys.stderr)
+        print(output.shown(f"{name}: {told} in {repository.cache}"), file=sys.stderr)
     job = await followed(bench, bench.pull(repository, model))
     path = bench.pulled(job)
     return job, path.parent if path else None

@@ -46,5 +46,5 @@ def compute(
             )
         else:
             what = f"{len(imatrix.sizes)} tensors, {imatrix.chunks} chunks of {imatrix.dataset}"
-            print(output.printable(f"{imatrix.path}: {what}, {seconds:.1f} s"))
+            print(output.shown(f"{imatrix.path}: {what}, {seconds:.1f} s"))
     exit_unless_done(job)

@@ -321,7 +321,7 @@ def _fit_document(model: Path, solved: Solved) -> dict[str, object]:
 def _print_fit(solved: Solved, out: Path | None) -> None:
     plan = solved.plan
     print(f"{plan.recipe.name}: {plan.file_bytes:,} bytes, {plan.bits_per_weight:.2f} bpw")
-    print(output.printable(solved.outcome))
+    print(output.shown(solved.outcome))
     counts: dict[TensorType, int] = {}
     for planned in plan.tensors:
         if planned.quantizable:
@@ -361,7 +361,7 @@ def frontier(
             )
         output.print_table(table, left=0)
         print("predicted and measured on the text that recipes are fitted on; fit tells of one on other text")
-        print(output.printable(job.message))
+        print(output.shown(job.message))
     exit_unless_done(job)
 
 

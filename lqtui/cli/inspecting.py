@@ -84,7 +84,7 @@ def inspect(
         return
     dimensions = " × ".join(f"{extent}" for extent in tensor.ne)
     print(
-        output.printable(
+        output.shown(
             f"{tensor.name} of {of_model}: {dimensions}, {tensor.type}, {tensor.n_weights:,} weights"
         )
     )

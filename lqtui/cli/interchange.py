@@ -53,7 +53,7 @@ def report(model: Path, out: Path, chosen: Settings, requantize: bool, json: boo
     if json:
         output.print_json({"out": str(out), "results": count})
     else:
-        print(output.printable(f"wrote {out}: {count} results"))
+        print(output.shown(f"wrote {out}: {count} results"))
 
 
 def _is_model(name: str) -> bool:
@@ -98,7 +98,7 @@ def _print(a: Side, b: Side, found: tuple[Difference, ...]) -> None:
     )
     whose = "type and data" if a.digests and b.digests else "type"
     for side in (a, b):
-        print(output.printable(f"{side.name}: {side.file_bytes:,} bytes, {len(side.tensors)} tensors"))
+        print(output.shown(f"{side.name}: {side.file_bytes:,} bytes, {len(side.tensors)} tensors"))
     print(f"{same} tensors have the same {whose}, {len(found)} differ")
     if not found:
         return

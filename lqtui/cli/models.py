@@ -46,11 +46,11 @@ def list_repository(name: str, json: bool) -> None:
         return
     if not found.models:
         output.fail(without_gguf(found))
-    print(output.printable(_heading(found)))
+    print(output.shown(_heading(found)))
     rows = [["file", "type", "for", "size", ""]]
     rows += [[m.name, m.type or "?", m.fitness.value, format_size(m.bytes), _where(m)] for m in found.models]
     output.print_table(rows, left=3)
-    print(output.printable(f"{format_size(found.free_bytes)} free in {found.cache}"))
+    print(output.shown(f"{format_size(found.free_bytes)} free in {found.cache}"))
     if found.unusable:
         print(f"{found.unusable} more under names that lqtui does not use")
 
@@ -88,7 +88,7 @@ def list_cached(json: bool) -> None:
     partial = f", {format_size(found.partial)} of broken downloads" if found.partial else ""
     total = format_size(sum(model.bytes for model in found.models))
     print(
-        output.printable(
+        output.shown(
             f"{found.directory}: {total} of GGUF models{partial}; {format_size(found.free_bytes)} free"
         )
     )
@@ -107,7 +107,7 @@ def pull(model: str, json: bool) -> None:
                 f"{format_size(repository.free_bytes)} free in {repository.cache}; "
                 f"{memory_said(chosen.bytes, meters.read())}"
             )
-            print(output.printable(told), file=sys.stderr)
+            print(output.shown(told), file=sys.stderr)
         job = await followed(bench, bench.pull(repository, chosen))
         return job, repository, chosen, str(bench.pulled(job) or "")
 
@@ -139,7 +139,7 @@ def rm(model: str, json: bool) -> None:
         return
     kept = f"; {removed.kept_files} other files of {name} stay" if removed.kept_files else ""
     what = ", ".join(removed.models) or "what a broken download left"
-    print(output.printable(f"removed {what}, {format_size(removed.freed_bytes)}{kept}"))
+    print(output.shown(f"removed {what}, {format_size(removed.freed_bytes)}{kept}"))
 
 
 async def _cached_name(bench: Workbench, repository: str, wanted: str) -> str:

@@ -13,6 +13,7 @@ import msgspec
 
 from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.memory import Part, kv_types_name
+from lqtui.recipe.printable import printable
 from lqtui.recipe.quantized_file import QuantizedFile
 from lqtui.recipe.recipe import Plan
 from lqtui.recipe.rules import quantizable_tensors
@@ -25,18 +26,18 @@ _REDRAWN_SECONDS = 0.1
 
 def fail(sentence: str, code: int = 2) -> NoReturn:
     """Say what is wrong on standard error and exit: 2 for usage and bad input, 1 for a job that failed."""
-    print("lqtui:", printable(" ".join(sentence.splitlines())), file=sys.stderr)
+    print("lqtui:", shown(" ".join(sentence.splitlines())), file=sys.stderr)
     sys.exit(code)
 
 
 def note(sentence: str) -> None:
     """Say on standard error what the person may not expect."""
-    print("lqtui:", printable(" ".join(sentence.splitlines())), file=sys.stderr)
+    print("lqtui:", shown(" ".join(sentence.splitlines())), file=sys.stderr)
 
 
-def printable(text: str) -> str:
-    """Text without control characters: names come from strangers' files."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+def shown(text: str) -> str:
+    """Lines of text as they can be printed: names come from strangers' files."""
+    return printable(text, keep="\n")
 
 
 def parse_size(text: str) -> int:
@@ -116,15 +117,15 @@ def _memory_document(fit: Fit) -> dict[str, object]:
 
 def print_plan(plan: Plan, fit: Fit) -> None:
     """A plan for people: the sum, the memory, then a row for each block with the types of its tensors."""
-    print(printable(f"{plan.recipe.name} on {plan.shape.name}: {plan.recipe.description or plan.file_type}"))
+    print(shown(f"{plan.recipe.name} on {plan.shape.name}: {plan.recipe.description or plan.file_type}"))
     whole = f"{plan.file_bytes:,} bytes ({plan.file_bytes / MIB:.1f} MiB)"
     print(f"{whole}, {plan.bits_per_weight:.2f} bits per weight")
-    print(printable(_memory_line(fit)))
+    print(shown(_memory_line(fit)))
     if plan.recipe.imatrix is not None:
         weighed = sum(bool(planned.imatrix) for planned in plan.tensors)
-        print(printable(f"importance matrix {plan.recipe.imatrix.name}: weighs {weighed} tensors"))
+        print(shown(f"importance matrix {plan.recipe.imatrix.name}: weighs {weighed} tensors"))
     if plan.recipe.file is not None:
-        print(printable(f"{len(plan.copied)} tensors are copied from {plan.recipe.file.name}"))
+        print(shown(f"{len(plan.copied)} tensors are copied from {plan.recipe.file.name}"))
     free = quantizable_tensors(plan.shape)
     roles = list(dict.fromkeys(t.role for t in free if t.block is not None))
     rows = [["", *roles, "MiB"]]
@@ -196,7 +197,7 @@ class ProgressLine:
         if job.notice != self._noticed:
             self._noticed = job.notice
             self.end()
-            print(printable(f"{job.title}: {job.notice}"), file=sys.stderr)
+            print(shown(f"{job.title}: {job.notice}"), file=sys.stderr)
         if job.state is not JobState.RUNNING or not job.stage:
             return
         now, stage = time.monotonic(), (job.stage, job.stage_number)
@@ -207,7 +208,7 @@ class ProgressLine:
             return
         if is_new or now - self._last >= _REDRAWN_SECONDS or job.stage_fraction == 1:
             self._last = now
-            sys.stderr.write(f"\r\x1b[K{printable(_progress(job))}")
+            sys.stderr.write(f"\r\x1b[K{shown(_progress(job))}")
             sys.stderr.flush()
 
     def end(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lqtui.cli.output import MIB, error, number, print_table, printable
+from lqtui.cli.output import MIB, error, number, print_table, shown
 from lqtui.workbench import Result, Speed
 
 if TYPE_CHECKING:  # NumPy comes with them, which takes a tenth of a second to load
@@ -152,6 +152,6 @@ def print_comparison(compared: Compared) -> None:
     rows.append(["ΔNLL", number(found.nll.value, 6, sign=True), error(found.nll.se, 6)])
     rows.append(["PPL ratio", number(found.ppl_ratio.value, 5), error(found.ppl_ratio.se, 5)])
     chunks = f"{found.chunks} chunk{'s' if found.chunks > 1 else ''}"
-    print(printable(f"\n{compared.recipe} less {compared.other}, by chunk, on {chunks}:"))
+    print(shown(f"\n{compared.recipe} less {compared.other}, by chunk, on {chunks}:"))
     print_table(rows)
-    print(printable(f"\n{compared.sentence}"))
+    print(shown(f"\n{compared.sentence}"))

@@ -126,7 +126,7 @@ def quantize(
     if json:
         output.print_json({"name": planned.recipe.name, "out": str(out), "file_bytes": planned.file_bytes})
     else:
-        print(output.printable(job.message))
+        print(output.shown(job.message))
 
 
 def export(model: Path, wanted: WantedRecipe, out: Path | None, requantize: bool, json: bool) -> None:
@@ -188,8 +188,8 @@ def cache(prune: bool, keep: str | None, older_than: int | None, model: str | No
     if freed is not None:
         print(f"freed {freed.bytes / output.MIB:.1f} MiB")
         for entry in freed.in_use:
-            print(output.printable(f"kept {entry.label}: a running lqtui uses it"))
-    print(output.printable(f"{pool.root}: {sum(e.bytes for e in entries) / output.MIB:.1f} MiB"))
+            print(output.shown(f"kept {entry.label}: a running lqtui uses it"))
+    print(output.shown(f"{pool.root}: {sum(e.bytes for e in entries) / output.MIB:.1f} MiB"))
     if entries:
         rows = [["model", "engine", "MiB", "last used"]]
         rows += [

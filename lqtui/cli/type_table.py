@@ -88,7 +88,7 @@ def _print(rows: Sequence[TableRow], known: Mapping[FileType, Result], *, timed:
     output.print_table(table)
     for row in rows:
         if row.reason:
-            print(output.printable(f"{row.file_type} is not measured: {row.reason}"))
+            print(output.shown(f"{row.file_type} is not measured: {row.reason}"))
 
 
 def _size(row: TableRow) -> list[str]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
+from lqtui.recipe.printable import printable
+
 _WIDTH, _HEIGHT = 760, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 16, 52
 _LETTER_WIDTH, _LINE_HEIGHT = 6.6, 13.0
@@ -58,11 +60,6 @@ class Axis(NamedTuple):
 def mark(number: int) -> str:
     """The letter of the n-th point in a text chart; a dot where letters run out."""
     return _MARKS[number] if number < len(_MARKS) else "·"
-
-
-def plain(text: str) -> str:
-    """Text on one line, without control characters: names come from strangers' files."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def axes(points: Sequence[ChartPoint], width: float, height: float) -> tuple[Axis, Axis]:
@@ -147,7 +144,7 @@ def _line(x1: float, y1: float, x2: float, y2: float, opacity: float) -> str:
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(plain(text))}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(printable(text))}</text>'
 
 
 def _label(name: str, x: float, y: float, taken: list[tuple[float, float, float, float]]) -> str:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from html import escape
 
-from lqtui.export.chart import ChartPoint, mark, plain, svg_chart, text_chart
+from lqtui.export.chart import ChartPoint, mark, svg_chart, text_chart
+from lqtui.recipe.printable import printable
 
 _MIB = 1 << 20
 
@@ -137,16 +138,16 @@ dt { font-weight: 600; } dd { margin: 0 0 .4rem; }"""
 
 def _html(report: Report) -> str:
     heads, rows = _table(report)
-    title = f"{escape(plain(report.model))}, quantized"
+    title = f"{escape(printable(report.model))}, quantized"
     head = "".join(f"<th>{escape(each)}</th>" for each in heads)
     body = "\n".join(
-        "<tr>" + "".join(f"<td>{escape(plain(cell))}</td>" for cell in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td>{escape(printable(cell))}</td>" for cell in row) + "</tr>" for row in rows
     )
     facts = "\n".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(plain(value))}</dd>" for name, value in report.facts.items()
+        f"<dt>{escape(name)}</dt><dd>{escape(printable(value))}</dd>" for name, value in report.facts.items()
     )
     recipes = "\n".join(
-        f"<details><summary>{escape(plain(row.name))}</summary><pre>{escape(row.recipe)}</pre></details>"
+        f"<details><summary>{escape(printable(row.name))}</summary><pre>{escape(row.recipe)}</pre></details>"
         for row in report.measured
     )
     chart = svg_chart(report.points, report.quality) if report.points else ""
@@ -229,7 +230,7 @@ def _letters(report: Report) -> list[str]:
 
 def _inline(text: str) -> str:
     """Text that Markdown takes for nothing but text, in a table too."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!~" else c for c in plain(text))
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!~" else c for c in printable(text))
 
 
 def _longest_run(text: str) -> int:

@@ -10,6 +10,7 @@ from pathlib import PurePath
 from lqtui import __version__
 from lqtui.export.patterns import tensor_patterns
 from lqtui.recipe.imatrix import Imatrix
+from lqtui.recipe.printable import printable
 from lqtui.recipe.recipe import Plan
 
 _MIB = 1 << 20
@@ -160,4 +161,4 @@ def _options(plan: Plan) -> str:
 
 def _comment(text: str) -> str:
     """Text that stays within one comment line, whatever characters a model's author put into it."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return printable(" ".join(text.splitlines()))

@@ -6,15 +6,16 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from lqtui.hub.errors import HubError
+from lqtui.recipe.printable import printable
 
 _LONGEST = 400
 
 
 def shown(text: object, longest: int = 200) -> str:
-    """A text without control characters, escapes and marks that turn the writing's direction."""
+    """The beginning of a text as it can be shown; nothing of what is no text."""
     if not isinstance(text, str):
         return ""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:longest])
+    return printable(text[:longest])
 
 
 def is_repository(name: object) -> bool:

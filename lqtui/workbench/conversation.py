@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from lqtui.recipe.printable import JOINERS, printable
 from lqtui.recipe.recipe import Plan
 from lqtui.worker.chat_messages import ChatAgreed, ChatBegun, ChatEnded, ChatEvent, ChatToken
-
-_JOINERS = frozenset("\u200c\u200d")
-"""Not printable by themselves, and part of emoji and of several scripts."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +125,7 @@ class Conversation:
 def readable(text: str) -> str:
     """A model's text without what a terminal would obey: control characters, escapes, text direction."""
     plain = text.replace("\r\n", "\n").replace("\t", "    ")
-    return "".join(
-        c if c == "\n" or c.isprintable() or c in _JOINERS else "\N{REPLACEMENT CHARACTER}" for c in plain
-    )
+    return printable(plain, keep="\n" + JOINERS)
 
 
 def said(exchange: Exchange, names: Sequence[str]) -> str:
