@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from lqtui.system import meters
+from lqtui.tui.harmless import HarmlessText
 from lqtui.tui.palette import LqtuiCommands
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.main import MainScreen
@@ -58,10 +60,15 @@ class LqtuiApp(App[None]):
         self._problem = problem
         self.main = MainScreen(workbench, read_meters)
         self._closed = False
+        self._harmless = HarmlessText()
 
     def get_default_screen(self) -> Screen[None]:
         """The main screen."""
         return self.main
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """What every line goes through on its way to the terminal."""
+        return [self._harmless, *super().get_line_filters()]
 
     def on_ready(self) -> None:
         """Open the model to begin with; without one, say why and let the person choose."""
