@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,11 @@ def remove(repo_id: str, name: str = "") -> Removed:
         for path in partials:
             path.unlink(missing_ok=True)
         if chosen:
+            its_own = replace(info, repos=frozenset(repos))  # a copy of a repository has the same commits
             strategy: Any = (
-                info.delete_files(*(file for _, file in chosen))
+                its_own.delete_files(*(file for _, file in chosen))
                 if kept
-                else info.delete_revisions(*(revision.commit_hash for revision in revisions))
+                else its_own.delete_revisions(*(revision.commit_hash for revision in revisions))
             )
             freed += strategy.expected_freed_size
             strategy.execute()

@@ -96,6 +96,15 @@ def test_a_repository_of_models_alone_is_removed_whole(hub: LocalHub, hub_home: 
     assert not (hub_home / "hub" / "models--someone--Tiny-GGUF").exists()
 
 
+def test_a_copy_of_a_repository_with_the_same_commits_stays(hub: LocalHub) -> None:
+    copies = [f"copy-{number}/Tiny" for number in range(6)]  # which of them is seen first is chance
+    for copy in copies:
+        have(hub, "tiny-f16.gguf", F16, copy)
+    for copy in copies[:3]:
+        assert ask("local", "remove", copy)["models"] == ["tiny-f16.gguf"]
+    assert sorted(model["repository"] for model in cached()["models"]) == copies[3:]
+
+
 def test_what_is_not_there_is_not_removed(hub: LocalHub) -> None:
     have(hub, "tiny-f16.gguf", F16)
     assert "has no GGUF model of no/one" in ask("local", "remove", "no/one")["problem"]
