@@ -96,22 +96,39 @@ async def test_without_candidates_nothing_starts(workbench: FakeWorkbench) -> No
         assert "Turn on at least one candidate type." in dialog(pilot)
 
 
-async def test_what_is_selected_can_be_kept_as_it_is(workbench: FakeWorkbench) -> None:
+async def test_what_is_selected_can_be_kept_as_it_is_or_no_lower(workbench: FakeWorkbench) -> None:
     async with running(workbench) as pilot:
         await pilot.press("8", "v", "down", "b", *"100")
-        for _ in range(4):
-            if not isinstance(pilot.app.focused, Chooser) or pilot.app.focused.id != "keep":
-                pilot.app.screen.focus_next()
-        await pilot.pause()
+        pilot.app.screen.query_one("#keep", Chooser).focus()
         await pilot.press("space")
         await pilot.pause()
         assert "blocks 0-1 as now" in dialog(pilot)
         await pilot.press("enter")
         await pilot.pause()
         pins = workbench.asked[3].pins
-        assert len(pins) == 14
+        assert len(pins) == 14 and not workbench.asked[3].floors
         assert pins["blk.0.attn_q.weight"] is TensorType.Q8_0
         assert pins["blk.1.attn_q.weight"] is TensorType.F16
+        await pilot.press("b")
+        pilot.app.screen.query_one("#keep", Chooser).focus()
+        await pilot.press("right")
+        await pilot.pause()
+        assert "blocks 0-1 no lower than now" in dialog(pilot)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert workbench.asked[3].floors == pins and not workbench.asked[3].pins
+
+
+async def test_roles_can_be_asked_for_one_type_in_each_block(workbench: FakeWorkbench) -> None:
+    async with running(workbench) as pilot:
+        await pilot.press("b", *"100")
+        pilot.app.screen.query_one("#tied", Chooser).focus()
+        await pilot.press("right")
+        await pilot.pause()
+        assert "same type for    ◂ attn_q, attn_k, attn_v ▸" in dialog(pilot)
+        await pilot.press("right", "right", "enter")
+        await pilot.pause()
+        assert workbench.asked[3].ties == (("attn_q", "attn_k", "attn_v"), ("ffn_gate", "ffn_up"))
 
 
 async def test_what_was_typed_and_chosen_is_there_again_after_escape(workbench: FakeWorkbench) -> None:

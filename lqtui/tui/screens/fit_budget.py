@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import ClassVar
 
 from textual import on, work
@@ -16,6 +17,7 @@ from textual.widgets import Input, Label, Static
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.granularity import Granularity
+from lqtui.recipe.selectors import roles
 from lqtui.recipe.types import TensorType
 from lqtui.solve.constraints import Constraints
 from lqtui.tui.asked_budget import EXAMPLES, AskedBudget, Budgeted, parse_budget
@@ -25,6 +27,18 @@ from lqtui.tui.widgets.type_toggles import TypeToggles, types_for
 from lqtui.workbench import DEFAULT_CANDIDATES, Job, Target, Workbench, WorkbenchError
 
 
+class Hold(Enum):
+    """What must become of the grid's selection."""
+
+    NOTHING = "nothing"
+    AS_NOW = "as now"
+    NO_LOWER = "no lower than now"
+
+
+_TIED = (("attn_q", "attn_k", "attn_v"), ("ffn_gate", "ffn_up"))
+"""Roles that people want at one type in each block."""
+
+
 @dataclass(frozen=True)
 class BudgetChoices:
     """What was typed and chosen, kept for the next time."""
@@ -32,7 +46,9 @@ class BudgetChoices:
     text: str = ""
     types: tuple[TensorType, ...] = DEFAULT_CANDIDATES
     by: Granularity = Granularity.TENSOR
-    keep: bool = False
+    hold: Hold = Hold.NOTHING
+    tied: int = 0
+    """Which of `ties_of` the model."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,7 @@ class BudgetScreen(ModalScreen[tuple[BudgetChoices, Job | None]]):
         self._kept = kept
         self._choices = choices or BudgetChoices()
         self._range_is_of: tuple[TensorType, ...] | None = None
+        self._ties = _ties_of(workbench)
 
     def compose(self) -> ComposeResult:
         """The budget, what is possible, and among what is chosen."""
@@ -92,6 +109,7 @@ class BudgetScreen(ModalScreen[tuple[BudgetChoices, Job | None]]):
             yield Static("candidate types", id="among")
             yield TypeToggles(offered, self._choices.types, id="types")
             yield Chooser("a type for each", id="by")
+            yield Chooser("same type for", id="tied")
             yield Chooser("keep", id="keep")
 
     def on_mount(self) -> None:
@@ -111,7 +129,10 @@ class BudgetScreen(ModalScreen[tuple[BudgetChoices, Job | None]]):
         choices = self.choices
         self.query_one("#by", Chooser).show(choices.by)
         title = self._kept.title
-        self.query_one("#keep", Chooser).show(f"{title} as now" if choices.keep else "nothing")
+        hold = choices.hold.value
+        self.query_one("#keep", Chooser).show(hold if choices.hold is Hold.NOTHING else f"{title} {hold}")
+        ties = self._ties[choices.tied % len(self._ties)]
+        self.query_one("#tied", Chooser).show("; ".join(", ".join(tie) for tie in ties) or "none")
         if choices.types != self._range_is_of:
             self._range_is_of = choices.types
             self.query_one("#range", Static).update(self._range(choices.types))
@@ -168,8 +189,12 @@ class BudgetScreen(ModalScreen[tuple[BudgetChoices, Job | None]]):
         if event.chooser.id == "by":
             other = Granularity.BLOCK if choices.by is Granularity.TENSOR else Granularity.TENSOR
             self._choices = replace(choices, by=other)
+        elif event.chooser.id == "tied":
+            self._choices = replace(choices, tied=(choices.tied + event.step) % len(self._ties))
         elif self._kept.types:
-            self._choices = replace(choices, keep=not choices.keep)
+            holds = list(Hold)
+            hold = holds[(holds.index(choices.hold) + event.step) % len(holds)]
+            self._choices = replace(choices, hold=hold)
         self._show()
 
     @on(Input.Submitted)
@@ -185,13 +210,20 @@ class BudgetScreen(ModalScreen[tuple[BudgetChoices, Job | None]]):
             if not choices.types:
                 raise ValueError("Turn on at least one candidate type.")
             target = await self._target(asked)
-            pins = self._kept.types if choices.keep else {}
-            job = self._workbench.fit_recipe(target, choices.types, choices.by, Constraints(pins=pins))
+            constraints = self._constraints(choices)
+            job = self._workbench.fit_recipe(target, choices.types, choices.by, constraints)
         except (ValueError, WorkbenchError, RecipeError) as error:
             self._say(_sentence(error), problem=True)
             self.query_one(Input).focus()
             return
         self.dismiss((choices, job))
+
+    def _constraints(self, choices: BudgetChoices) -> Constraints:
+        return Constraints(
+            pins=self._kept.types if choices.hold is Hold.AS_NOW else {},
+            floors=self._kept.types if choices.hold is Hold.NO_LOWER else {},
+            ties=self._ties[choices.tied % len(self._ties)],
+        )
 
     async def _target(self, asked: AskedBudget) -> Target:
         if asked.of in (Budgeted.FILE, Budgeted.BITS):
@@ -207,6 +239,14 @@ class BudgetScreen(ModalScreen[tuple[BudgetChoices, Job | None]]):
     def action_leave(self) -> None:
         """Leave, and keep what was typed for the next time."""
         self.dismiss((self.choices, None))
+
+
+def _ties_of(workbench: Workbench) -> list[tuple[tuple[str, ...], ...]]:
+    """No tie, each of those that the model has the roles for, and all of them."""
+    known = set(roles(workbench.plan.shape)) if workbench.plan else set()
+    ties = [tie for tie in _TIED if known.issuperset(tie)]
+    together = [tuple(ties)] if len(ties) > 1 else []
+    return [(), *((tie,) for tie in ties), *together]
 
 
 def _sentence(error: Exception) -> str:
