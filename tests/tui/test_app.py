@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from driving import Q4, Q8, lines, running, toasts, types
-from fakes import FakeWorkbench, llama_shape, measured, moe_shape, qwen_shape
+from fakes import FakeWorkbench
+from model_shapes import llama_shape, moe_shape, qwen_shape
+from scripted_results import measured
 from textual import events
 from textual.widgets import Input, Static, Tab
 
@@ -278,3 +280,18 @@ async def test_the_model_is_written_where_the_person_says(workbench, tmp_path):
         assert workbench.calls == []
         await pilot.press("enter")
         assert workbench.calls == [f"quantize {tmp_path / 'there.gguf'}"]
+
+
+async def test_opening_another_model_asks_before_it_stops_jobs(workbench, tmp_path):
+    (tmp_path / "other.gguf").write_bytes(b"GGUF")
+    async with running(workbench) as pilot:
+        await pilot.press("r", "o")
+        await pilot.pause()
+        pilot.app.screen.dismiss(tmp_path / "other.gguf")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, ConfirmScreen)
+        assert "stops the jobs" in pilot.app.screen.question
+        await pilot.press("n")
+        await pilot.pause()
+        assert workbench.model.path.name != "other.gguf"
+        assert any(job.active for job in workbench.jobs)

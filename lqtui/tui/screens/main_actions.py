@@ -166,8 +166,25 @@ class MainActions(Screen[None]):
     def _open_chosen(self, path: Path | Literal["hub"] | None) -> None:
         if path == "hub":
             self.call_later(self.run_action, "hub")
+        elif isinstance(path, Path) and self._is_busy:
+            self._ask_to_stop_jobs(path)
         elif isinstance(path, Path):
             self.open_model(path)
+
+    def _ask_to_stop_jobs(self, path: Path) -> None:
+        """Ask before a model is opened that another one's jobs are stopped for."""
+
+        def open_it(sure: bool | None) -> None:
+            if sure:
+                self.open_model(path)
+
+        question = f"Opening {path.name} stops the jobs that run; what they measured is kept."
+        self.app.push_screen(ConfirmScreen(question, "Open it", "Stay"), open_it)
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether a job runs, or waits, that opening another model would stop."""
+        return any(job.active and job.kind not in _HARMLESS for job in self.workbench.jobs)
 
     @work(exit_on_error=False, exclusive=True, group="open")
     async def open_model(self, path: Path, *, requantize: bool = False) -> None:
@@ -186,9 +203,8 @@ class MainActions(Screen[None]):
 
     def open_unless_busy(self, path: Path, how: str) -> None:
         """Open a model that a job has brought, or say how, where that would cost what was begun meanwhile."""
-        is_busy = any(job.active and job.kind not in _HARMLESS for job in self.workbench.jobs)
-        if is_busy or self.workbench.modified:
-            what = "a job runs" if is_busy else "the recipe is not saved"
+        if self._is_busy or self.workbench.modified:
+            what = "a job runs" if self._is_busy else "the recipe is not saved"
             self.notify(f"{path.name} is here, but {what}: {how}.", markup=False, timeout=12)
         else:
             self.open_model(path)
