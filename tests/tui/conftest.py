@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes import FakeWorkbench, llama_shape
+from fakes import FakeWorkbench
+from model_shapes import llama_shape
 from tmux import Terminal
 
 

@@ -3,128 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from fake_importance import FakeImportance
+from model_shapes import fit_of
 
 from lqtui.measure import paired, sequential
 from lqtui.recipe.file_types import FileType
 from lqtui.recipe.imatrix import Imatrix
-from lqtui.recipe.memory import Buffer, ContextMemory, Part, estimate_memory
-from lqtui.recipe.presets import PRESET_NAMES, preset
+from lqtui.recipe.presets import PRESET_NAMES
 from lqtui.recipe.recipe import Plan, Recipe, base_recipe, resolve, with_type
-from lqtui.recipe.shape import ModelShape, TensorInfo, tensor_order
+from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
-from lqtui.workbench import Change, Fit, Job, JobState, OpenModel, Result, Settings, Speed, WorkbenchError
-
-
-def llama_shape(
-    blocks: int = 30,
-    *,
-    name: str = "SmolLM2-135M-Instruct",
-    width: int = 576,
-    ffn: int = 1536,
-    heads: int = 9,
-    kv_heads: int = 3,
-    vocab: int = 49152,
-    tied: bool = True,
-    roles: Mapping[str, tuple[int, ...]] | None = None,
-    base: TensorType = TensorType.F16,
-) -> ModelShape:
-    """A llama-like model's shape; `roles` replaces the quantizable tensors of each block."""
-    kv = width // heads * kv_heads
-    dimensions = roles or {
-        "attn_q": (width, width),
-        "attn_k": (width, kv),
-        "attn_v": (width, kv),
-        "attn_output": (width, width),
-        "ffn_gate": (width, ffn),
-        "ffn_up": (width, ffn),
-        "ffn_down": (ffn, width),
-    }
-    tensors = [
-        TensorInfo("token_embd.weight", (width, vocab), base),
-        TensorInfo("output_norm.weight", (width,), TensorType.F32),
-    ]
-    if not tied:
-        tensors.append(TensorInfo("output.weight", (width, vocab), base))
-    for block in range(blocks):
-        for role in ("attn_norm", "ffn_norm"):
-            tensors.append(TensorInfo(f"blk.{block}.{role}.weight", (width,), TensorType.F32))
-        for role, ne in dimensions.items():
-            tensors.append(TensorInfo(f"blk.{block}.{role}.weight", ne, base))
-    tensors.sort(key=lambda tensor: tensor_order(tensor.name))
-    meta_bytes = 1_781_248
-    return ModelShape(
-        name=name,
-        architecture="llama",
-        block_count=blocks,
-        tensors=tuple(tensors),
-        meta_bytes=meta_bytes,
-        file_bytes=meta_bytes + sum(t.bytes_as(t.type) for t in tensors),
-        file_type=1,
-        context_length=8192,
-        embedding_length=width,
-        heads=heads,
-        kv_heads=kv_heads,
-        vocab_size=vocab,
-    )
-
-
-def qwen_shape() -> ModelShape:
-    """A model of 24 blocks, 896 wide, as the published experiment's."""
-    return llama_shape(
-        24, name="Qwen2-0.5B-Instruct", width=896, ffn=4864, heads=14, kv_heads=2, vocab=151936
-    )
-
-
-def moe_shape(blocks: int = 16) -> ModelShape:
-    """A mixture of experts, with untied output."""
-    return llama_shape(
-        blocks,
-        name="Tiny-MoE",
-        tied=False,
-        width=1024,
-        vocab=32000,
-        heads=16,
-        roles={
-            "attn_q": (1024, 1024),
-            "attn_k": (1024, 256),
-            "attn_v": (1024, 256),
-            "attn_output": (1024, 1024),
-            "ffn_gate_inp": (1024, 8),
-            "ffn_gate_exps": (1024, 512, 8),
-            "ffn_up_exps": (1024, 512, 8),
-            "ffn_down_exps": (512, 1024, 8),
-        },
-    )
-
-
-def context_of(
-    shape: ModelShape, n_ctx: int, type_k: TensorType = TensorType.F16, *, gpus: int = 0
-) -> ContextMemory:
-    """What llama.cpp might say of a llama-like model: on the processor, or shared out among GPUs."""
-    n_blocks = shape.block_count
-    layers = [f"CUDA{i * gpus // (n_blocks + 1)}" if gpus else "CPU" for i in range(n_blocks + 1)]
-    head = shape.embedding_length // shape.heads
-    cache = 2 * n_blocks * n_ctx * type_k.row_bytes(shape.kv_heads * head)
-    device = layers[0]
-    buffers = (
-        Buffer("CPU", "CPU", Part.OUTPUT, 4 * shape.vocab_size),
-        Buffer(device, device, Part.KV_CACHE, cache),
-        Buffer(device, device, Part.COMPUTE, 512 * 4 * shape.vocab_size),
-    )
-    return ContextMemory(n_ctx, tuple(layers), buffers)
-
-
-def fit_of(plan: Plan, n_ctx: int, type_k: TensorType = TensorType.F16, *, gpus: int = 0) -> Fit:
-    """The memory that a plan needs where llama.cpp says so."""
-    context = context_of(plan.shape, n_ctx, type_k, gpus=gpus)
-    return Fit(n_ctx, type_k, type_k, estimate_memory(plan, context))
+from lqtui.workbench import Change, Fit, Job, JobState, OpenModel, Result, Settings, WorkbenchError
 
 
 class FakeWorkbench(FakeImportance):
@@ -356,73 +249,3 @@ class FakeWorkbench(FakeImportance):
 
     async def close(self) -> None:
         self.closed = True
-
-
-def measured(
-    plan: Plan,
-    perplexity: float,
-    se: float = 1.6,
-    *,
-    delta: float | None = None,
-    kld: float | None = None,
-    chunks: int = 5,
-) -> Result:
-    """A result for a plan, as a measurement of 5 chunks gives it; what it is with fewer is partial."""
-    return Result(
-        name=plan.recipe.name,
-        digest=plan.digest,
-        file_bytes=plan.file_bytes,
-        bits_per_weight=plan.bits_per_weight,
-        perplexity=perplexity,
-        perplexity_se=se,
-        delta_nll=None if delta is None else math.log1p(delta / 100),
-        delta_nll_se=None if delta is None else 0.003 if delta else 0.0,
-        delta_percent=delta,
-        delta_percent_se=None if delta is None else 0.3 if delta else 0.0,
-        kld=kld,
-        kld_se=None if kld is None else kld / 60,
-        top1_agreement=None if kld is None else 1 - kld,
-        top1_agreement_se=None if kld is None else 0.012 if kld else 0.0,
-        chunks=chunks,
-        prompt=Speed(mean=412.0, sd=3.1, repetitions=5),
-        generation=Speed(mean=58.2, sd=0.7, repetitions=5),
-        partial=chunks < 5,
-        recipe=plan.recipe,
-    )
-
-
-SEEDS = {
-    "baseline_fp16": (18.8351, 0.0),
-    "uniform_q4_0": (20.8235, 0.2562),
-    "first_4_layers_q8": (20.1097, 0.2204),
-    "first_8_layers_q8": (19.9, 0.2010),
-    "last_4_layers_q8": (20.61, 0.2391),
-    "last_8_layers_q8": (20.44, 0.2204),
-    "middle_8_layers_q8": (19.95, 0.1790),
-    "first_last_4_layers_q8": (19.98, 0.2057),
-    "alternating_even_q8": (19.7152, 0.1620),
-    "attention_q8": (19.42, 0.1411),
-    "ffn_q8": (19.6, 0.1502),
-}
-"""Perplexity and KLD of every preset, for a chart that looks like one; some of them were measured."""
-
-
-def seed_results(shape: ModelShape, chunks: int = 5) -> tuple[Result, ...]:
-    """A result for every preset."""
-    base, _ = SEEDS["baseline_fp16"]
-    return tuple(
-        measured(
-            resolve(shape, preset(name, shape)), ppl, delta=100 * (ppl / base - 1), kld=kld, chunks=chunks
-        )
-        for name, (ppl, kld) in SEEDS.items()
-    )
-
-
-def scores_of(results: Iterable[Result], spread: float = 0.015) -> dict[str, paired.Scores]:
-    """Scores of 20 chunks with about the results' KLDs, which vary from chunk to chunk by `spread` nats."""
-    found = {}
-    for number, result in enumerate(results):
-        wave = np.sin(1.7 * (number + 1) * np.arange(1, 21))[:, None] * np.ones(8)
-        kld = (result.kld or 0.0) + (spread if result.kld else 0.0) * wave
-        found[result.digest] = paired.Scores(math.log(result.perplexity or 1.0) + kld, kld)
-    return found

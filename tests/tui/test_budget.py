@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fakes import fit_of, llama_shape
+from model_shapes import fit_of, llama_shape
 from panes import PaneApp, lines_of, text_of
 
 from lqtui.recipe.presets import preset

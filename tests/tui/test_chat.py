@@ -7,7 +7,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 from driving import running, toasts
-from fakes import FakeWorkbench, llama_shape
+from fakes import FakeWorkbench
+from model_shapes import llama_shape
 from textual.widgets import Input
 
 from lqtui.recipe.recipe import Plan, base_recipe, resolve

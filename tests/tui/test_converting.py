@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from checkpoints import write_checkpoint
 from driving import running, toasts
-from fakes import FakeWorkbench, llama_shape, qwen_shape
+from fakes import FakeWorkbench
+from model_shapes import llama_shape, qwen_shape
 from textual.widgets import Input
 
 from lqtui.tui.screens.convert import ConvertScreen

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from driving import running
 from fake_importance import frontier_of
-from fakes import FakeWorkbench, llama_shape, measured
+from fakes import FakeWorkbench
+from model_shapes import llama_shape
 from panes import PaneApp, lines_of, text_of
+from scripted_results import measured
 from test_importance import dialog
 
 from lqtui.recipe.granularity import Granularity

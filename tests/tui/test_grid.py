@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from driving import F16, Q4, Q8, lines, running, types
-from fakes import FakeWorkbench, llama_shape
+from fakes import FakeWorkbench
+from model_shapes import llama_shape
 from textual.widgets import OptionList
 
 from lqtui.recipe.types import TARGET_TYPES, TensorType

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from fakes import llama_shape, moe_shape
+from model_shapes import llama_shape, moe_shape
 
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.tui.widgets.grid_layout import grid_layout

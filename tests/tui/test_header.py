@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakes import llama_shape
+from model_shapes import llama_shape
 from panes import PaneApp, lines_of
 
 from lqtui.recipe.presets import preset

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from driving import lines, running, toasts
-from fakes import FakeWorkbench, llama_shape
+from fakes import FakeWorkbench
+from model_shapes import llama_shape
 from textual.widgets import Input, OptionList, Static
 
 from lqtui.recipe.file_types import FileType

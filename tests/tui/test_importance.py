@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 from driving import lines, running, toasts
 from fake_importance import estimated, measured_scores, single_cost
-from fakes import FakeWorkbench, llama_shape, measured, moe_shape
+from fakes import FakeWorkbench
+from model_shapes import llama_shape, moe_shape
 from panes import lines_of
+from scripted_results import measured
 
 from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.types import TensorType

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from driving import running
-from fakes import FakeWorkbench, llama_shape
+from fakes import FakeWorkbench
+from model_shapes import llama_shape
 from panes import PaneApp, lines_of, text_of
 from test_importance import dialog
 

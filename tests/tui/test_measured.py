@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 from driving import running, toasts
-from fakes import FakeWorkbench, llama_shape, scores_of, seed_results
+from fakes import FakeWorkbench
+from model_shapes import llama_shape
 from panes import lines_of
+from scripted_results import scores_of, seed_results
 from textual.widgets._toast import Toast
 
 from lqtui.recipe.presets import preset

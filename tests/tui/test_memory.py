@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from driving import Q8, running
-from fakes import FakeWorkbench, llama_shape
+from fakes import FakeWorkbench
+from model_shapes import llama_shape
 
 from lqtui.recipe.types import TensorType
 from lqtui.tui.screens.memory import MemoryScreen, next_context

@@ -6,7 +6,9 @@ import math
 from dataclasses import replace
 
 import pytest
-from fakes import FakeWorkbench, llama_shape, scores_of, seed_results
+from fakes import FakeWorkbench
+from model_shapes import llama_shape
+from scripted_results import scores_of, seed_results
 
 from lqtui.tui.widgets.result_columns import Row
 from lqtui.tui.widgets.result_sentence import sentences

@@ -6,8 +6,10 @@ import math
 from dataclasses import replace
 
 import pytest
-from fakes import FakeWorkbench, llama_shape, scores_of, seed_results
+from fakes import FakeWorkbench
+from model_shapes import llama_shape
 from panes import PaneApp, lines_of, text_of
+from scripted_results import scores_of, seed_results
 
 from lqtui.measure.paired import Interval, Quantity
 from lqtui.tui.widgets.metric import Metric

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakes import llama_shape
+from model_shapes import llama_shape
 from textual.app import App
 from textual.pilot import Pilot
 from textual.screen import ModalScreen

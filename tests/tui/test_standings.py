@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import FakeWorkbench, llama_shape, scores_of, seed_results
+from fakes import FakeWorkbench
+from model_shapes import llama_shape
+from scripted_results import scores_of, seed_results
 
 from lqtui.measure.paired import Scores
 from lqtui.tui.widgets import standings

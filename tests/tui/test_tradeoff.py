@@ -6,10 +6,11 @@ import math
 from dataclasses import replace
 
 import pytest
-from fakes import SEEDS, llama_shape, measured, seed_results
 from hypothesis import given
 from hypothesis import strategies as st
+from model_shapes import llama_shape
 from panes import PaneApp, lines_of, text_of
+from scripted_results import SEEDS, measured, seed_results
 from textual_plotext.plot import Plot
 
 from lqtui.recipe.presets import preset

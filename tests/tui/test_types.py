@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from driving import running
-from fakes import FakeWorkbench, llama_shape
+from fakes import FakeWorkbench
+from model_shapes import llama_shape
 
 from lqtui.recipe.file_types import FileType
 from lqtui.recipe.imatrix import Imatrix

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fakes import FakeWorkbench, llama_shape
+from fakes import FakeWorkbench
+from model_shapes import llama_shape
 from textual.widgets import Static
 
 from lqtui.tui.app import LqtuiApp
