@@ -135,7 +135,13 @@ def rm(model: str, json: bool) -> None:
 
     removed = on_bench(Settings(), run)
     if json:
-        output.print_json(removed)
+        output.print_json(
+            {
+                "models": removed.models,
+                "freed_bytes": removed.freed_bytes,
+                "kept_files": removed.kept_files,
+            }
+        )
         return
     kept = f"; {removed.kept_files} other files of {name} stay" if removed.kept_files else ""
     what = ", ".join(removed.models) or "what a broken download left"

@@ -39,6 +39,7 @@ def test_a_model_is_found_listed_pulled_planned_and_removed(
     [cached] = document(lqtui("models", "list", "--json"))["models"]
     assert (cached["repository"], cached["file"], cached["path"]) == (OWNER, "tiny-f16.gguf", str(path))
     removed = document(lqtui("models", "rm", OWNER, "--json"))
+    assert removed.keys() == {"models", "freed_bytes", "kept_files"}
     assert removed["models"] == ["tiny-f16.gguf"] and removed["freed_bytes"] == tiny_model.stat().st_size
     assert document(lqtui("models", "list", "--json"))["models"] == [] and not path.exists()
 
