@@ -29,6 +29,7 @@ from lqtui.workbench.model_file import read_header
 from lqtui.workbench.quantized_files import RecipeFiles
 from lqtui.workbench.text_files import read_text
 from lqtui.workbench.values import Imported, Job, WorkbenchError
+from lqtui.workbench.writing import Writing
 from lqtui.worker.client import run_task
 from lqtui.worker.messages import DigestTensors
 
@@ -52,7 +53,7 @@ _SUFFIXES = {
 }
 
 
-class Interchange(Copying):
+class Interchange(Copying, Writing):
     """The part of the workbench that reads and writes recipes in other programs' formats."""
 
     async def import_recipe(self, path: Path) -> Imported:

@@ -10,21 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lqtui.export.script import export_script
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.presets import PRESET_NAMES, preset
 from lqtui.recipe.recipe import Plan, base_recipe, resolve
 from lqtui.recipe.shape import ModelShape
 from lqtui.store.errors import StoreError
-from lqtui.store.paths import Paths, expanded, is_directory
+from lqtui.store.paths import Paths, expanded
 from lqtui.store.results import FileIdentity, ResultStore
 from lqtui.workbench.corpora import Corpora, Corpus, check_text, corpus_digest
 from lqtui.workbench.fitting import MemoryFitting
 from lqtui.workbench.history import RecipeHistory
 from lqtui.workbench.jobs import JobQueue, RunningJob, Work
 from lqtui.workbench.matrix_files import RecipeMatrices, refuse_without_imatrix
-from lqtui.workbench.model_file import model_identity, protect_model, read_header
-from lqtui.workbench.quantized_files import RecipeFiles, check_files, protect_source, refuse_copied
+from lqtui.workbench.model_file import model_identity, read_header
+from lqtui.workbench.quantized_files import RecipeFiles
 from lqtui.workbench.values import (
     CONVERSION,
     DOWNLOAD,
@@ -37,9 +36,9 @@ from lqtui.workbench.values import (
     Settings,
     WorkbenchError,
 )
-from lqtui.workbench.wording import measured_lines, outcome
+from lqtui.workbench.wording import outcome
 from lqtui.worker.client import log_tail, run_task
-from lqtui.worker.messages import Fingerprint, Progress, WriteModel
+from lqtui.worker.messages import Fingerprint, Progress
 
 if TYPE_CHECKING:  # NumPy comes with them, which takes a tenth of a second to load
     from lqtui.measure.paired import Comparison
@@ -238,40 +237,6 @@ class Running(MemoryFitting):
                 self._book.recall(plan)
             self._tell(Change.RESULTS)
 
-    def quantize(self, out: Path) -> Job:
-        """Write the current recipe's GGUF file in the background."""
-        return self.quantize_plan(self._current_plan(), out)
-
-    def quantize_plan(self, plan: Plan, out: Path) -> Job:
-        """Write a plan's GGUF file in the background."""
-        model = self._open_model()
-        out = expanded(out)
-        protect_model(model.path, out)
-        protect_source(plan, out)
-        if is_directory(out):
-            raise WorkbenchError(f"{out} is a folder; give the name of a file")
-        refuse_without_imatrix(plan)
-
-        async def work(running: RunningJob) -> str:
-            self._refuse_changed_model()
-            await check_files([plan.file], self._store, running.log, running.progress_of, running.started)
-            now = self._open_model()
-            task = WriteModel(
-                model.path,
-                plan.encodings,
-                plan.file_type.number,
-                out,
-                self.paths.pool,
-                now.digest or "",
-                self.settings.threads_used,
-                plan.imatrix,
-                plan.file,
-            )
-            done = await run_task(task, running.log, running.progress_of, running.started)
-            return f"wrote {out} ({done.bytes:,} bytes)"
-
-        return self._add_job("quantize", f"write {out.name}", work)
-
     def cancel(self, job_id: int) -> None:
         """Stop a job, queued or running; what it measured so far is kept."""
         self._queue.cancel(job_id)
@@ -284,27 +249,6 @@ class Running(MemoryFitting):
         """A job's notice, if it has one, and the last lines of its log."""
         job = self._queue.job(job_id)
         return "\n".join(filter(None, (job.notice, log_tail(job.log, lines))))
-
-    # Export
-
-    def script(self) -> str:
-        """The shell script with which stock llama.cpp makes the current recipe's file, bit for bit."""
-        return self.script_for(self._current_plan())
-
-    def script_for(self, plan: Plan) -> str:
-        """The export script of a plan, with what was measured of it in its header."""
-        model = self._open_model()
-        refuse_copied(plan)
-        lines = measured_lines(self.result(plan), self.settings, self.corpus_name)
-        return export_script(plan, model.path.name, lines)
-
-    def save_script(self, path: Path) -> None:
-        """Write the export script, executable, in place of what was there."""
-        self.write_script(path, self.script())
-
-    def write_script(self, path: Path, script: str) -> None:
-        """Write a script, executable, in place of what was there."""
-        self._write(path, script, executable=True)
 
     # Inside
 

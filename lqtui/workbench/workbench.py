@@ -12,6 +12,7 @@ from lqtui.workbench.interchange import Interchange
 from lqtui.workbench.reporting import Reporting
 from lqtui.workbench.solving import Solving
 from lqtui.workbench.type_table import TypeTable
+from lqtui.workbench.writing import Writing
 
 
 class Workbench(
@@ -22,6 +23,7 @@ class Workbench(
     LoweringExperiment,
     Chatting,
     Interchange,
+    Writing,
     Reporting,
     TypeTable,
     Inspecting,

@@ -124,6 +124,7 @@ def test_a_mix_that_needs_an_importance_matrix_is_planned_with_a_note_and_refuse
     refused(lqtui("measure", model, "--preset", "IQ2_XXS", *quick), "needs an importance matrix")
     out = tmp_path / "out.gguf"
     refused(lqtui("quantize", model, out, "--preset", "IQ2_XXS"), "needs an importance matrix")
+    refused(lqtui("export", model, "--preset", "IQ2_XXS"), "needs an importance matrix")
     assert not out.exists()
 
 
