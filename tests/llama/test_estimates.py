@@ -10,8 +10,6 @@ import gguf
 import numpy as np
 import pytest
 from gguf_files import write_tiny_gemma3n, write_tiny_llama
-from hypothesis import given
-from hypothesis import strategies as st
 from imatrices import random_imatrix
 from numpy.typing import NDArray
 from stock_quantize import StockQuantizer
@@ -20,7 +18,7 @@ from lqtui.llama import runtime
 from lqtui.llama.activations import Activations, Moments, observe
 from lqtui.llama.corpus import corpus_chunks
 from lqtui.llama.errors import EngineError
-from lqtui.llama.estimates import drawn, estimate_tensors
+from lqtui.llama.estimates import estimate_tensors
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.quantize import write_model
 from lqtui.recipe.file_types import FileType
@@ -299,39 +297,6 @@ def test_what_few_weights_and_inputs_hold_is_told_from_a_sample_too(tmp_path: Pa
     assert whole and sampled and whole.power == sampled.power
     for tensor_type in TYPES:
         assert sampled.errors[tensor_type] == pytest.approx(whole.errors[tensor_type], rel=0.1)
-
-
-SIZES = st.lists(st.floats(0, 1e6), min_size=1, max_size=200).map(np.array)
-
-
-@given(SIZES, st.integers(1, 60))
-def test_no_more_is_drawn_than_wanted_and_the_sum_of_the_sizes_is_kept(
-    sizes: NDArray[np.float64], wanted: int
-) -> None:
-    numbers, times = drawn(sizes, wanted)
-    assert len(numbers) == min(wanted, np.count_nonzero(sizes)) or len(numbers) < wanted
-    assert len(set(numbers)) == len(numbers) <= wanted
-    assert min(times, default=1) >= 1 - 1e-9
-    assert times @ sizes[numbers] == pytest.approx(sizes.sum())
-
-
-def test_everything_with_a_size_is_drawn_where_the_sample_suffices() -> None:
-    numbers, times = drawn(np.array([0.0, 3.0, 1.0, 0.0, 9.0]), 3)
-    assert numbers.tolist() == [1, 2, 4] and times.tolist() == [1, 1, 1]
-
-
-def test_what_is_large_is_certain_and_the_rest_is_drawn_as_often_as_there_is_room() -> None:
-    sizes = np.array([1e6] + [1.0] * 99 + [5e8])
-    numbers, times = drawn(sizes, 12)
-    assert {0, 100} <= set(numbers.tolist()) and len(numbers) == 12
-    assert times[0] == times[-1] == 1 and times[1:-1] == pytest.approx(9.9)
-
-
-def test_a_period_in_the_tensor_does_not_fall_in_with_the_sample() -> None:
-    values = np.where(np.arange(4096) % 64 == 32, 64.0, 0.0)  # one row of each head holds everything
-    sizes = np.random.default_rng(8).uniform(0.9, 1.1, 4096)
-    numbers, times = drawn(sizes, 512)
-    assert times @ values[numbers] == pytest.approx(values.sum(), rel=0.5)
 
 
 # What is told in which order

@@ -10,6 +10,7 @@ from fakes import FakeWorkbench
 from lqtui.recipe.types import TensorType
 from lqtui.tui.app import LqtuiApp
 from lqtui.tui.widgets.layer_grid import LayerGrid
+from lqtui.tui.widgets.status_line import StatusLine
 
 Q4, Q8, F16 = TensorType.Q4_0, TensorType.Q8_0, TensorType.F16
 
@@ -35,3 +36,14 @@ def lines(pilot) -> list[str]:
 
 def toasts(pilot) -> list[str]:
     return [notification.message for notification in pilot.app._notifications]
+
+
+def status(pilot) -> str:
+    """What the status line says."""
+    return str(pilot.app.main.query_one(StatusLine).render())
+
+
+def screen_text(pilot) -> str:
+    """All that the terminal shows."""
+    rows = pilot.app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in row) for row in rows)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from driving import running, toasts
+from driving import running, screen_text, toasts
 from fakes import FakeWorkbench
 from model_shapes import llama_shape
 from textual.widgets import Input
@@ -68,11 +68,6 @@ class TalkingWorkbench(FakeWorkbench):
 @pytest.fixture
 def talking() -> TalkingWorkbench:
     return TalkingWorkbench()
-
-
-def screen_text(pilot) -> str:
-    rows = pilot.app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in row) for row in rows)
 
 
 async def ask(pilot, prompt: str = "why") -> None:

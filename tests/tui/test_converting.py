@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from checkpoints import write_checkpoint
-from driving import running, toasts
+from driving import running, screen_text, toasts
 from fakes import FakeWorkbench
 from model_shapes import llama_shape, qwen_shape
 from textual.widgets import Input
@@ -45,11 +45,6 @@ def bench() -> ConvertingWorkbench:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return write_checkpoint(tmp_path / "models" / "m")
-
-
-def screen_text(pilot) -> str:
-    rows = pilot.app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in row) for row in rows)
 
 
 async def choose(pilot, folder: Path) -> None:

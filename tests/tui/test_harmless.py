@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from driving import running
+from driving import running, screen_text
 from fakes import FakeWorkbench
 from model_shapes import llama_shape
 from rich.segment import Segment
@@ -21,7 +21,7 @@ async def test_a_name_of_control_characters_reaches_the_terminal_without_them() 
         workbench.use(Recipe(HOSTILE, FileType.Q4_0, {}), "import")
         pilot.app.main.announce(HOSTILE)
         await pilot.pause()
-        sent = "".join(s.text for strip in pilot.app.screen._compositor.render_strips() for s in strip)
+        sent = screen_text(pilot).replace("\n", "")
         assert "a]0;titleb2Jc" in sent and sent.isprintable()
 
 

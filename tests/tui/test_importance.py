@@ -1,11 +1,11 @@
-"""Which layers deserve the bits, on the main screen: asking, the column, the sentences, and why."""
+"""Which layers deserve the bits, on the main screen: the column, the sentences, and the prediction."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import pytest
-from driving import lines, running, toasts
+from driving import lines, running, status
 from fake_importance import estimated, measured_scores, single_cost
 from fakes import FakeWorkbench
 from model_shapes import llama_shape, moe_shape
@@ -13,13 +13,9 @@ from panes import lines_of
 from scripted_results import measured
 
 from lqtui.recipe.granularity import Granularity
-from lqtui.recipe.types import TensorType
-from lqtui.tui.screens.sensitivity import SensitivityScreen
 from lqtui.tui.widgets.budget import BudgetPane
 from lqtui.tui.widgets.estimates import small
 from lqtui.tui.widgets.layer_grid import LayerGrid
-from lqtui.tui.widgets.status_line import StatusLine
-from lqtui.tui.widgets.type_toggles import types_for
 from lqtui.workbench import Change
 
 SHAPE = llama_shape()
@@ -32,85 +28,6 @@ def knowing(*, by: Granularity | None = Granularity.TENSOR, estimates: bool = Tr
     tensors, blocks = estimated(SHAPE) if estimates else ({}, {})
     bench.learn(scores=measured_scores(SHAPE, by) if by else (), tensors=tensors, blocks=blocks)
     return bench
-
-
-def status(pilot) -> str:
-    return str(pilot.app.main.query_one(StatusLine).render())
-
-
-def dialog(pilot) -> str:
-    """Everything that the dialog says."""
-    rows = pilot.app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in row) for row in rows)
-
-
-# -- asking
-
-
-async def test_m_and_enter_measure_each_tensor_alone_at_q4_0_on_one_chunk(workbench):
-    async with running(workbench) as pilot:
-        await pilot.press("m", "enter")
-        assert workbench.asked == (Granularity.TENSOR, (TensorType.Q4_0,), 1)
-        await pilot.pause()
-        assert status(pilot).startswith("Started: measure each tensor alone.")
-
-
-async def test_what_it_costs_follows_the_choices(workbench):
-    async with running(workbench) as pilot:
-        await pilot.press("m")
-        await pilot.pause()
-        assert "211 measurements on 1 chunk of 512 tokens each." in dialog(pilot)
-        await pilot.press("space")
-        await pilot.press("down", "right")
-        await pilot.pause()
-        assert "31 measurements on 2 chunks of 512 tokens each." in dialog(pilot)
-        await pilot.press("down", "right", "space")  # the type that follows Q4_0 among those that can be had
-        await pilot.pause()
-        assert "62 measurements on 2 chunks" in dialog(pilot)
-        await pilot.press("enter")
-        offered = types_for(SHAPE)
-        after = offered[offered.index(TensorType.Q4_0) + 1]
-        assert workbench.asked == (Granularity.BLOCK, (TensorType.Q4_0, after), 2)
-
-
-async def test_what_is_known_already_is_told():
-    async with running(knowing(by=Granularity.BLOCK)) as pilot:
-        await pilot.press("m", "right")
-        await pilot.pause()
-        assert "31 measurements on 1 chunk of 512 tokens each; 31 known already." in dialog(pilot)
-
-
-async def test_estimates_are_offered_as_what_they_are(workbench):
-    async with running(workbench) as pilot:
-        await pilot.press("m", "left")
-        await pilot.pause()
-        assert "Seconds, not measured" in dialog(pilot)
-        await pilot.press("enter")
-        assert workbench.asked == ("estimate",)
-
-
-async def test_without_a_type_to_lower_to_nothing_starts(workbench):
-    async with running(workbench) as pilot:
-        await pilot.press("m", "down", "down", "space", "enter")
-        await pilot.pause()
-        assert isinstance(pilot.app.screen, SensitivityScreen)
-        assert "Turn on at least one type" in dialog(pilot)
-        await pilot.press("escape")
-        assert workbench.asked == ()
-
-
-async def test_the_choices_of_the_last_time_are_there_again(workbench):
-    async with running(workbench) as pilot:
-        await pilot.press("m", "right", "down", "right", "right", "enter", "m")
-        await pilot.pause()
-        assert "each block, measured alone" in dialog(pilot)
-        assert "4 chunks" in dialog(pilot)
-
-
-def test_only_types_that_every_tensor_can_be_given_are_offered():
-    narrow = types_for(SHAPE)  # rows of 576 divide into blocks of 32 and 64
-    assert TensorType.Q4_0 in narrow and TensorType.Q4_K in narrow  # Q4_K falls back
-    assert not {TensorType.Q1_0, TensorType.IQ2_XXS, TensorType.F16} & set(narrow)
 
 
 # -- the column
@@ -330,59 +247,6 @@ async def test_at_80_columns_the_prediction_is_under_the_layers(workbench):
         await pilot.press("u")
         await pilot.pause()
         assert "KLD" not in pilot.app.main.query_one("#layers").border_subtitle
-
-
-# -- why
-
-
-async def test_y_says_why_a_tensor_got_its_type(workbench):
-    workbench.reasons = {"blk.0.attn_q.weight": "Q4_0 → Q5_0 would cost 1 MiB and save nothing."}
-    async with running(workbench) as pilot:
-        await pilot.press("]", "y")
-        await pilot.pause()
-        assert toasts(pilot) == ["Q4_0 → Q5_0 would cost 1 MiB and save nothing."]
-
-
-async def test_y_on_a_block_tells_of_its_tensors_together_where_the_reason_is_one(workbench):
-    names = [name for name in workbench.plan.by_name if name.startswith("blk.0.")]
-    workbench.reasons = dict.fromkeys(names, "one reason")
-    async with running(workbench) as pilot:
-        await pilot.press("y")
-        await pilot.pause()
-        assert toasts(pilot) == ["one reason"]
-
-
-async def test_y_on_a_block_tells_of_each_tensor_where_reasons_differ(workbench):
-    names = [name for name in workbench.plan.by_name if name.startswith("blk.0.")]
-    workbench.reasons = dict.fromkeys(names, "one reason") | {"blk.0.ffn_up.weight": "another"}
-    async with running(workbench) as pilot:
-        await pilot.press("4", "y")
-        await pilot.pause()
-        said = dialog(pilot)
-        assert "why block 0" in said and "ffn_up Q4_0" in said and "another" in said
-        assert said.count("one reason") == 6
-        await pilot.press("y")
-        assert pilot.app.screen is pilot.app.main
-
-
-async def test_y_on_a_block_says_once_what_holds_for_all_of_its_tensors(workbench):
-    names = [name for name in workbench.plan.by_name if name.startswith("blk.0.")]
-    workbench.reasons = {name: f"reason of {name}" for name in names}
-    workbench.market = "The last MiB of this budget went for 0.004."
-    async with running(workbench) as pilot:
-        await pilot.press("y")
-        await pilot.pause()
-        assert dialog(pilot).count("The last MiB of this budget") == 1
-        await pilot.press("y", "]", "y")
-        await pilot.pause()
-        assert toasts(pilot) == ["reason of blk.0.attn_q.weight"]
-
-
-async def test_y_before_any_fit_says_what_would_answer(workbench):
-    async with running(workbench) as pilot:
-        await pilot.press("y")
-        await pilot.pause()
-        assert status(pilot).startswith("No recipe was fitted yet that could say why: b ")
 
 
 async def test_what_is_remembered_is_asked_for_when_results_come_and_shown_when_it_is_there():

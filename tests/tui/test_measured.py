@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from driving import running, toasts
+from driving import running, status, toasts
 from fakes import FakeWorkbench
 from model_shapes import llama_shape
 from panes import lines_of
@@ -16,7 +16,6 @@ from lqtui.recipe.presets import preset
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.widgets.key_bar import KeyBar
 from lqtui.tui.widgets.results import ResultsTable
-from lqtui.tui.widgets.status_line import StatusLine
 from lqtui.tui.widgets.tradeoff import TradeoffChart
 from lqtui.workbench import JobState
 
@@ -34,10 +33,6 @@ def measured_bench() -> FakeWorkbench:
 
 def table(pilot) -> ResultsTable:
     return pilot.app.main.query_one(ResultsTable)
-
-
-def status(pilot) -> str:
-    return str(pilot.app.main.query_one(StatusLine).render())
 
 
 async def settled(pilot) -> None:
