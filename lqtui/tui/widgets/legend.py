@@ -29,7 +29,7 @@ class Legend(Widget):
         """Explain what a plan uses."""
         used = {p.effective for p in plan.tensors if p.quantizable} if plan else set()
         kept = () if TensorType.BF16 in used else (TensorType.F16,)
-        types = tuple(sorted(used | {*kept, *_ALWAYS[1:]}, key=lambda t: (-t.bits_per_weight, t)))
+        types = (*sorted(used, key=_bits), *sorted({*kept, *_ALWAYS[1:]} - used, key=_bits))
         fallen = any(p.fell_back for p in plan.tensors) if plan else False
         if (types, fallen) != (self._types, self._fallen):
             self._types, self._fallen = types, fallen
@@ -46,13 +46,20 @@ class Legend(Widget):
         width = self.content_size.width
         note = Content.assemble((f" {FALLBACK_MARK} ", "bold $text-warning"), ("fell back", "$text-muted"))
         room = width - (note.cell_length + 1 if self._fallen else 0)
-        line = Content("")
-        for tensor_type in self._types:
+        chips: dict[TensorType, Content] = {}
+        for tensor_type in self._types:  # those in use come first, for none of them to be left out
             chip = Content.assemble(
                 (f" {code_of(tensor_type):<2}", Style.from_rich_style(styles[tensor_type].plain)),
                 (f" {tensor_type}  ", "$text-muted"),
             )
-            if line.cell_length + chip.cell_length > room:
+            if chip.cell_length > room:
                 break
-            line = Content.assemble(line, chip)
-        return Content.assemble(line, note) if self._fallen else line
+            room -= chip.cell_length
+            chips[tensor_type] = chip
+        shown = [chips[tensor_type] for tensor_type in sorted(chips, key=_bits)]
+        return Content.assemble(*shown, note) if self._fallen else Content.assemble(*shown)
+
+
+def _bits(tensor_type: TensorType) -> tuple[float, str]:
+    """The key that puts types of more bits first."""
+    return -tensor_type.bits_per_weight, tensor_type
