@@ -105,7 +105,7 @@ def print_results(results: Sequence[Result]) -> None:
     for r in results:
         rows.append(
             [
-                r.name,
+                r.title,
                 f"{r.file_bytes / MIB:.1f}",
                 f"{r.bits_per_weight:.2f}",
                 *((f"{r.chunks}",) if of_different_texts else ()),

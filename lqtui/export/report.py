@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from html import escape
+from itertools import count
 
 from lqtui.export.chart import ChartPoint, mark, svg_chart, text_chart
 from lqtui.recipe.printable import printable
@@ -67,13 +68,15 @@ class Report:
     @property
     def points(self) -> list[ChartPoint]:
         """The chart's points: KLD against size, or perplexity where nothing was compared with the base."""
-        found = []
-        for row in self.measured:
-            y, error = (row.kld, row.kld_se) if self.has_kld else (row.perplexity, row.perplexity_se)
-            if y is not None and math.isfinite(y):
-                finite = error if error is not None and math.isfinite(error) else 0.0
-                found.append(ChartPoint(row.name, row.file_bytes / _MIB, y, finite))
-        return found
+        return [point for row in self.measured if (point := self.point(row))]
+
+    def point(self, row: Measured) -> ChartPoint | None:
+        """A recipe's place on the chart, None where it has none."""
+        y, error = (row.kld, row.kld_se) if self.has_kld else (row.perplexity, row.perplexity_se)
+        if y is None or not math.isfinite(y):
+            return None
+        finite = error if error is not None and math.isfinite(error) else 0.0
+        return ChartPoint(row.name, row.file_bytes / _MIB, y, finite)
 
     @property
     def quality(self) -> str:
@@ -224,8 +227,8 @@ def _with_error(value: float | None, error: float | None, digits: int) -> str:
 
 def _letters(report: Report) -> list[str]:
     """Each recipe's letter in the text chart, none for what has no place on it."""
-    on_chart = {point.name: mark(number) for number, point in enumerate(report.points)}
-    return [on_chart.get(row.name, "") for row in report.measured]
+    numbers = count()
+    return [mark(next(numbers)) if report.point(row) else "" for row in report.measured]
 
 
 def _inline(text: str) -> str:

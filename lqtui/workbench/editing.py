@@ -69,7 +69,7 @@ class RecipeEditing:
         tensors = [name for name in tensors if name in plan.by_name and plan.by_name[name].quantizable]
         if all(plan.by_name[name].requested is tensor_type for name in tensors):
             return
-        name = self._unmeasured_name(plan.recipe.name if self.modified else "custom")
+        name = self._unmeasured_name(plan.recipe.name if self._open_history().retyped else "custom")
         self._edit(with_type(plan, tensors, tensor_type, name), label)
 
     def use(self, recipe: Recipe, label: str) -> None:

@@ -65,6 +65,12 @@ class RecipeHistory:
         """Whether the recipe differs from the one last named, saved or chosen."""
         return _stands_for(self.plan) != _stands_for(self._saved)
 
+    @property
+    def retyped(self) -> bool:
+        """Whether tensors were given other types since; an importance matrix alone gives none another."""
+        now, then = self.plan.recipe, self._saved.recipe
+        return (now.base, now.overrides) != (then.base, then.overrides)
+
     def mark_saved(self) -> None:
         """The current recipe is the one that its name stands for."""
         self._saved = self.plan

@@ -31,7 +31,7 @@ class Reporting(Running):
                 f"nothing is measured of {model.shape.name} on {self.corpus_name} in {settings.chunks} "
                 f"chunks of {settings.n_ctx} yet; measure recipes first"
             )
-        by_size = sorted(whole, key=lambda result: (result.file_bytes, result.name))
+        by_size = sorted(whole, key=lambda result: (result.file_bytes, result.title))
         return Report(model.shape.name, self._facts(model), [_measured(r, model) for r in by_size])
 
     def write_report(self, path: Path) -> None:
@@ -70,7 +70,7 @@ def _measured(result: Result, model: OpenModel) -> Measured:
     shape = model.shape
     prompt, generation = result.prompt, result.generation
     return Measured(
-        name=result.name,
+        name=result.title,
         file_bytes=result.file_bytes,
         bits_per_weight=result.bits_per_weight,
         compression=shape.file_bytes / result.file_bytes,

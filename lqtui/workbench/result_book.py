@@ -191,6 +191,7 @@ class ResultBook:
             prompt=row.prompt,
             generation=row.generation,
             partial=len(chunks) < self.wanted,
+            by_imatrix=row.by_imatrix,
         )
         waiting = [digest for digest, row in self.rows.items() if row.delta_nll is None]
         for digest in waiting if plan.digest == self._base.digest else [plan.digest]:
@@ -244,7 +245,9 @@ class ResultBook:
         recipe = self._as_known(plan).recipe
         if row is not None:
             return replace(row, name=recipe.name, recipe=recipe)
-        return Result(recipe.name, plan.digest, plan.file_bytes, plan.bits_per_weight, recipe)
+        by_imatrix = plan.imatrix is not None
+        of = recipe.name, plan.digest, plan.file_bytes, plan.bits_per_weight, recipe
+        return Result(*of, by_imatrix=by_imatrix)
 
     def _key(self, plan: Plan) -> ScoresKey:
         return ScoresKey(

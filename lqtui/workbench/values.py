@@ -237,6 +237,13 @@ class Result:
     prompt: Speed | None = None
     generation: Speed | None = None
     partial: bool = False
+    by_imatrix: bool = False
+    """Whether an importance matrix weighs in any of its tensors."""
+
+    @property
+    def title(self) -> str:
+        """The name, and whether an importance matrix made another recipe of what goes by it without."""
+        return f"{self.name} by imatrix" if self.by_imatrix else self.name
 
     @property
     def broken(self) -> bool:

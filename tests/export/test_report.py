@@ -88,6 +88,13 @@ def test_markdown_keeps_strange_names_in_their_cells() -> None:
     assert "\x1b" not in text.split("## Recipes")[0]
 
 
+def test_a_letter_of_the_text_chart_belongs_to_one_recipe_though_two_have_one_name() -> None:
+    rows = [ROW, replace(ROW, kld=None), replace(ROW, kld=0.3, file_bytes=109 << 20)]
+    text = written(Report("m", {}, rows), ReportFormat.MARKDOWN)
+    letters = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")]
+    assert letters[2:] == ["a", "", "b"]
+
+
 def test_csv_reads_back_in_full_and_runs_nothing() -> None:
     rows = list(csv.DictReader(io.StringIO(written(report("first_4", "=cmd()"), ReportFormat.CSV))))
     assert float(rows[0]["kld"]) == 0.2 and int(rows[0]["file_bytes"]) == 100 << 20

@@ -107,6 +107,16 @@ async def test_use_is_an_edit_that_can_be_undone(opened: Workbench, files: list[
     assert opened.imatrix is None
 
 
+async def test_a_recipe_given_other_types_after_its_matrix_does_not_go_by_the_old_name(
+    opened: Workbench, files: list[Path]
+) -> None:
+    await opened.use_imatrix(files[0])
+    assert opened.plan is not None and opened.modified and opened.plan.recipe.name == "base"
+    opened.assign(["blk.0.ffn_up.weight"], TensorType.Q4_0, "lower")
+    opened.assign(["blk.1.ffn_up.weight"], TensorType.Q4_0, "lower")
+    assert opened.plan.recipe.name == "custom"
+
+
 async def test_results_with_and_without_a_matrix_stand_apart_and_outlive_the_session(
     opened: Workbench, files: list[Path], paths: Paths, settings: Settings, demo_model: Path, tmp_path: Path
 ) -> None:
@@ -124,6 +134,12 @@ async def test_results_with_and_without_a_matrix_stand_apart_and_outlive_the_ses
     again = Workbench(paths, settings)
     await again.open(demo_model)
     assert {plan.recipe.name for plan in plans} <= {result.name for result in again.results}
+    of_q8_0 = resolve(plans[0].shape, Recipe("eight", FileType.Q8_0, imatrix=matrices[1]))
+    await done(again, again.measure_plans([of_q8_0], "which no matrix changes", speed=False))
+    assert {result.title.removeprefix(result.name) for result in again.results} == {"", " by imatrix"}
+    assert {result.name for result in again.results if result.by_imatrix} == {
+        p.recipe.name for p in plans[1:]
+    }
     await again.close()
 
 

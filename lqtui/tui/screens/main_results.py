@@ -69,7 +69,7 @@ class MainResults(MainActions):
     def _compare_with(self, event: ResultsTable.ReferenceChosen) -> None:
         result = event.result
         if not is_scored(result):
-            self.announce(f"{result.name} has nothing to be compared by.")
+            self.announce(f"{result.title} has nothing to be compared by.")
             return
         is_given_up = self._chosen_reference == result.digest
         self._chosen_reference = None if is_given_up else result.digest
@@ -77,10 +77,10 @@ class MainResults(MainActions):
         reference = self._standings.reference
         if not is_given_up:
             self.announce(
-                f"Compared with {result.name}; = again compares with the recipe in the grid or the best."
+                f"Compared with {result.title}; = again compares with the recipe in the grid or the best."
             )
         elif reference is not None:
-            self.announce(f"Compared again with the recipe in the grid or the best: {reference.name}.")
+            self.announce(f"Compared again with the recipe in the grid or the best: {reference.title}.")
         else:
             self.announce("Compared with nothing until a recipe other than the base is measured.")
 

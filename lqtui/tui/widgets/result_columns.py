@@ -256,7 +256,7 @@ def fitting(rows: Sequence[Row], width: int, metric: Metric) -> Layout:
 
     The names take what is left, up to the longest of them.
     """
-    longest = max(len("recipe") + 1, *(len(row.result.name) for row in rows))
+    longest = max(len("recipe") + 1, *(len(row.result.title) for row in rows))
     room = width - min(longest, _LEAST_NAME)
     chosen: dict[str, Filled] = {}
 

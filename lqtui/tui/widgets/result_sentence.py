@@ -18,7 +18,7 @@ def sentences(row: Row, standings: Standings) -> list[str]:
     """What a row says, in wordings from long to short."""
     reference = standings.reference
     result, found = row.result, row.comparison
-    name, facts = result.name, _facts(row)
+    name, facts = result.title, _facts(row)
     if result.broken:
         return [f"{name} breaks the model: its probabilities are not numbers.", f"{name} breaks the model."]
     if row.is_reference:
@@ -36,7 +36,7 @@ def sentences(row: Row, standings: Standings) -> list[str]:
         ]
     if found is None or reference is None or not math.isfinite(found.nll.value):
         return [f"{name}: {facts}", facts]
-    return _compared(name, reference.name, found, together=standings.together)
+    return _compared(name, reference.title, found, together=standings.together)
 
 
 def _compared(name: str, other: str, found: Comparison, *, together: bool) -> list[str]:

@@ -109,7 +109,7 @@ class ResultsTable(LineList):
 
     def _show_reference(self) -> None:
         """Name the recipe that verdicts are against, where there are any."""
-        name = next((row.result.name for row in self._rows.values() if row.is_reference), None)
+        name = next((row.result.title for row in self._rows.values() if row.is_reference), None)
         against = f" · against {name}" if name and self._metric is not Metric.SPEED else ""
         self.border_title = f"{self.BORDER_TITLE}{against}"
 
@@ -160,7 +160,7 @@ class ResultsTable(LineList):
         """The keys in their order; new rows find their place at once, others wait until a chunk is done."""
         column = next((column for column in COLUMNS if column.key == self._sort), None)
         if column is None:
-            return sorted(self._rows, key=lambda k: self._rows[k].result.name, reverse=self._descending)
+            return sorted(self._rows, key=lambda k: self._rows[k].result.title, reverse=self._descending)
         sign = -1 if self._descending else 1
 
         def rank(key: Hashable) -> tuple[bool, float]:
@@ -228,7 +228,7 @@ class ResultsTable(LineList):
         is_selected = row.result.digest == self._selected
         marks = ("◐" if row.result.partial else "") + ("▸" if is_selected else "")
         style = "bold $accent" if is_selected else "$text-warning"
-        name = shortened(row.result.name, layout.name_width).ljust(layout.name_width)
+        name = shortened(row.result.title, layout.name_width).ljust(layout.name_width)
         cells: list[tuple[str, str]] = [
             (marks.ljust(_MARK), style),
             (name, "bold" if is_selected else ""),
