@@ -142,5 +142,6 @@ def _suggested(repo_id: str, error: Exception) -> str:
         )
     except HubError:
         return ""
-    near = difflib.get_close_matches(repo_id, found, _SUGGESTED, 0.4) or found[:_SUGGESTED]
+    others = [name for name in found if name != repo_id]  # a search also finds what wants a login
+    near = difflib.get_close_matches(repo_id, others, _SUGGESTED, 0.4) or others[:_SUGGESTED]
     return f"; did you mean {' or '.join(near)}?" if near else ""

@@ -151,6 +151,12 @@ def test_a_wrong_name_is_told_with_those_near_to_it(hub: LocalHub) -> None:
     assert problem.endswith("did you mean Qwen/Qwen2-0.5B-Instruct-GGUF?")
 
 
+def test_what_wants_a_login_is_not_proposed_in_its_own_place(hub: LocalHub) -> None:
+    hub.add_repository(OWNER, status=401, error_code="RepoNotFound")
+    problem = listed(OWNER)["problem"]
+    assert "or wants a login" in problem and "did you mean" not in problem
+
+
 @pytest.mark.parametrize(
     ("status", "code", "words"),
     [
