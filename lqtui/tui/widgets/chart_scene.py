@@ -105,7 +105,7 @@ def scene_of(
             value, error = found
             points.append(
                 Point(
-                    name=result.title,
+                    name=result.name,
                     digest=result.digest,
                     x=result.file_bytes / MIB,
                     y=value,
@@ -117,7 +117,7 @@ def scene_of(
     scene = Scene(
         metric=metric,
         points=tuple(points),
-        broken=tuple(result.title for result in results if result.broken),
+        broken=tuple(result.name for result in results if result.broken),
         errors_are="SD" if metric is Metric.SPEED else "paired SE" if paired else "SE",
         selected_digest=selected_digest,
         forecasts=_forecasts(frontier) if metric is Metric.KLD else (),
