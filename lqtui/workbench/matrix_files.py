@@ -101,9 +101,19 @@ def refuse_without_imatrix(plan: Plan) -> None:
 
 def seen_from(recipe: Recipe, folder: Path) -> Recipe:
     """The recipe as it is written into a folder: files in the same folder go by their names alone."""
-    imatrix, file = recipe.imatrix, recipe.file
+    imatrix, file, bare = recipe.imatrix, recipe.file, without_folders(recipe)
     if imatrix is not None and Path(imatrix.path).parent == folder:
-        imatrix = msgspec.structs.replace(imatrix, path=imatrix.name)
+        imatrix = bare.imatrix
     if file is not None and Path(file.path).parent == folder:
+        file = bare.file
+    return msgspec.structs.replace(recipe, imatrix=imatrix, file=file)
+
+
+def without_folders(recipe: Recipe) -> Recipe:
+    """The recipe as it can be shown to anybody: files go by their names alone, and by their digests."""
+    imatrix, file = recipe.imatrix, recipe.file
+    if imatrix is not None:
+        imatrix = msgspec.structs.replace(imatrix, path=imatrix.name)
+    if file is not None:
         file = msgspec.structs.replace(file, path=file.name)
     return msgspec.structs.replace(recipe, imatrix=imatrix, file=file)

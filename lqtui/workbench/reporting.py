@@ -12,6 +12,7 @@ from lqtui import __version__
 from lqtui.export.report import Measured, Report, ReportFormat, written
 from lqtui.recipe.recipe_file import format_recipe
 from lqtui.system.meters import Meters
+from lqtui.workbench.matrix_files import without_folders
 from lqtui.workbench.running import Running
 from lqtui.workbench.values import OpenModel, Result, WorkbenchError
 
@@ -86,7 +87,7 @@ def _measured(result: Result, model: OpenModel) -> Measured:
         generation_tps=generation.mean if generation else None,
         generation_tps_sd=generation.sd if generation else None,
         chunks=result.chunks,
-        recipe=format_recipe(result.recipe, shape),
+        recipe=format_recipe(without_folders(result.recipe), shape),
     )
 
 

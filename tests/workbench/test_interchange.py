@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 from lqtui.recipe.differences import differences, side_of_file, side_of_plan
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import FileType
+from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.lifting import lift
 from lqtui.recipe.presets import PRESET_NAMES, preset
 from lqtui.recipe.recipe import Plan, Recipe, resolve
+from lqtui.recipe.recipe_file import format_recipe
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.shape import ModelShape, TensorInfo
 from lqtui.recipe.types import TensorType
 from lqtui.workbench import Workbench, WorkbenchError
 from lqtui.workbench.interchange import RecipeFormat, format_for
+from lqtui.workbench.matrix_files import without_folders
 from tests.gguf_files import write_tiny_llama
 
 SUFFIXES = {"toml": ".toml", "json": ".json", "tensor-types": ".txt", "script": ".sh"}
@@ -177,3 +180,11 @@ def as_file(shape: ModelShape, plan: Plan, file_type: int) -> ModelShape:
         plan.file_bytes,
         file_type,
     )
+
+
+def test_what_is_shown_to_anybody_names_no_folder(demo_shape: ModelShape) -> None:
+    imatrix = Imatrix("/home/me/secret/mine.imatrix.gguf", "a" * 64, {"blk.0.attn_q.weight": 256})
+    recipe = Recipe("mine", FileType.Q4_0, imatrix=imatrix)
+    text = format_recipe(without_folders(recipe), demo_shape)
+    assert "secret" not in text and '"mine.imatrix.gguf"' in text and "a" * 64 in text
+    assert without_folders(Recipe("plain", FileType.Q4_0)) == Recipe("plain", FileType.Q4_0)
