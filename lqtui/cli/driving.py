@@ -18,6 +18,7 @@ from lqtui.workbench import (
     Settings,
     Workbench,
     WorkbenchError,
+    WorkFailedError,
 )
 
 Answer = TypeVar("Answer")
@@ -50,6 +51,8 @@ def on_bench(
         return asyncio.run(whole())
     except AlreadyQuantizedError as error:
         output.fail(f"{error}, or go on from this one with --requantize")
+    except WorkFailedError as error:
+        output.fail(str(error), 1)
     except (WorkbenchError, StoreError) as error:
         output.fail(str(error))
     except KeyboardInterrupt:

@@ -30,7 +30,7 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore
 import lqtui
 from lqtui.hub.errors import HubError
 from lqtui.hub.names import require_repository, require_usable
-from lqtui.hub.sentences import sentence
+from lqtui.hub.sentences import hub_error
 from lqtui.hub.session import guard
 from lqtui.hub.values import HubFile
 from lqtui.system.disk import free_space
@@ -116,7 +116,7 @@ def fetch_file(
     except HubError:
         raise
     except Exception as error:  # of three libraries, some of them without a common base
-        raise HubError(sentence(error, repo_id, file_name)) from error
+        raise hub_error(error, repo_id, file_name) from error
 
 
 def partial_file(repo_id: str, etag: str, repo_type: RepoType = "model") -> Path:

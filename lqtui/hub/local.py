@@ -10,10 +10,10 @@ from typing import Any
 from huggingface_hub import CacheNotFound, scan_cache_dir
 
 from lqtui.hub.download import cache_directory
-from lqtui.hub.errors import HubError
+from lqtui.hub.errors import HubError, NotOnHubError
 from lqtui.hub.models import SUFFIX, group, model_name, type_and_fitness
 from lqtui.hub.names import require_repository, shown
-from lqtui.hub.sentences import sentence
+from lqtui.hub.sentences import hub_error
 from lqtui.hub.values import CachedModel, HubCache, HubFile, Removed
 from lqtui.system.disk import free_space
 
@@ -57,7 +57,7 @@ def remove(repo_id: str, name: str = "") -> Removed:
     ]
     partials = [] if name else _partials(info, repo_id)
     if not chosen and not partials:
-        raise HubError(
+        raise NotOnHubError(
             f"the Hugging Face cache has no {f'{name} of ' if name else 'GGUF model of '}{repo_id}"
         )
     kept = len({file.file_path for _, file in named}) - len({file.file_path for _, file in chosen})
@@ -75,7 +75,7 @@ def remove(repo_id: str, name: str = "") -> Removed:
             freed += strategy.expected_freed_size
             strategy.execute()
     except OSError as error:
-        raise HubError(sentence(error, repo_id)) from error
+        raise hub_error(error, repo_id) from error
     return Removed(tuple(sorted({shown(model) for model, _ in chosen})), int(freed), kept)
 
 

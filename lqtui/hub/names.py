@@ -5,7 +5,7 @@ from __future__ import annotations
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-from lqtui.hub.errors import HubError
+from lqtui.hub.errors import HubError, NotOnHubError
 from lqtui.recipe.printable import printable
 
 _LONGEST = 400
@@ -30,9 +30,9 @@ def is_repository(name: object) -> bool:
 
 
 def require_repository(name: str) -> None:
-    """Refuse a name that no repository can have; HubError says what names look like."""
+    """Refuse a name that no repository can have; NotOnHubError says what names look like."""
     if not is_repository(name):
-        raise HubError(
+        raise NotOnHubError(
             f"{shown(name)!r} is no name of a repository; write owner/name, "
             "as in Qwen/Qwen2-0.5B-Instruct-GGUF"
         )

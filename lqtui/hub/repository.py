@@ -15,7 +15,7 @@ from lqtui.hub.errors import HubError
 from lqtui.hub.models import SUFFIX, ModelFiles, group, type_and_fitness
 from lqtui.hub.names import is_usable, require_repository, shown
 from lqtui.hub.search import count, license_of, search
-from lqtui.hub.sentences import sentence
+from lqtui.hub.sentences import hub_error
 from lqtui.hub.session import guard
 from lqtui.hub.values import Fitness, HubFile, HubModel, Repository
 from lqtui.system.disk import free_space
@@ -41,7 +41,7 @@ def list_repository(repo_id: str) -> Repository:
     except HubError:
         raise
     except Exception as error:  # whatever the library makes of an answer that it did not expect
-        raise HubError(sentence(error, repo_id) + _suggested(repo_id, error)) from error
+        raise hub_error(error, repo_id, suggestion=_suggested(repo_id, error)) from error
 
 
 def _repository(repo_id: str, info: Any) -> Repository:

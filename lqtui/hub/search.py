@@ -9,7 +9,7 @@ from huggingface_hub import HfApi
 
 from lqtui.hub.errors import HubError
 from lqtui.hub.names import is_repository, shown
-from lqtui.hub.sentences import sentence
+from lqtui.hub.sentences import hub_error
 from lqtui.hub.session import guard
 from lqtui.hub.values import Found, FoundRepository
 
@@ -30,7 +30,7 @@ def search(query: str, limit: int = 40) -> Found:
     except HubError:
         raise
     except Exception as error:  # whatever the library makes of an answer that it did not expect
-        raise HubError(sentence(error)) from error
+        raise hub_error(error) from error
 
 
 def count(value: object) -> int:

@@ -17,10 +17,12 @@ from huggingface_hub.errors import (
 )
 
 from lqtui.hub.address import endpoint, not_the_hub
+from lqtui.hub.errors import HubError, NotOnHubError
 from lqtui.hub.names import shown
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _LONGEST_WAIT = 86_400
+_ASKED_WRONGLY = (401, 403, 404)
 
 
 def sentence(error: BaseException, repo_id: str = "", file_name: str = "") -> str:
@@ -29,6 +31,14 @@ def sentence(error: BaseException, repo_id: str = "", file_name: str = "") -> st
     with contextlib.suppress(Exception):  # where the token cannot be read, no sentence has it
         text = text.replace(get_token() or "\0", "…")
     return shown(text, 1000)
+
+
+def hub_error(error: BaseException, repo_id: str = "", file_name: str = "", suggestion: str = "") -> HubError:
+    """The error that says `sentence` and a suggestion, of the kind that it is."""
+    cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
+    asked_wrongly = isinstance(cause, HfHubHTTPError) and cause.response.status_code in _ASKED_WRONGLY
+    kind = NotOnHubError if asked_wrongly else HubError
+    return kind(sentence(error, repo_id, file_name) + suggestion)
 
 
 def _sentence(error: BaseException, repo_id: str, file_name: str) -> str:

@@ -15,7 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from lqtui.hub.address import PORTS, Origin, endpoint, hub_origins, not_the_hub
 from lqtui.hub.errors import HubError
-from lqtui.hub.sentences import sentence
+from lqtui.hub.sentences import hub_error
 
 _LARGEST_ANSWER = 32 << 20
 """Bytes of an answer that is no file; the longest lists of files have a few million."""
@@ -55,7 +55,7 @@ def _send(send: Any, request: Any, **options: Any) -> Any:
         raise
     except Exception as error:
         if _is_api(request):
-            raise HubError(sentence(error)) from error
+            raise hub_error(error) from error
         raise
 
 

@@ -15,6 +15,7 @@ from lqtui.workbench.values import (
     Settings,
     Speed,
     WorkbenchError,
+    WorkFailedError,
 )
 from lqtui.workbench.workbench import Workbench
 
@@ -40,6 +41,7 @@ __all__ = [
     "Speed",
     "Target",
     "Why",
+    "WorkFailedError",
     "Workbench",
     "WorkbenchError",
 ]

@@ -25,8 +25,8 @@ from lqtui.store.paths import Paths
 from lqtui.system.meters import Snapshot
 from lqtui.workbench.jobs import RunningJob, new_log
 from lqtui.workbench.running import Running
-from lqtui.workbench.values import DOWNLOAD, Job, Settings, WorkbenchError
-from lqtui.worker.client import JobFailed, run_task
+from lqtui.workbench.values import DOWNLOAD, Job, Settings, WorkbenchError, WorkFailedError
+from lqtui.worker.client import JobFailed, TaskRefused, run_task
 from lqtui.worker.hub_messages import (
     BytesCame,
     HubTask,
@@ -127,11 +127,13 @@ class Downloads(Running):
             async with asyncio.timeout(_ANSWER_SECONDS):
                 done = await run_task(task, log)
         except TimeoutError:
-            raise WorkbenchError(
+            raise WorkFailedError(
                 f"the Hugging Face Hub gave no whole answer in {_ANSWER_SECONDS:.0f} seconds; try again later"
             ) from None
-        except (JobFailed, StoreError) as error:
+        except TaskRefused as error:
             raise WorkbenchError(str(error)) from None
+        except (JobFailed, StoreError) as error:
+            raise WorkFailedError(str(error)) from None
         log.unlink(missing_ok=True)
         assert done.hub is not None
         return done.hub

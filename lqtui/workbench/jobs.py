@@ -15,8 +15,8 @@ from pathlib import Path
 from lqtui.recipe.errors import RecipeError
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import make_directory
-from lqtui.workbench.values import Job, JobState, WorkbenchError
-from lqtui.worker.client import EngineDied, JobFailed
+from lqtui.workbench.values import Job, JobState, WorkbenchError, WorkFailedError
+from lqtui.worker.client import JobFailed
 from lqtui.worker.messages import Event, Progress
 
 _LOGS_KEPT = 100
@@ -173,10 +173,11 @@ class JobQueue:
                     await self._work(job, work)
         except asyncio.CancelledError:
             self._end(job.id, JobState.CANCELLED, "cancelled")
-        except EngineDied as error:
-            self._end(job.id, JobState.FAILED, str(error), crashed=True)
-        except (JobFailed, WorkbenchError, StoreError, RecipeError) as error:
-            self._end(job.id, JobState.FAILED, str(error))
+        except JobFailed as error:
+            self._end(job.id, JobState.FAILED, str(error), crashed=not error.bad_input)
+        except (WorkbenchError, StoreError, RecipeError) as error:
+            crashed = isinstance(error, WorkFailedError)
+            self._end(job.id, JobState.FAILED, str(error), crashed=crashed)
         except Exception as error:  # a defect of ours must fail this job alone, and say where it is
             with contextlib.suppress(OSError), job.log.open("a", encoding="utf-8") as log:
                 traceback.print_exc(file=log)

@@ -23,6 +23,10 @@ class WorkbenchError(Exception):
     """Something the person asked for that cannot be done; the message is one clear sentence."""
 
 
+class WorkFailedError(WorkbenchError):
+    """What was asked for could be done, had the network, a disk or the engine not failed."""
+
+
 class AlreadyQuantizedError(WorkbenchError):
     """The model is already quantized; it can be opened all the same, if the person insists."""
 
@@ -135,9 +139,9 @@ class Job:
     """A job as it was at one moment. Times are in seconds; `eta` is for the stage at hand, None if unknown.
 
     `total` is 0 as long as it is not known. `share` of the stage's work is done where that is not `done` of
-    `total`. `rate` is how many bytes a second come of a download. `crashed` tells a failure of the engine or
-    of lqtui from input that could not be used. `notice` says what is done otherwise than the person would
-    expect.
+    `total`. `rate` is how many bytes a second come of a download. `crashed` tells a failure of the engine, of
+    network or disk, or of lqtui from input that could not be used. `notice` says what is done otherwise than
+    the person would expect.
     """
 
     id: int

@@ -39,7 +39,18 @@ _TELLING = re.compile(r"error|assert|fatal|abort|failed", re.IGNORECASE)
 
 
 class JobFailed(Exception):
-    """A task that could not be done, or whose child process died; the message is one clear sentence."""
+    """A task that could not be done, or whose child process died; the message is one clear sentence.
+
+    `bad_input` tells what was asked for from a network, a disk or an engine that failed.
+    """
+
+    bad_input = False
+
+
+class TaskRefused(JobFailed):
+    """A task that cannot be done with what it was given."""
+
+    bad_input = True
 
 
 class EngineDied(JobFailed):
@@ -61,7 +72,8 @@ async def run_task(
         on_start: Told the child's process number.
 
     Raises:
-        JobFailed: The child said why the task cannot be done.
+        TaskRefused: The child said why the task cannot be done with what it was given.
+        JobFailed: Something else failed.
         EngineDied: The child crashed or was killed.
         asyncio.CancelledError: The caller was cancelled.
 
@@ -70,7 +82,7 @@ async def run_task(
     try:
         message = packed(task)
     except UnicodeEncodeError:
-        raise JobFailed("a file name in this job is not valid Unicode; rename the file") from None
+        raise TaskRefused("a file name in this job is not valid Unicode; rename the file") from None
     try:
         log_file = log.open("wb")
     except OSError as error:
@@ -95,7 +107,7 @@ async def run_task(
     if isinstance(last, Finished):
         return last
     if isinstance(last, Failed):
-        raise JobFailed(last.message)
+        raise TaskRefused(last.message) if last.bad_input else JobFailed(last.message)
     assert child.returncode is not None
     raise EngineDied(_death_sentence(child.returncode, log))
 

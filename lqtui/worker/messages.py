@@ -289,9 +289,10 @@ class Finished(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """The job cannot be done, and one sentence on why."""
+    """The job cannot be done, and one sentence on why: for what was asked for, or for something else."""
 
     message: str
+    bad_input: bool = True
 
 
 Event = (

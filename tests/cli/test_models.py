@@ -93,11 +93,17 @@ def test_a_search_without_a_finding_says_so(stocked: LocalHub) -> None:
     assert document(lqtui("models", "search", "nothing like it", "--json")) == {"repositories": []}
 
 
+def test_a_hub_that_is_not_there_is_a_failure_and_no_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    for arguments in (("search", "tiny"), ("list", OWNER), ("pull", OWNER)):
+        refused(lqtui("models", *arguments), "cannot be reached", code=1)
+
+
 def test_a_damaged_download_is_refused_and_the_next_one_is_whole(stocked: LocalHub, tiny_model: Path) -> None:
     file = stocked.files[f"/{OWNER}/resolve/main/tiny-f16.gguf"]
     file.sent = file.content[::-1]
     done = lqtui("models", "pull", OWNER)
-    assert done.returncode == 2 and done.stdout == "" and "is removed; try again" in done.stderr
+    assert done.returncode == 1 and done.stdout == "" and "is removed; try again" in done.stderr
     file.sent = None
     path = document(lqtui("models", "pull", OWNER, "--json"))["path"]
     assert Path(path).read_bytes() == tiny_model.read_bytes()
@@ -109,7 +115,7 @@ def test_offline_what_is_downloaded_is_still_listed(
     assert lqtui("models", "pull", OWNER).returncode == 0
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert len(document(lqtui("models", "list", "--json"))["models"]) == 1
-    refused(lqtui("models", "search", "tiny"), "HF_HUB_OFFLINE is set")
+    refused(lqtui("models", "search", "tiny"), "HF_HUB_OFFLINE is set", code=1)
 
 
 def test_the_cache_is_where_the_hubs_variables_say(

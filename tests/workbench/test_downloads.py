@@ -236,7 +236,7 @@ async def test_a_file_that_is_another_by_now_is_refused(
     hub.add(OWNER, "tiny-f16.gguf", b"another", commit="f" * 40)
     job = await bench.wait(bench.pull(found, found.models[0]))
     assert job.state is JobState.FAILED and "has another tiny-f16.gguf by now" in job.message
-    assert not job.crashed
+    assert job.crashed, "nothing is wrong with what was asked for"
 
 
 async def test_a_wrong_digest_fails_the_job_with_a_sentence(

@@ -13,7 +13,7 @@ import traceback
 from types import FrameType
 from typing import BinaryIO
 
-from lqtui.hub.errors import HubError
+from lqtui.hub.errors import HubError, NotOnHubError
 from lqtui.llama.errors import EngineError
 from lqtui.recipe.errors import RecipeError
 from lqtui.store.errors import StoreError
@@ -50,13 +50,16 @@ def main() -> None:
 def _answer(task: Task, send: Send) -> None:
     try:
         send(run(task, send))
-    except (EngineError, HubError, StoreError, RecipeError) as error:
+    except (EngineError, StoreError, RecipeError) as error:
         send(Failed(str(error)))
+    except HubError as error:
+        send(Failed(str(error), bad_input=isinstance(error, NotOnHubError)))
     except MemoryError:
-        send(Failed("the memory does not suffice for this job; close something, or choose a smaller recipe"))
+        said = "the memory does not suffice for this job; close something, or choose a smaller recipe"
+        send(Failed(said, bad_input=False))
     except OSError as error:
         place = f"{error.filename}: " if error.filename else "the job stopped while it read or wrote a file: "
-        send(Failed(f"{place}{error.strerror or error}"))
+        send(Failed(f"{place}{error.strerror or error}", bad_input=False))
 
 
 def _take_standard_output() -> BinaryIO:
