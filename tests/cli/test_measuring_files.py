@@ -93,4 +93,4 @@ def test_a_file_by_llama_quantize_measures_as_llama_perplexity_measures_it(
     command = [llama_tools / "llama-perplexity", "-m", file, "-f", english, "-c", "512", "-b", "512"]
     told = subprocess.run([*command, "--chunks", "2", "-t", "1"], capture_output=True, text=True, check=True)
     ours = f"{row['perplexity']:.4f}", f"{row['perplexity_se']:.5f}"
-    assert re.findall(r"PPL = (\S+) \+/- (\S+)", told.stderr) == [ours]
+    assert re.findall(r"PPL = (\S+) \+/- (\S+)", told.stdout + told.stderr) == [ours]

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from driving import lines, running, toasts
+from driving import lines, running, screen_text, status, toasts
 from panes import lines_of
-from test_importance import dialog, status
 
 from lqtui.store.paths import Paths
 from lqtui.tui.screens.frontier import FrontierList
@@ -60,10 +59,11 @@ async def test_from_what_matters_to_a_recipe_that_fits_a_budget(home: Path, demo
 
         await pilot.press("b", *"1", "enter")
         await pilot.pause(0.2)
-        assert "choose at least" in dialog(pilot)
+        assert "choose at least" in screen_text(pilot)
         await pilot.press("backspace", *"5.5", "down", "down")
         pilot.app.screen.query_one("#by").focus()
-        await pilot.press("right", "down", "space", "enter")  # by block; block 0 as it is now
+        pilot.app.screen.query_one("#by").focus()
+        await pilot.press("right", "down", "down", "space", "enter")  # by block; block 0 as it is now
         await pilot.pause()
         before = bench.plan.digest
         await until(pilot, lambda: bench.plan.digest != before and all_done())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from driving import running, toasts
+from driving import running, screen_text, status, toasts
 from fakes import FakeWorkbench
-from test_importance import dialog, status
 from textual.widgets import Input
 
 from lqtui.recipe.granularity import Granularity
@@ -46,10 +45,10 @@ async def test_what_is_typed_is_told_as_a_size_at_once(workbench: FakeWorkbench)
     async with running(workbench) as pilot:
         await pilot.press("b", *"129.2")
         await pilot.pause()
-        assert "A file of at most 129.2 MiB, 50% of the base model's." in dialog(pilot)
+        assert "A file of at most 129.2 MiB, 50% of the base model's." in screen_text(pilot)
         await pilot.press("space", *"vram")
         await pilot.pause()
-        assert "What runs in 129.2 MiB of VRAM at a context of 4,096." in dialog(pilot)
+        assert "What runs in 129.2 MiB of VRAM at a context of 4,096." in screen_text(pilot)
 
 
 async def test_the_sizes_that_are_possible_follow_the_candidates(workbench: FakeWorkbench) -> None:
@@ -57,12 +56,12 @@ async def test_the_sizes_that_are_possible_follow_the_candidates(workbench: Fake
         await pilot.press("b")
         await pilot.pause()
         smallest, largest = map(mebibytes, workbench.smallest_and_largest(DEFAULT_CANDIDATES))
-        assert f"{smallest} to {largest} MiB   this recipe 258.3 MiB, 16.00 bpw" in dialog(pilot)
+        assert f"{smallest} to {largest} MiB   this recipe 258.3 MiB, 16.00 bpw" in screen_text(pilot)
         toggles = pilot.app.screen.query_one(TypeToggles)
         await pilot.press("down", "space")
         assert TensorType.F16 not in toggles.chosen
         await pilot.pause()
-        assert f"to {largest} MiB" not in dialog(pilot)
+        assert f"to {largest} MiB" not in screen_text(pilot)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +81,7 @@ async def test_a_bad_budget_is_one_sentence_and_nothing_is_lost(
         await pilot.pause()
         await pilot.pause()
         assert isinstance(pilot.app.screen, BudgetScreen)
-        assert said in dialog(pilot)
+        assert said in screen_text(pilot)
         assert pilot.app.screen.query_one(Input).value == typed
         assert workbench.asked == () and workbench.jobs == ()
 
@@ -93,7 +92,7 @@ async def test_without_candidates_nothing_starts(workbench: FakeWorkbench) -> No
         pilot.app.screen.query_one(TypeToggles)._on.clear()
         await pilot.press("enter")
         await pilot.pause()
-        assert "Turn on at least one candidate type." in dialog(pilot)
+        assert "Turn on at least one candidate type." in screen_text(pilot)
 
 
 async def test_what_is_selected_can_be_kept_as_it_is_or_no_lower(workbench: FakeWorkbench) -> None:
@@ -102,7 +101,7 @@ async def test_what_is_selected_can_be_kept_as_it_is_or_no_lower(workbench: Fake
         pilot.app.screen.query_one("#keep", Chooser).focus()
         await pilot.press("space")
         await pilot.pause()
-        assert "blocks 0-1 as now" in dialog(pilot)
+        assert "blocks 0-1 as now" in screen_text(pilot)
         await pilot.press("enter")
         await pilot.pause()
         pins = workbench.asked[3].pins
@@ -113,7 +112,7 @@ async def test_what_is_selected_can_be_kept_as_it_is_or_no_lower(workbench: Fake
         pilot.app.screen.query_one("#keep", Chooser).focus()
         await pilot.press("right")
         await pilot.pause()
-        assert "blocks 0-1 no lower than now" in dialog(pilot)
+        assert "blocks 0-1 no lower than now" in screen_text(pilot)
         await pilot.press("enter")
         await pilot.pause()
         assert workbench.asked[3].floors == pins and not workbench.asked[3].pins
@@ -125,7 +124,7 @@ async def test_roles_can_be_asked_for_one_type_in_each_block(workbench: FakeWork
         pilot.app.screen.query_one("#tied", Chooser).focus()
         await pilot.press("right")
         await pilot.pause()
-        assert "same type for    ◂ attn_q, attn_k, attn_v ▸" in dialog(pilot)
+        assert "same type for    ◂ attn_q, attn_k, attn_v ▸" in screen_text(pilot)
         await pilot.press("right", "right", "enter")
         await pilot.pause()
         assert workbench.asked[3].ties == (("attn_q", "attn_k", "attn_v"), ("ffn_gate", "ffn_up"))
@@ -140,7 +139,7 @@ async def test_what_was_typed_and_chosen_is_there_again_after_escape(workbench: 
         await pilot.pause()
         assert pilot.app.screen.query_one(Input).value == "123"
         assert TensorType.F16 not in pilot.app.screen.query_one(TypeToggles).chosen
-        assert "a type for each  ◂ block ▸" in dialog(pilot)
+        assert "a type for each  ◂ block ▸" in screen_text(pilot)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 50)])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from driving import running
+from driving import running, screen_text
 from fake_importance import frontier_of
 from fakes import FakeWorkbench
 from model_shapes import llama_shape
 from panes import PaneApp, lines_of, text_of
 from scripted_results import measured
-from test_importance import dialog
 
 from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.presets import preset
@@ -51,7 +50,7 @@ async def test_each_recipe_has_its_size_its_prediction_and_what_was_measured() -
         assert first[0] == "◉" and len(first) == 6 and first[5].startswith("±")
         assert second[0] == "○" and len(second) == 4
         assert third[-1] == "knee"
-        assert "measured too (3 of 11)" in dialog(pilot)
+        assert "measured too (3 of 11)" in screen_text(pilot)
 
 
 async def test_the_cursor_starts_on_the_knee_and_enter_puts_it_in_the_grid() -> None:
@@ -83,18 +82,18 @@ async def test_where_none_is_known_f_finds_it_and_it_comes_to_the_open_list(work
     async with running(workbench) as pilot:
         await pilot.press("F")
         await pilot.pause()
-        assert "No frontier is known yet." in dialog(pilot)
+        assert "No frontier is known yet." in screen_text(pilot)
         await pilot.press("f")
         await pilot.pause()
         types, by = workbench.asked
         assert set(types) == set(DEFAULT_CANDIDATES) and by is Granularity.TENSOR
         workbench.tell(Change.IMPORTANCE)  # as it does whenever the job has measured more
         await pilot.pause()
-        assert "▶ find the frontier" in dialog(pilot)
+        assert "▶ find the frontier" in screen_text(pilot)
         workbench.frontier = FRONTIER
         workbench.tell(Change.IMPORTANCE)
         await pilot.pause()
-        assert "knee" in dialog(pilot)
+        assert "knee" in screen_text(pilot)
         await pilot.press("escape")
         assert not isinstance(pilot.app.screen, FrontierScreen)
 
@@ -113,7 +112,7 @@ async def test_a_search_that_failed_says_why(workbench: FakeWorkbench) -> None:
         await pilot.press("F", "f")
         workbench.advance(1, state=JobState.FAILED, message="the text is too short")
         await pilot.pause()
-        assert "Failed: the text is too short" in dialog(pilot)
+        assert "Failed: the text is too short" in screen_text(pilot)
 
 
 async def test_the_frontier_is_sought_among_the_types_of_the_last_budget(workbench: FakeWorkbench) -> None:

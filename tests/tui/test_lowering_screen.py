@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from driving import running
+from driving import running, screen_text
 from fakes import FakeWorkbench
 from model_shapes import llama_shape
 from panes import PaneApp, lines_of, text_of
-from test_importance import dialog
 
 from lqtui.recipe.types import TensorType
 from lqtui.tui.screens.lowering import LoweringScreen, fallback_sentence
@@ -116,8 +115,8 @@ async def test_l_opens_it_and_enter_starts_at_the_type_that_was_chosen(workbench
         bench = pilot.app.workbench
         await pilot.press("L")
         await pilot.pause()
-        assert "lowered to       ◂ Q2_K ▸" in dialog(pilot)
-        assert "No curves are known at Q2_K yet." in dialog(pilot)
+        assert "lowered to       ◂ Q2_K ▸" in screen_text(pilot)
+        assert "No curves are known at Q2_K yet." in screen_text(pilot)
         await pilot.press("left", "enter")
         await pilot.pause()
         types = types_for(SHAPE)
@@ -129,14 +128,14 @@ async def test_progress_is_told_and_the_curves_come_while_they_are_measured() ->
     async with running(bench) as pilot:
         await pilot.press("L", "enter")
         await pilot.pause()
-        assert "The curves come as they are measured." in dialog(pilot)
+        assert "The curves come as they are measured." in screen_text(pilot)
         bench.advance(bench.jobs[-1].id, stage="scoring", done=2, total=5, eta=63.0)
         await pilot.pause()
-        assert "scoring" in dialog(pilot) and "2/5 chunks  1:03 left" in dialog(pilot)
+        assert "scoring" in screen_text(pilot) and "2/5 chunks  1:03 left" in screen_text(pilot)
         bench.lowered = known(is_whole=False, points=3).lowered
         bench.tell(Change.IMPORTANCE)
         await pilot.pause()
-        said = dialog(pilot)
+        said = screen_text(pilot)
         assert "Q2_K · so far" in said and "●" in said and "1:03 left" in said
         row = next(line for line in said.splitlines() if "● measured " in line)
         assert row.split("measured")[1].split()[:1] == ["…"]  # how far 90 % is kept is not known yet
@@ -144,7 +143,7 @@ async def test_progress_is_told_and_the_curves_come_while_they_are_measured() ->
         bench.tell(Change.IMPORTANCE)
         bench.advance(bench.jobs[-1].id, state=JobState.DONE, message="6 orders measured")
         await pilot.pause()
-        assert "Q2_K · measured" in dialog(pilot) and "left" not in dialog(pilot)
+        assert "Q2_K · measured" in screen_text(pilot) and "left" not in screen_text(pilot)
 
 
 async def test_x_stops_it_and_what_is_known_stays() -> None:
@@ -156,7 +155,7 @@ async def test_x_stops_it_and_what_is_known_stays() -> None:
         await pilot.press("x")
         await pilot.pause()
         assert bench.calls == [f"cancel {bench.jobs[0].id}"]
-        assert "so far: enter goes on" in dialog(pilot) and "●" in dialog(pilot)
+        assert "so far: enter goes on" in screen_text(pilot) and "●" in screen_text(pilot)
 
 
 async def test_the_chart_keeps_its_height_whatever_is_said_of_progress() -> None:
@@ -167,7 +166,7 @@ async def test_the_chart_keeps_its_height_whatever_is_said_of_progress() -> None
         for stage, eta in (("loading", None), ("scoring", 63.0), ("quantizing", 4000.0)):
             bench.advance(bench.jobs[-1].id, stage=stage, done=120, total=265, eta=eta)
             await pilot.pause()
-            assert stage in dialog(pilot)
+            assert stage in screen_text(pilot)
             heights.add(pilot.app.screen.query_one(CurvesChart).size.height)
         assert len(heights) == 1
 
@@ -176,7 +175,7 @@ async def test_the_table_tells_how_far_each_order_keeps_ninety_percent() -> None
     async with running(known(), size=(120, 36)) as pilot:
         await pilot.press("L")
         await pilot.pause()
-        lines = dialog(pilot).splitlines()
+        lines = screen_text(pilot).splitlines()
         head = next(line for line in lines if "order" in line)
         assert head.count("%") == 9  # 90 % kept to, and eight shares
         for found in CURVES:
@@ -191,7 +190,7 @@ async def test_chart_table_and_sentence_have_room_at_every_size(size: tuple[int,
     async with running(known(), size=size) as pilot:
         await pilot.press("L")
         await pilot.pause()
-        said = dialog(pilot)
+        said = screen_text(pilot)
         assert pilot.app.screen.query_one(CurvesChart).size.height >= 4
         assert "random, mean of 3" in said and "Quality" in said and "esc close" in said
         assert "100 %" in next(line for line in said.splitlines() if "order" in line)
@@ -203,12 +202,12 @@ async def test_curves_and_type_are_there_again_when_the_screen_is() -> None:
         steps = types_for(SHAPE).index(Q2_K) - types_for(SHAPE).index(Q4_0)
         await pilot.press(*(["left"] * steps if steps > 0 else ["right"] * -steps))
         await pilot.pause()
-        assert "Q4_0 · measured" in dialog(pilot)
+        assert "Q4_0 · measured" in screen_text(pilot)
         await pilot.press("escape")
         assert not isinstance(pilot.app.screen, LoweringScreen)
         await pilot.press("L")
         await pilot.pause()
-        assert "Q4_0 · measured" in dialog(pilot) and "●" in dialog(pilot)
+        assert "Q4_0 · measured" in screen_text(pilot) and "●" in screen_text(pilot)
 
 
 async def test_another_model_has_no_curves_of_the_one_before() -> None:
@@ -219,7 +218,7 @@ async def test_another_model_has_no_curves_of_the_one_before() -> None:
         await bench.open(Path("/models/other.gguf"))
         await pilot.press("L")
         await pilot.pause()
-        assert "No curves are known" in dialog(pilot) and "●" not in dialog(pilot)
+        assert "No curves are known" in screen_text(pilot) and "●" not in screen_text(pilot)
 
 
 async def test_a_refusal_is_a_sentence_until_another_type_is_chosen() -> None:
@@ -232,10 +231,10 @@ async def test_a_refusal_is_a_sentence_until_another_type_is_chosen() -> None:
             await pilot.press("left")
         await pilot.press("enter")
         await pilot.pause()
-        assert "there is nothing to lower to Q3_K." in dialog(pilot) and bench.jobs == ()
+        assert "there is nothing to lower to Q3_K." in screen_text(pilot) and bench.jobs == ()
         await pilot.press("left")
         await pilot.pause()
-        assert "nothing to lower" not in dialog(pilot)
+        assert "nothing to lower" not in screen_text(pilot)
 
 
 async def test_a_failure_is_told_where_the_curves_would_be() -> None:
@@ -244,7 +243,7 @@ async def test_a_failure_is_told_where_the_curves_would_be() -> None:
         await pilot.press("L", "enter")
         bench.advance(bench.jobs[-1].id, state=JobState.FAILED, message="the text is too short")
         await pilot.pause()
-        assert "Failed: the text is too short" in dialog(pilot)
+        assert "Failed: the text is too short" in screen_text(pilot)
         assert pilot.app.screen.query_one(Chooser).has_focus
 
 
