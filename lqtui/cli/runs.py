@@ -25,6 +25,7 @@ from lqtui.workbench import (
     WorkbenchError,
 )
 from lqtui.workbench.demo import demo_model, is_first_start
+from lqtui.workbench.interchange import RecipeFormat, known_format
 
 WELCOME = "This is the bundled demo model: press 4 on a block, then r. o opens your own."
 
@@ -129,23 +130,30 @@ def quantize(
         print(output.shown(job.message))
 
 
-def export(model: Path, wanted: WantedRecipe, out: Path | None, requantize: bool, json: bool) -> None:
-    """Write the export script to a file or to standard output."""
+def export(
+    model: Path,
+    wanted: WantedRecipe,
+    out: Path | None,
+    form: RecipeFormat | None,
+    requantize: bool,
+    json: bool,
+) -> None:
+    """Write the recipe to a file or to standard output, in the form that is asked for, else a script."""
+    form = form or (known_format(out) if out else None) or RecipeFormat.SCRIPT
 
     async def run(bench: Workbench) -> tuple[Plan, str]:
         await bench.open(model, requantize=requantize, fingerprint=False)
         planned = await wanted.plan(bench)
-        script = bench.script_for(planned)
         if out is not None:
-            bench.write_script(out, script)
-        return planned, script
+            bench.write_recipe(out, planned, form)
+        return planned, bench.recipe_text(planned, form)
 
-    planned, script = on_bench(Settings(), run)
+    planned, text = on_bench(Settings(), run)
     if json:
-        where = {"out": str(out)} if out else {"script": script}
+        where = {"out": str(out)} if out else {form.value: text}
         output.print_json({"name": planned.recipe.name, "file_bytes": planned.file_bytes, **where})
     elif out is None:
-        print(script, end="")
+        print(text, end="")
     else:
         print(f"wrote {out}")
 

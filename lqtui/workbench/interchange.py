@@ -134,9 +134,14 @@ class Interchange(Copying, Writing):
         return side_of_file(path.name, shape)
 
 
+def known_format(path: Path) -> RecipeFormat | None:
+    """The format that a file's name asks for, None where it asks for none."""
+    return _SUFFIXES.get(path.suffix.lower())
+
+
 def format_for(path: Path) -> RecipeFormat:
     """The format that a file's name asks for; WorkbenchError where it asks for none."""
-    form = _SUFFIXES.get(path.suffix.lower())
+    form = known_format(path)
     if form is None:
         known = ", ".join(f"{suffix} ({form})" for suffix, form in _SUFFIXES.items())
         raise WorkbenchError(f"{path.name} does not tell its format; end its name with {known}")

@@ -65,3 +65,17 @@ def test_a_report_holds_what_was_measured(demo_model: Path, quick: list[str], tm
         if suffix != ".svg":
             assert f"{measured[0]['kld']:.5f}"[:6] in out.read_text()
     refused(lqtui("report", demo_model, "-o", tmp_path / "r.pdf", *quick[:-2]), "end its name with")
+
+
+def test_a_recipe_goes_out_in_any_format(demo_model: Path, tmp_path: Path) -> None:
+    recipe = ["--preset", "ffn_q8"]
+    wanted = document(lqtui("plan", demo_model, *recipe, "--json"))["tensors"]
+    for name, form in (("a.toml", "toml"), ("a.json", "json"), ("a.txt", "tensor-types"), ("a.sh", "script")):
+        out = tmp_path / name
+        assert lqtui("export", demo_model, *recipe, "-o", out).returncode == 0
+        printed = lqtui("export", demo_model, *recipe, "--format", form)
+        assert printed.stdout == out.read_text()
+        assert out.stat().st_mode & 0o100 == (0o100 if form == "script" else 0)
+        if form != "tensor-types":  # which leaves the file type to llama-quantize's own argument
+            assert document(lqtui("plan", demo_model, "--recipe", out, "--json"))["tensors"] == wanted
+    refused(lqtui("export", demo_model, *recipe, "--format", "yaml"), "--format is one of")

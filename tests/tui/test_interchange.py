@@ -158,3 +158,18 @@ async def test_a_report_without_results_is_refused_in_a_toast(
         assert any("nothing is measured" in toast for toast in toasts(pilot))
         assert not (tmp_path / "report.html").exists()
     await bench.close()
+
+
+async def test_a_recipe_is_saved_as_tensor_types_where_its_name_says_so(
+    paths: Paths, demo_model: Path, tmp_path: Path
+) -> None:
+    bench = Workbench(paths, Settings())
+    await bench.open(demo_model)
+    assert bench.model is not None
+    bench.use(preset("ffn_q8", bench.model.shape), "preset")
+    async with LqtuiApp(bench, None, read_meters=None).run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        await given_path(pilot, "n", tmp_path / "mine.txt")
+        assert bench.plan is not None
+        assert (tmp_path / "mine.txt").read_text() == tensor_type_file(bench.plan)
+    await bench.close()

@@ -72,13 +72,26 @@ def export(
     imatrix: Imatrix = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="FILE", help="The script to write; default: standard output."),
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE",
+            help="The file to write; default: standard output. "
+            ".toml, .json and .txt (tensor types) ask for those, any other name for a script.",
+        ),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="script, toml, json or tensor-types."),
     ] = None,
     requantize: Requantize = False,
     json: Json = False,
 ) -> None:
-    """Write a shell script with which stock llama.cpp makes the recipe's file."""
-    from lqtui.cli import recipes, runs
+    """Write a shell script with which stock llama.cpp makes the recipe's file; or the recipe itself."""
+    from lqtui.cli import output, recipes, runs
+    from lqtui.workbench.interchange import RecipeFormat
 
+    if form is not None and form not in list(RecipeFormat):
+        output.fail(f"--format is one of {', '.join(RecipeFormat)}")
     wanted = recipes.one_recipe(preset, recipe, as_published, imatrix)
-    runs.export(model, wanted, out, requantize, json)
+    runs.export(model, wanted, out, RecipeFormat(form) if form else None, requantize, json)

@@ -31,6 +31,7 @@ from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.tui.widgets.results import ResultsTable
 from lqtui.tui.widgets.status_line import StatusLine
 from lqtui.workbench import AlreadyQuantizedError, JobState, Workbench, WorkbenchError
+from lqtui.workbench.interchange import RecipeFormat, known_format
 from lqtui.workbench.values import CONVERSION, DOWNLOAD
 
 _HARMLESS = (DOWNLOAD, CONVERSION, "fingerprint")
@@ -226,7 +227,11 @@ class MainActions(Screen[None]):
         def save(path: Path | None) -> None:
             if path is not None:
                 with self.refusals_told():
-                    self.workbench.save_recipe(path, path.stem)
+                    form = known_format(path)
+                    if plan is not None and form in (RecipeFormat.JSON, RecipeFormat.TENSOR_TYPES):
+                        self.workbench.write_recipe(path, plan, form)
+                    else:
+                        self.workbench.save_recipe(path, path.stem)
                     self.notify(f"Saved {path}.", markup=False)
 
         if self._has_model() and plan:

@@ -17,7 +17,7 @@ from lqtui.tui.screens.save_target import SaveTarget
 
 
 class SaveRecipeScreen(ModalScreen[Path | None]):
-    """Asks where to save a recipe; gives the path of a TOML file, or None."""
+    """Asks where to save a recipe; gives the path of the file, or None."""
 
     DEFAULT_CSS = """
     SaveRecipeScreen { align: center middle; }
@@ -39,7 +39,8 @@ class SaveRecipeScreen(ModalScreen[Path | None]):
             box.border_title = "save recipe"
             box.border_subtitle = "enter save · esc cancel"
             yield Static(
-                "A small TOML file to read, edit and share; its name becomes the recipe's.",
+                "A small TOML file to read, edit and share; its name becomes the recipe's. A name that ends "
+                "in .json or .txt asks for JSON, or for llama-quantize's tensor types.",
                 classes="explanation",
             )
             yield SaveTarget(self._default, suffix=".toml")
