@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from imatrices import random_imatrix
+from stock_output import stock_output
 
 from lqtui.recipe.shape import ModelShape
 from tests.cli.running import document, lqtui, refused
@@ -91,6 +92,6 @@ def test_a_file_by_llama_quantize_measures_as_llama_perplexity_measures_it(
     [row] = document(lqtui("measure", demo_model, "--gguf", file, *options))["results"]
     # A chunk at a time, as lqtui evaluates them.
     command = [llama_tools / "llama-perplexity", "-m", file, "-f", english, "-c", "512", "-b", "512"]
-    told = subprocess.run([*command, "--chunks", "2", "-t", "1"], capture_output=True, text=True, check=True)
+    told = stock_output([*command, "--chunks", "2", "-t", "1"], "PPL = ")
     ours = f"{row['perplexity']:.4f}", f"{row['perplexity_se']:.5f}"
-    assert re.findall(r"PPL = (\S+) \+/- (\S+)", told.stdout + told.stderr) == [ours]
+    assert re.findall(r"PPL = (\S+) \+/- (\S+)", told) == [ours]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stock_output import stock_output
 
 from lqtui.recipe.presets import PRESET_NAMES
 from tests.cli.running import document, lqtui
@@ -54,6 +55,6 @@ def test_the_demo_models_perplexities_are_those_that_llama_perplexity_tells_of_t
         out = tmp_path / "out.gguf"
         document(lqtui("quantize", demo_model, out, *recipe, "--json"))
         command = [llama_tools / "llama-perplexity", "-m", out, "-f", english, "-c", "512", "--chunks", "2"]
-        told = subprocess.run([*command, "-t", "1"], capture_output=True, text=True, check=True)
+        told = stock_output([*command, "-t", "1"], "PPL = ")
         ppl, se = results[name]["perplexity"], results[name]["perplexity_se"]
-        assert re.findall(r"PPL = (\S+) \+/- (\S+)", told.stderr) == [(f"{ppl:.4f}", f"{se:.5f}")], name
+        assert re.findall(r"PPL = (\S+) \+/- (\S+)", told) == [(f"{ppl:.4f}", f"{se:.5f}")], name
