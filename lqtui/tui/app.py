@@ -20,6 +20,7 @@ from lqtui.tui.palette import LqtuiCommands
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.main import MainScreen
 from lqtui.workbench import Change, Workbench
+from lqtui.workbench.preferences import Preferences
 
 _CLOSING_SECONDS = 5.0
 
@@ -51,8 +52,10 @@ class LqtuiApp(App[None]):
         welcome: str = "",
         problem: str = "",
         read_meters: Callable[[], meters.Snapshot] | None = meters.read,
+        preferences: Preferences | None = None,
     ) -> None:
         super().__init__()
+        self.preferences = preferences or Preferences()
         self.workbench = workbench
         self._model_path = model_path
         self._requantize = requantize
