@@ -25,6 +25,7 @@ from lqtui.tui.screens.main_importance import MainImportance
 from lqtui.tui.screens.main_interchange import MainInterchange
 from lqtui.tui.screens.main_lowering import MainLowering
 from lqtui.tui.screens.main_types import MainTypes
+from lqtui.tui.widgets.border_words import set_border_words
 from lqtui.tui.widgets.budget import BudgetPane, fits
 from lqtui.tui.widgets.estimates import small
 from lqtui.tui.widgets.header import HeaderLine
@@ -252,7 +253,7 @@ class MainScreen(
             fit = self.workbench.fit
             if self._snapshot is not None and fit is not None and fit.memory is not None:
                 brief += " · fits" if fits(fit.memory, self._snapshot) else " · does not fit"
-        self.query_one("#layers").border_subtitle = brief
+        set_border_words(self.query_one("#layers"), subtitle=brief)
 
     # -- panes and sizes ----------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from lqtui.tui.screens.main_actions import after_edits
 from lqtui.tui.screens.main_results import MainResults
 from lqtui.tui.screens.sensitivity import AskedSensitivity, SensitivityScreen
 from lqtui.tui.screens.why import Reason, WhyScreen
+from lqtui.tui.widgets.border_words import set_border_words
 from lqtui.tui.widgets.budget import BudgetPane
 from lqtui.tui.widgets.cell_sentence import sentence
 from lqtui.tui.widgets.grid_selection import Scope
@@ -100,9 +101,8 @@ class MainImportance(MainResults):
         if not self.query_one(ResultsTable).has_focus:
             self.query_one(StatusLine).explain(*self._cell_wordings(plan), moved=moved)
         scope = f"{grid.selection.scope} scope"
-        self.query_one("#layers").border_title = f"layers · {scope}" + (
-            " · range" if grid.selection.is_range else ""
-        )
+        title = f"layers · {scope}" + (" · range" if grid.selection.is_range else "")
+        set_border_words(self.query_one("#layers"), title=title)
 
     def _cell_wordings(self, plan: Plan) -> list[str]:
         """What is under the cursor, and how much it matters where that is shown."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from textual.content import Content
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.visual import Visual
 from textual.widget import Widget
 
 from lqtui.recipe.memory import MemoryEstimate, kv_types_name
@@ -54,6 +58,8 @@ class BudgetPane(Widget):
         self._base_bytes = 0
         self._fit: Fit | None = None
         self._meters: Snapshot | None = None
+        self._lines: list[Content] = []
+        self._strips: dict[int, Strip] = {}
 
     def on_mount(self) -> None:
         """Say by which keys the memory is explained and chosen."""
@@ -64,29 +70,55 @@ class BudgetPane(Widget):
         """Show a recipe's size against the base model's bytes, and the memory that it needs."""
         if (plan, base_bytes, fit) != (self._plan, self._base_bytes, self._fit):
             self._plan, self._base_bytes, self._fit = plan, base_bytes, fit
-            self.refresh()
+            self._draw_what_differs()
 
     def show_prediction(self, kld: float | None, measured: tuple[float, float | None] | None = None) -> None:
         """Show a recipe's predicted KLD (None: too little is known), and its measured one with its error."""
         if (kld, measured) != (self._prediction, self._measured):
             self._prediction, self._measured = kld, measured
             self.set_class(kld is not None, "-predicted")
-            self.refresh()
+            self._draw_what_differs()
 
     def show_meters(self, snapshot: Snapshot) -> None:
         """Show what the machine has and uses."""
         if snapshot != self._meters:
             self._meters = snapshot
-            self.refresh()
+            self._draw_what_differs()
 
-    def render(self) -> Content:
-        """The lines, at the width there is."""
+    def on_resize(self) -> None:
+        """Fit the lines to the new width."""
+        self._draw_what_differs()
+
+    def notify_style_update(self) -> None:
+        """Draw in the new theme."""
+        self._strips.clear()
+        super().notify_style_update()
+
+    def render_line(self, y: int) -> Strip:
+        """One line; each is kept until what it says differs."""
         width = self.content_size.width
+        strip = self._strips.get(y)
+        if strip is None or strip.cell_length != width:
+            line = self._lines[y] if y < len(self._lines) else Content("")
+            fitted, style = line.truncate(width, pad=True), self.visual_style
+            strip = Visual.to_strips(self, fitted, width, 1, style, pad=True)[0]
+            self._strips[y] = strip
+        return strip
+
+    def _draw_what_differs(self) -> None:
+        """Build the lines anew, and paint those again that say something else."""
+        before, self._lines = self._lines, self.build_lines(self.content_size.width)
+        for y, (old, new) in enumerate(zip_longest(before, self._lines)):
+            if old is None or new is None or not old.is_same(new):
+                self._strips.pop(y, None)
+                self.refresh(Region(0, y, self.content_size.width, 1))
+
+    def build_lines(self, width: int) -> list[Content]:
+        """The lines, for a width in cells."""
         lines = [self._size_line(width)]
         if self._prediction is not None:
             lines.append(self._prediction_line(self._prediction, width))
-        lines += [self._fit_line(width), self._meter_line(width)]
-        return Content("\n").join([line.truncate(width) for line in lines])
+        return [*lines, self._fit_line(width), self._meter_line(width)]
 
     def _size_line(self, width: int) -> Content:
         if self._plan is None:

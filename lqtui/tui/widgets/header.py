@@ -49,10 +49,17 @@ class HeaderLine(Widget):
     ) -> None:
         """Show a model (None: none is open), its recipe, and what its results are measured on."""
         corpus = (corpus_name, f"{settings.chunks}×{settings.n_ctx}")
-        shown = (self._model, self._plan, self._modified, self._corpus)
+        before = self._shown
         self._model, self._plan, self._modified, self._corpus = model, plan, modified, corpus
-        if shown != (model, plan, modified, corpus):
+        if self._shown != before:
             self.refresh()
+
+    @property
+    def _shown(self) -> tuple[object, ...]:
+        """What the line says; most edits change nothing of it."""
+        recipe = self._plan.recipe if self._plan else None
+        named = (recipe.name, recipe.imatrix is not None) if recipe else None
+        return self._model, named, self._modified, self._corpus
 
     def render(self) -> Content:
         """The line, at the width there is."""

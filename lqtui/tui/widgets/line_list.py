@@ -14,6 +14,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import Visual
 
+from lqtui.tui.widgets.border_words import set_border_words
+
 
 @dataclass(frozen=True)
 class Line:
@@ -128,9 +130,9 @@ class LineList(ScrollView, can_focus=True):
         self._header, self._lines = header, lines
         self.show_status(self._status)
         keys = self.item_keys
-        if self._cursor not in keys:
-            self._cursor = keys[0] if keys else None
-            stale = None
+        cursor = self._cursor if self._cursor in keys else keys[0] if keys else None
+        if cursor != self._cursor:
+            self._cursor, stale = cursor, None
             self.cursor_moved()
         if stale is None:
             self._strips.clear()
@@ -267,7 +269,7 @@ class LineList(ScrollView, can_focus=True):
         """Say a few words in the border, after the keys where the list has the focus."""
         self._status = status
         keys = self.keys_hint if self.has_focus and self._lines else ""
-        self.border_subtitle = " · ".join(part for part in (keys, status) if part)
+        set_border_words(self, subtitle=" · ".join(part for part in (keys, status) if part))
 
     def watch_has_focus(self, has_focus: bool) -> None:
         """Show whether the cursor is the one that keys move."""

@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 
+from lqtui.tui.widgets.border_words import set_border_words
 from lqtui.tui.widgets.line_list import Line, LineList
 from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.quantities import shortened
@@ -111,7 +112,7 @@ class ResultsTable(LineList):
         """Name the recipe that verdicts are against, where there are any."""
         name = next((row.result.title for row in self._rows.values() if row.is_reference), None)
         against = f" · against {name}" if name and self._metric is not Metric.SPEED else ""
-        self.border_title = f"{self.BORDER_TITLE}{against}"
+        set_border_words(self, title=f"{self.BORDER_TITLE}{against}")
 
     @property
     def row(self) -> Row | None:
