@@ -7,7 +7,8 @@ from functools import partial
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from lqtui.tui.keys import COMMANDS, MOVE, Command
+from lqtui.tui.command import Command
+from lqtui.tui.keys import COMMANDS, MOVE
 
 
 class LqtuiCommands(Provider):

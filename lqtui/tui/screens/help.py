@@ -11,7 +11,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from lqtui.tui.keys import COMMANDS, shown_key
+from lqtui.tui.command import shown_key
+from lqtui.tui.keys import COMMANDS
 from lqtui.tui.widgets.jobs import JobsPane
 from lqtui.tui.widgets.results import ResultsTable
 from lqtui.tui.widgets.type_glyphs import FALLBACK_MARK

@@ -11,7 +11,8 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from lqtui.tui.keys import COMMANDS, GRID_COMMANDS, Command
+from lqtui.tui.command import Command
+from lqtui.tui.keys import COMMANDS, GRID_COMMANDS
 
 _GAP = 2
 _HELP = "app.help"
