@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -11,14 +12,11 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from lqtui.tui.command import shown_key
 from lqtui.tui.keys import COMMANDS
-from lqtui.tui.widgets.jobs import JobsPane
-from lqtui.tui.widgets.results import ResultsTable
+from lqtui.tui.pane_keys import PANE_COMMANDS
 from lqtui.tui.widgets.type_glyphs import FALLBACK_MARK
 
 _KEYS_WIDTH = 16
-_PANES = (("In the results", ResultsTable), ("In the jobs", JobsPane))
 _READING = (
     ("blk", "a transformer block; embd and out are the embedding and the output"),
     ("8 4k F", "a cell's type: digits are bits per weight, letters tell variants apart"),
@@ -41,19 +39,10 @@ _READING = (
 def help_sections() -> list[tuple[str, list[tuple[str, str]]]]:
     """Titles, each with its keys and what they do."""
     sections: dict[str, list[tuple[str, str]]] = {}
-    for command in COMMANDS:
+    for command in (*COMMANDS, *chain.from_iterable(PANE_COMMANDS.values())):
         sections.setdefault(command.group, []).append((command.shown_keys(), command.help))
-    for title, pane in _PANES:
-        for binding in _bindings(pane.__dict__.get("BINDINGS", ())):
-            keys = " ".join(shown_key(key) for key in binding.key.split(","))
-            text = binding.tooltip or f"{binding.description}."
-            sections.setdefault(title, []).append((keys, text))
     sections["How to read the screen"] = list(_READING)
     return list(sections.items())
-
-
-def _bindings(declared: object) -> list[Binding]:
-    return [b for b in declared if isinstance(b, Binding)] if isinstance(declared, list | tuple) else []
 
 
 class HelpScreen(ModalScreen[None]):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 
+from lqtui.tui.pane_keys import JOBS_COMMANDS
 from lqtui.tui.widgets.line_list import Line, LineList
 from lqtui.tui.widgets.quantities import MIB, bar, clock, shortened
 
@@ -32,10 +33,7 @@ class JobsPane(LineList):
     """The jobs, running ones first; `x` asks to cancel the one under the cursor, enter or `l` for its log."""
 
     BORDER_TITLE = "jobs"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("x", "cancel", "Cancel job"),
-        Binding("l", "choose", "Job log"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in JOBS_COMMANDS]
     empty = "no jobs"
     keys_hint = "x cancel · enter log"
 
