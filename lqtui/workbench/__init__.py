@@ -4,6 +4,7 @@ from lqtui.workbench.budgets import FrontierPoint, Solved, Target, Why
 from lqtui.workbench.importance import DEFAULT_CANDIDATES, PROBE
 from lqtui.workbench.lowering import KEPT, Curve, CurvePoint, Lowered
 from lqtui.workbench.scores import ImportanceView, Score
+from lqtui.workbench.slots import Slot
 from lqtui.workbench.values import (
     AlreadyQuantizedError,
     Change,
@@ -37,6 +38,7 @@ __all__ = [
     "Result",
     "Score",
     "Settings",
+    "Slot",
     "Solved",
     "Speed",
     "Target",

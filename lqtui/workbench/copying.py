@@ -42,10 +42,11 @@ class Copying(Running):
     def use_file(self, path: Path) -> Job:
         """Make a quantized file itself the current recipe once it is looked through: an undoable edit."""
         model, path = self._open_model(), expanded(path)
+        asked_in = self._open_history()
 
         async def work(running: RunningJob) -> str:
             found = await self._looked_through(model, path, running)
-            self.use(found.recipe, f"take {path.name}")
+            self.use(found.recipe, f"take {path.name}", asked_in)
             return "; ".join((_said(found, model), *found.notices))
 
         return self._add_job("look through", f"take {path.name}", work, at_once=True)

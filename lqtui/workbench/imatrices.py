@@ -13,6 +13,7 @@ from lqtui.store.errors import StoreError
 from lqtui.store.imatrix_file import open_imatrix
 from lqtui.store.paths import Paths, expanded
 from lqtui.workbench.corpora import Corpus, check_text, corpus_digest, halves
+from lqtui.workbench.history import RecipeHistory
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.matrix_files import RecipeMatrices, describe
 from lqtui.workbench.running import Running
@@ -56,11 +57,15 @@ class Imatrices(Running):
             raise WorkbenchError(str(error)) from None
         return found
 
-    async def use_imatrix(self, path: Path | None) -> None:
-        """Weigh the errors of the current recipe by the matrix in a file, or by none: an undoable edit."""
+    async def use_imatrix(self, path: Path | None, slot: RecipeHistory | None = None) -> None:
+        """Weigh the errors of the current recipe, or of a slot's, by the matrix in a file, or by none.
+
+        It is an undoable edit.
+        """
+        asked_in = slot or self._open_history()
         found = await self.read_imatrix(path) if path is not None else None
         label = f"importance matrix {found.name}" if found else "no importance matrix"
-        self._edit(with_imatrix(self._current_plan().recipe, found), label)
+        self._edit(with_imatrix(self._asked_in(asked_in).plan.recipe, found), label, asked_in)
 
     def compute_imatrix(
         self,
@@ -77,7 +82,7 @@ class Imatrices(Running):
         what a recipe was made by. What was computed of the same text before, in a job that was stopped too,
         is gone on with. With `out` it is copied there, and with `use` it is the current recipe's then.
         """
-        self._open_model()
+        asked_in = self._open_history()
         if corpus is not None:
             check_text(expanded(corpus))
 
@@ -89,7 +94,7 @@ class Imatrices(Running):
             if out is not None:
                 path = await asyncio.to_thread(_copied, path, expanded(out))
             if use and self.model is model:
-                await self.use_imatrix(path)
+                await self.use_imatrix(path, asked_in)
             self.computed_imatrix = path
             return f"importance matrix {path}"
 

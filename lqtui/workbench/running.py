@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,8 @@ from lqtui.store.paths import Paths, expanded
 from lqtui.store.results import FileIdentity, ResultStore
 from lqtui.workbench.corpora import Corpora, Corpus, check_text, corpus_digest
 from lqtui.workbench.fitting import MemoryFitting
-from lqtui.workbench.history import RecipeHistory
+from lqtui.workbench.histories import Histories
+from lqtui.workbench.history import RecipeHistory, Step
 from lqtui.workbench.jobs import JobQueue, RunningJob, Work
 from lqtui.workbench.matrix_files import RecipeMatrices, refuse_without_imatrix
 from lqtui.workbench.model_file import model_identity, read_header
@@ -94,7 +96,7 @@ class Running(MemoryFitting):
             )
         identity = model_identity(path)
         try:
-            history = RecipeHistory(resolve(shape, base_recipe(shape)))
+            histories = Histories([RecipeHistory(resolve(shape, base_recipe(shape)))])
             digest = self._store.get_model_digest(identity)
         except (RecipeError, StoreError) as error:
             raise WorkbenchError(str(error)) from None
@@ -102,14 +104,14 @@ class Running(MemoryFitting):
             if job.kind not in (DOWNLOAD, CONVERSION):
                 self._queue.cancel(job.id)
         self.model = OpenModel(path, shape, engine, digest)
-        self._history, self._identity, self._fingerprinting = history, identity, None
+        self._histories, self._identity, self._fingerprinting = histories, identity, None
         self._contexts.forget()
         if fingerprint and digest is None:
             self._fingerprint()
         self._tell(Change.MODEL)
         self._tell(Change.RECIPE)
         await asyncio.sleep(_LET_PAINT)
-        if self._history is history:
+        if self.model is not None and self.model.shape is shape:
             self._reopen_book()
             self._tell(Change.RESULTS)
 
@@ -126,6 +128,16 @@ class Running(MemoryFitting):
             with contextlib.suppress(StoreError):  # the name is the recipe's all the same
                 self._book.rename(self._current_plan())
             self._tell(Change.RESULTS)
+
+    def _moved_in_history(self, passed: Sequence[Step]) -> None:
+        """Where a name was undone or redone, what was measured of the recipe goes by the other one again."""
+        for before, after in pairwise(passed):
+            renamed = after.now.recipe.name != before.now.recipe.name
+            if self._book is not None and renamed and after.now.weights == before.now.weights:
+                with contextlib.suppress(StoreError):
+                    self._book.rename(resolve(self._open_model().shape, after.now.recipe))
+                self._tell(Change.RESULTS)
+        super()._moved_in_history(passed)
 
     # What was measured, and measuring
 

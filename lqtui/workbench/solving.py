@@ -91,6 +91,7 @@ class Solving(Importance):
         """
         question = Question(tuple(types), by, constraints or Constraints(), self.imatrix)
         met = question.met(target, self._open_model().shape)
+        asked_in = self._open_history()
 
         async def work(running: RunningJob) -> str:
             search = await self._search(question, running)
@@ -101,7 +102,7 @@ class Solving(Importance):
             result = await self._report(plan, calibration, running)
             solved = calibration.solved = Solved(met, plan, solution, predicted, result)
             if self.model is not None and self.model.shape is plan.shape:
-                self.use(plan.recipe, f"fit {met.label}")
+                self.use(plan.recipe, f"fit {met.label}", asked_in)
             self._tell(Change.IMPORTANCE)
             return solved.outcome
 
