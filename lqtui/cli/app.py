@@ -48,6 +48,10 @@ def open_app(
     fit_ctx: FitCtx = 4096,
     kv_type: KvType = "F16",
     requantize: Requantize = False,
+    ascii: Annotated[
+        bool | None,
+        typer.Option("--ascii/--no-ascii", help="Draw with ASCII alone; else as the locale says."),
+    ] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Open the app, with a model or without."""
@@ -59,7 +63,7 @@ def open_app(
         print(f"lqtui {__version__}")
         return
     settings = runs.settings(corpus, chunks, ctx, threads, gpu_layers, fit_ctx=fit_ctx, kv_type=kv_type)
-    runs.open_app(model, settings, requantize, known_commands=_command_names())
+    runs.open_app(model, settings, requantize, _command_names(), ascii=ascii)
 
 
 def _command_names() -> list[str]:

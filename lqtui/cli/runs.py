@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -66,7 +67,14 @@ def settings(
     )
 
 
-def open_app(model: Path | None, chosen: Settings, requantize: bool, known_commands: list[str]) -> None:
+def open_app(
+    model: Path | None,
+    chosen: Settings,
+    requantize: bool,
+    known_commands: list[str],
+    *,
+    ascii: bool | None = None,
+) -> None:
     """Open the app, on the demo model if none is named; without a terminal say so and exit."""
     if model is not None and not _exists(model):
         near = difflib.get_close_matches(str(model), known_commands, 1)
@@ -84,8 +92,10 @@ def open_app(model: Path | None, chosen: Settings, requantize: bool, known_comma
     if model is not None:
         bench.expect(model)  # the header is read while the app is being loaded
     from lqtui.tui.app import LqtuiApp
+    from lqtui.tui.ascii_text import needs_ascii
 
-    tui = LqtuiApp(bench, model, requantize=requantize, welcome=welcome, problem=problem)
+    plain = needs_ascii(os.environ) if ascii is None else ascii
+    tui = LqtuiApp(bench, model, requantize=requantize, welcome=welcome, problem=problem, ascii=plain)
     tui.run()
     sys.exit(tui.return_code or 0)
 

@@ -10,11 +10,14 @@ from typing import ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.filter import LineFilter
+from textual.color import Color
+from textual.filter import LineFilter, Monochrome, NoColor
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from lqtui.system import meters
+from lqtui.tui.ascii_text import AsciiText
+from lqtui.tui.colourless import Colourless
 from lqtui.tui.harmless import HarmlessText
 from lqtui.tui.palette import LqtuiCommands
 from lqtui.tui.screens.confirm import ConfirmScreen
@@ -51,6 +54,7 @@ class LqtuiApp(App[None]):
         *,
         welcome: str = "",
         problem: str = "",
+        ascii: bool = False,
         read_meters: Callable[[], meters.Snapshot] | None = meters.read,
         preferences: Preferences | None = None,
     ) -> None:
@@ -61,6 +65,7 @@ class LqtuiApp(App[None]):
         self._requantize = requantize
         self._welcome = welcome
         self._problem = problem
+        self.ascii = ascii
         self.main = MainScreen(workbench, read_meters)
         self._closed = False
         self._harmless = HarmlessText()
@@ -71,7 +76,12 @@ class LqtuiApp(App[None]):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """What every line goes through on its way to the terminal."""
-        return [self._harmless, *super().get_line_filters()]
+        of_textual = super().get_line_filters()
+        if self.no_color:
+            screen = Color.parse(self.theme_variables["background"])
+            colours = [f for f in of_textual if not isinstance(f, Monochrome | NoColor)]
+            of_textual = [*colours, Colourless(screen)]
+        return [self._harmless, *((AsciiText(),) if self.ascii else ()), *of_textual]
 
     def on_ready(self) -> None:
         """Open the model to begin with; without one, say why and let the person choose."""
