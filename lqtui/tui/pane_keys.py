@@ -11,14 +11,19 @@ IN_RESULTS, IN_JOBS = "In the results", "In the jobs"
 RESULTS_COMMANDS: tuple[Command, ...] = (
     Command(
         "results.sort_before",
-        "left",
+        "left,h",
         "sort(-1)",
         "Sort by the one before",
         "Sort by the column before.",
         IN_RESULTS,
     ),
     Command(
-        "results.sort_after", "right", "sort(1)", "Sort by the next", "Sort by the column after.", IN_RESULTS
+        "results.sort_after",
+        "right,l",
+        "sort(1)",
+        "Sort by the next",
+        "Sort by the column after.",
+        IN_RESULTS,
     ),
     Command("results.reverse", "space", "reverse", "Reverse", "Reverse the order.", IN_RESULTS),
     Command(

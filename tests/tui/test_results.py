@@ -12,6 +12,8 @@ from panes import PaneApp, lines_of, text_of
 from scripted_results import scores_of, seed_results
 
 from lqtui.measure.paired import Interval, Quantity
+from lqtui.tui.keys import SCREEN_COMMANDS
+from lqtui.tui.pane_keys import RESULTS_COMMANDS
 from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.result_columns import DELTA, Row
 from lqtui.tui.widgets.result_sentence import sentences
@@ -59,14 +61,14 @@ async def test_keys_choose_the_column_and_turn_the_order() -> None:
     table = ResultsTable()
     async with PaneApp(table).run_test(size=(150, 20)) as pilot:
         table.show(RESULTS)
-        await pilot.press(">")
+        await pilot.press("right")
         assert table.order == ("ppl", False)
         assert names(table)[0] == "baseline_fp16"
-        await pilot.press("-")
+        await pilot.press("space")
         assert table.order == ("ppl", True)
         assert names(table)[0] == "uniform_q4_0"
         assert "PPL▼" in lines_of(table)[0]
-        await pilot.press("<", "<", "<", "<")
+        await pilot.press("left", "left", "left", "left")
         assert table.order == ("name", False)
         assert names(table) == sorted(names(table))
 
@@ -135,7 +137,7 @@ async def test_the_cursor_stays_on_its_recipe_when_the_order_changes() -> None:
         table.show(RESULTS)
         await pilot.press("G")
         key = table.cursor
-        await pilot.press("-")
+        await pilot.press("space")
         assert table.cursor == key
         table.show(RESULTS[3:])
         assert table.cursor in table.item_keys
@@ -255,7 +257,7 @@ async def test_a_metric_brings_its_columns_and_sorts_by_them() -> None:
         assert "20.8 ±1.6" in text_of(table) and "PPL▲" in lines_of(table)[0]
         table.show_first(Metric.SPEED)
         assert "58.2 ±0.7" in text_of(table) and "tg t/s▼" in lines_of(table)[0]
-        await pilot.press(">")
+        await pilot.press("right")
         table.sort_by("size")
         table.show_first(Metric.KLD)
         assert table.order == ("size", False)  # which no metric decides
@@ -313,7 +315,7 @@ async def test_a_recipe_that_breaks_the_model_says_so_and_sorts_last_by_quality(
     async with PaneApp(table).run_test(size=(120, 20)) as pilot:
         table.show([broken, *RESULTS[1:]])
         assert names(table)[-1] == "it"
-        await pilot.press(">")
+        await pilot.press("right")
         assert table.order == ("ppl", False) and names(table)[-1] == "it"
         row = next(line for line in lines_of(table) if line.startswith("  it"))
         assert "broken" in row and "nan" not in row
@@ -341,7 +343,7 @@ async def test_a_key_asks_to_compare_with_the_recipe_under_the_cursor() -> None:
     app = PaneApp(table)
     async with app.run_test(size=(120, 20)) as pilot:
         table.show(RESULTS)
-        await pilot.press("down", "=")
+        await pilot.press("down", "v")
         [asked] = app.heard
         assert isinstance(asked, ResultsTable.ReferenceChosen)
         assert asked.result.name == "attention_q8"
@@ -377,3 +379,19 @@ async def test_the_cursor_tells_when_it_is_on_another_recipe() -> None:
         await pilot.press("down", "down", "up")
         assert app.moves > before
         assert table.row is not None and table.row.result.name == "attention_q8"
+
+
+async def test_a_column_says_how_many_times_smaller_than_the_base_a_recipe_is() -> None:
+    table = ResultsTable()
+    async with PaneApp(table).run_test(size=(160, 20)):
+        table.show(RESULTS, base_bytes=SHAPE.file_bytes)
+        assert "smaller" in lines_of(table)[0]
+        assert f" {SHAPE.file_bytes / result('uniform_q4_0').file_bytes:.2f}×" in line_of(table, "uniform_q4")
+        assert " 1.00×" in line_of(table, "baseline_fp16")
+        table.sort_by("smaller", descending=True)
+        assert names(table)[0] == "uniform_q4_0" and names(table)[-1] == "baseline_fp16"
+
+
+def test_no_key_of_the_results_does_something_else_elsewhere_on_the_main_screen() -> None:
+    own = {key for command in RESULTS_COMMANDS for key in command.keys.split(",")}
+    assert not own & {key for command in SCREEN_COMMANDS for key in command.keys.split(",")}

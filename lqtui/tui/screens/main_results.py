@@ -35,7 +35,10 @@ class MainResults(MainActions):
         reference = reference_of(results, digest, self._chosen_reference)
         picked = reference is not None and reference.digest not in (digest, self._chosen_reference)
         self._standings = self._comparer.standings(results, reference, picked=picked)
-        self.query_one(ResultsTable).show(results, digest, self._standings, self.workbench.chunks_wanted)
+        base_bytes = plan.shape.file_bytes if plan else 0
+        self.query_one(ResultsTable).show(
+            results, digest, self._standings, self.workbench.chunks_wanted, base_bytes
+        )
         self._explain_result(moved=False)
         if not self._standings.complete:
             self.call_later(self.show_measured)
@@ -77,7 +80,7 @@ class MainResults(MainActions):
         reference = self._standings.reference
         if not is_given_up:
             self.announce(
-                f"Compared with {result.title}; = again compares with the recipe in the grid or the best."
+                f"Compared with {result.title}; v again compares with the recipe in the grid or the best."
             )
         elif reference is not None:
             self.announce(f"Compared again with the recipe in the grid or the best: {reference.title}.")

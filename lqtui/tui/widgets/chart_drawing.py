@@ -276,6 +276,8 @@ def _y_axis(scene: Scene, near: Sequence[Point], cells: int) -> Axis:
     low = 0.0 if scene.metric is Metric.KLD else max(0.0, low)
     if scene.broken:  # whose names take the uppermost row
         high += (high - low) / max(1, cells - 2)
+    elif scene.metric is Metric.TOP1:
+        high = min(high, 100 + (high - low) / max(2, cells - 1) / 2)
     return Axis(low, high, cells)
 
 

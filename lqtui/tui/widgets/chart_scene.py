@@ -97,7 +97,12 @@ def scene_of(
 
     `frontier` and the current recipe's `predicted` KLD are drawn where the metric is the KLD.
     """
-    values = {Metric.KLD: _kld, Metric.PPL: _perplexities(results), Metric.SPEED: _speed}[metric]
+    values = {
+        Metric.KLD: _kld,
+        Metric.PPL: _perplexities(results),
+        Metric.SPEED: _speed,
+        Metric.TOP1: _top1,
+    }[metric]
     paired = metric is Metric.PPL and any(result.delta_percent_se for result in results)
     points = []
     for result in results:
@@ -165,6 +170,12 @@ def _speed(result: Result) -> _Value | None:
     return None if speed is None else (speed.mean, speed.sd)
 
 
+def _top1(result: Result) -> _Value | None:
+    """In percent of the tokens."""
+    agreement = result.top1_agreement
+    return None if agreement is None else (100 * agreement, 100 * (result.top1_agreement_se or 0.0))
+
+
 def _perplexities(results: Sequence[Result]) -> Callable[[Result], _Value | None]:
     """Perplexities that may stand side by side, though some are of fewer chunks, which is another text.
 
@@ -202,6 +213,9 @@ def _said(result: Result, metric: Metric) -> str:
     speed = result.generation
     if metric is Metric.SPEED:
         return f"{rounded(speed.mean, speed.sd)[0]} tok/s" if speed else ""
+    if metric is Metric.TOP1:
+        agreement = _top1(result)
+        return f"same top {rounded(*agreement)[0]} %" if agreement else ""
     value, error = (
         (result.kld, result.kld_se) if metric is Metric.KLD else (result.perplexity, result.perplexity_se)
     )

@@ -6,11 +6,12 @@ from enum import StrEnum
 
 
 class Metric(StrEnum):
-    """KL divergence from the base model, perplexity, or the speed of generation."""
+    """KL divergence from the base, perplexity, the speed of generation, or how often the top token stays."""
 
     KLD = "KLD"
     PPL = "PPL"
     SPEED = "tok/s"
+    TOP1 = "top-1"
 
     @property
     def next(self) -> Metric:
@@ -21,7 +22,7 @@ class Metric(StrEnum):
     @property
     def more_is_better(self) -> bool:
         """Whether the better recipe has more of it."""
-        return self is Metric.SPEED
+        return self in (Metric.SPEED, Metric.TOP1)
 
     @property
     def described(self) -> str:
@@ -30,4 +31,5 @@ class Metric(StrEnum):
             Metric.KLD: "KLD in nats, lower is better",
             Metric.PPL: "PPL, lower is better",
             Metric.SPEED: "generated tok/s, higher is better",
+            Metric.TOP1: "same top token in %, higher is better",
         }[self]

@@ -26,6 +26,7 @@ class Row:
     """A result as it stands beside the reference; `wanted` is how many chunks it is to have.
 
     `beside_base` is the difference of NLL from the base model, of which the chunks are the evidence.
+    `base_bytes` is the size of the base model's file, 0 where that is not known.
     """
 
     result: Result
@@ -33,6 +34,7 @@ class Row:
     is_reference: bool = False
     wanted: int = 0
     beside_base: Interval | None = None
+    base_bytes: int = 0
 
     @property
     def progress(self) -> str:
@@ -80,6 +82,13 @@ def _estimate(result: Result, value: float | None, error: float | None) -> Cell:
     if value is None:
         return _AWAITED if result.partial else _UNKNOWN
     return Cell(*rounded(value, error))
+
+
+def _smaller(row: Row) -> Cell:
+    if not row.base_bytes:
+        return _UNKNOWN
+    cell = Cell(f"{row.base_bytes / row.result.file_bytes:.2f}×")
+    return cell._replace(style="dim") if is_base(row.result) else cell
 
 
 def _kld(row: Row) -> Cell:
@@ -194,6 +203,11 @@ BPW = Column(
     lambda row: row.result.bits_per_weight,
     (Variant("bpw", lambda row: Cell(f"{row.result.bits_per_weight:.2f}")),),
 )
+SMALLER = Column(
+    "smaller",
+    lambda row: row.base_bytes / row.result.file_bytes if row.base_bytes else None,
+    (Variant("smaller", _smaller),),
+)
 KLD = _estimated("kld", "KLD", _kld, _or_broken(lambda result: result.kld))
 PPL = _estimated("ppl", "PPL", _perplexity, _or_broken(lambda result: result.perplexity))
 DELTA = _estimated("delta", "ΔPPL%", _delta, _or_broken(lambda result: result.delta_percent))
@@ -209,13 +223,14 @@ VERDICT = Column(
     is_text=True,
 )
 
-COLUMNS = (SIZE, BPW, KLD, PPL, DELTA, TOP1, PP, TG, VERDICT)
+COLUMNS = (SIZE, SMALLER, BPW, KLD, PPL, DELTA, TOP1, PP, TG, VERDICT)
 """All columns, as they stand from left to right."""
 
 _FIRST = {
-    Metric.KLD: (KLD, VERDICT, DELTA, TOP1, TG, PP, PPL, BPW),
-    Metric.PPL: (PPL, DELTA, VERDICT, KLD, TOP1, TG, PP, BPW),
-    Metric.SPEED: (TG, PP, KLD, DELTA, TOP1, PPL, BPW),
+    Metric.KLD: (KLD, VERDICT, DELTA, TOP1, TG, PP, PPL, SMALLER, BPW),
+    Metric.PPL: (PPL, DELTA, VERDICT, KLD, TOP1, TG, PP, SMALLER, BPW),
+    Metric.SPEED: (TG, PP, KLD, DELTA, TOP1, PPL, SMALLER, BPW),
+    Metric.TOP1: (TOP1, VERDICT, KLD, DELTA, TG, PP, PPL, SMALLER, BPW),
 }
 """What finds room first, after the size; the first one with its error or not at all.
 
@@ -271,6 +286,8 @@ def fitting(rows: Sequence[Row], width: int, metric: Metric) -> Layout:
             room -= costs
 
     first, *others = _FIRST[metric]
+    if not any(row.base_bytes for row in rows):
+        others.remove(SMALLER)
     choose(SIZE, SIZE.variants[0])
     for variant in first.variants:
         choose(first, variant)

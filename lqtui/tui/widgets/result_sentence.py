@@ -23,7 +23,7 @@ def sentences(row: Row, standings: Standings) -> list[str]:
         return [f"{name} breaks the model: its probabilities are not numbers.", f"{name} breaks the model."]
     if row.is_reference:
         return [
-            f"{name} is the one that the others are compared with; = on another compares with that. {facts}",
+            f"{name} is the one that the others are compared with; v on another compares with that. {facts}",
             f"{name} is the one that the others are compared with. {facts}",
             f"The others are compared with {name}. {facts}",
             f"The others are compared with {name}.",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 
+from lqtui.tui.pane_keys import RESULTS_COMMANDS
 from lqtui.tui.widgets.border_words import set_border_words
 from lqtui.tui.widgets.line_list import Line, LineList
 from lqtui.tui.widgets.metric import Metric
@@ -27,20 +28,15 @@ _SORTS = (_NAME, *(column.key for column in COLUMNS))
 class ResultsTable(LineList):
     """One line a measured recipe, and how it stands beside the reference.
 
-    `<`, `>` or a click on a title sorts, `-` turns the order, `=` makes a recipe the reference. Columns that
-    find no room are left out, the least needed first. While chunks arrive the rows change places only when
-    all of them have one more.
+    Left, right or a click on a title sorts, space turns the order, `v` makes a recipe the reference: keys
+    that mean nothing else to the main screen. Columns that find no room are left out, the least needed first.
+    While chunks arrive the rows change places only when all of them have one more.
     """
 
     BORDER_TITLE = "results"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("less_than_sign,left", "sort(-1)", "Sort by the column before", show=False),
-        Binding("greater_than_sign,right", "sort(1)", "Sort by the column after", show=False),
-        Binding("minus", "reverse", "Reverse the order", show=False),
-        Binding("equals_sign", "refer", "Compare the others with this recipe, or no longer", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in RESULTS_COMMANDS]
     empty = "nothing measured yet\nr measures this recipe, s all presets"
-    keys_hint = "enter use · = compare · < > sort · - turn"
+    keys_hint = "enter use · v versus · ←→ sort · space turn"
 
     class Chosen(Message):
         """A result was chosen with enter or a double click."""
@@ -80,6 +76,7 @@ class ResultsTable(LineList):
         selected: str | None = None,
         standings: Standings | None = None,
         chunks: int = 0,
+        base_bytes: int = 0,
     ) -> None:
         """Show results.
 
@@ -88,6 +85,7 @@ class ResultsTable(LineList):
             selected: The digest of the recipe to mark.
             standings: How the recipes stand beside the reference.
             chunks: How many chunks a whole result has.
+            base_bytes: The size of the base model's file.
         """
         standings = standings or Standings()
         reference = standings.reference.digest if standings.reference else None
@@ -100,6 +98,7 @@ class ResultsTable(LineList):
                 result.digest == reference,
                 chunks,
                 beside_base.nll if beside_base else None,
+                base_bytes,
             )
         if (rows, selected) == (self._rows, self._selected):
             return
