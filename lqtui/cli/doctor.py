@@ -56,6 +56,7 @@ async def examine(paths: Paths) -> dict[str, Any]:
             "data": str(paths.data),
             "state": str(paths.state),
             "logs": str(paths.logs),
+            "settings": str(paths.settings_file),
         },
         "llama_quantize": shutil.which("llama-quantize"),
         "terminal": {

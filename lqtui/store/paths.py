@@ -24,6 +24,8 @@ class Paths:
     """What the app remembers between runs."""
     logs: Path
     """One log per job."""
+    config: Path
+    """What the person writes: settings."""
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -37,13 +39,15 @@ class Paths:
             data=directories.user_data_path,
             state=directories.user_state_path,
             logs=directories.user_log_path,
+            config=directories.user_config_path,
         )
 
     @classmethod
     def under(cls, home: Path) -> Self:
         """Return the folders that lie together under `home`."""
         home = Path(os.path.abspath(expanded(home)))  # noqa: PTH100 - absolute, but a symlink stays one
-        return cls(cache=home / "cache", data=home / "data", state=home / "state", logs=home / "logs")
+        names = ("cache", "data", "state", "logs", "config")
+        return cls(**{name: home / name for name in names})
 
     @property
     def pool(self) -> Path:
@@ -54,6 +58,11 @@ class Paths:
     def results_db(self) -> Path:
         """The database of measured results."""
         return self.data / "results.sqlite3"
+
+    @property
+    def settings_file(self) -> Path:
+        """What the person prefers; it need not be there."""
+        return self.config / "settings.toml"
 
 
 def expanded(path: Path) -> Path:

@@ -11,18 +11,19 @@ from lqtui.store.paths import Paths, make_directory
 def test_lqtui_home_moves_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LQTUI_HOME", str(tmp_path))
     paths = Paths.from_environment()
-    assert paths == Paths(tmp_path / "cache", tmp_path / "data", tmp_path / "state", tmp_path / "logs")
+    assert paths == Paths(*(tmp_path / name for name in ("cache", "data", "state", "logs", "config")))
     assert paths.pool == tmp_path / "cache" / "pool"
     assert paths.results_db == tmp_path / "data" / "results.sqlite3"
+    assert paths.settings_file == tmp_path / "config" / "settings.toml"
 
 
 def test_without_lqtui_home_the_platform_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LQTUI_HOME", "")
     monkeypatch.setenv("HOME", str(tmp_path))
-    for variable in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+    for variable in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(variable, raising=False)
     paths = Paths.from_environment()
-    for folder in (paths.cache, paths.data, paths.state, paths.logs):
+    for folder in (paths.cache, paths.data, paths.state, paths.logs, paths.config):
         assert folder.is_relative_to(tmp_path)
         assert "lqtui" in folder.parts
 
