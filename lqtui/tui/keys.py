@@ -303,6 +303,25 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
     Command("pane.budget", "f3", "pane('budget')", "Budget", "Go to the budget and the chart.", VIEW),
     Command("pane.results", "f4", "pane('results')", "Results", "Go to the results.", VIEW),
     Command("pane.jobs", "f5", "pane('jobs')", "Jobs", "Go to the jobs.", VIEW),
+    Command(
+        "pane.zoom", "z", "zoom", "Zoom a pane", "Give the present pane the whole screen, or all again.", VIEW
+    ),
+    Command(
+        "pane.narrower",
+        "less_than_sign",
+        "resize_layers(-4)",
+        "Narrower layers",
+        "Give the layers fewer columns; the mouse drags the border.",
+        VIEW,
+    ),
+    Command(
+        "pane.wider",
+        "greater_than_sign",
+        "resize_layers(4)",
+        "Wider layers",
+        "Give the layers more columns; the mouse drags the border.",
+        VIEW,
+    ),
     Command("app.help", "?,f1", "help", "Help", "Show every key.", VIEW, "help"),
     Command(
         "app.palette",

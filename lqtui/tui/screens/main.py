@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
@@ -21,32 +21,20 @@ from lqtui.tui.screens.main_chat import MainChat
 from lqtui.tui.screens.main_convert import MainConvert
 from lqtui.tui.screens.main_hub import MainHub
 from lqtui.tui.screens.main_imatrix import MainImatrix
-from lqtui.tui.screens.main_importance import MainImportance
 from lqtui.tui.screens.main_interchange import MainInterchange
 from lqtui.tui.screens.main_lowering import MainLowering
+from lqtui.tui.screens.main_panes import PANES, MainPanes
 from lqtui.tui.screens.main_types import MainTypes
-from lqtui.tui.widgets.border_words import set_border_words
-from lqtui.tui.widgets.budget import BudgetPane, fits
-from lqtui.tui.widgets.estimates import small
+from lqtui.tui.widgets.budget import BudgetPane
 from lqtui.tui.widgets.header import HeaderLine
 from lqtui.tui.widgets.jobs import JobsPane
 from lqtui.tui.widgets.key_bar import KeyBar
 from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.tui.widgets.legend import Legend
-from lqtui.tui.widgets.quantities import size
 from lqtui.tui.widgets.results import ResultsTable
 from lqtui.tui.widgets.status_line import StatusLine
 from lqtui.tui.widgets.tradeoff import TradeoffChart
 from lqtui.workbench import Change, Job, JobState, Workbench
-
-WIDE = (104, 30)
-"""Columns and lines from which all panes are seen at once."""
-SPLIT = (104, 18)
-"""Columns and lines from which the layers stay in sight, beside one other pane."""
-LEAST = (60, 18)
-"""Columns and lines below which nothing is legible."""
-PANES = {"layers": "layers", "budget": "budget+chart", "results": "results", "jobs": "jobs"}
-"""The panes that a tab leads to, and what stands on it."""
 
 
 class WorkbenchChanged(Message):
@@ -77,7 +65,7 @@ class MainScreen(
     MainTypes,
     MainLowering,
     MainInterchange,
-    MainImportance,
+    MainPanes,
 ):
     """Everything about one model at once, or pane by pane where the terminal is small."""
 
@@ -88,12 +76,9 @@ class MainScreen(
         super().__init__(workbench)
         self._read_meters = read_meters
         self._meters: MetersThread | None = None
-        self._snapshot: Snapshot | None = None
         self._unsubscribe: Callable[[], None] | None = None
         self._states: dict[int, JobState] = {}
         self._noticed: set[int] = set()
-        self._pane = "layers"
-        self._mode = ""
         self._welcomed_with: Path | None = None
 
     def compose(self) -> ComposeResult:
@@ -107,10 +92,12 @@ class MainScreen(
                 yield LayerGrid(id="grid")
                 yield Legend(id="legend")
             with Vertical(id="side"):
-                yield BudgetPane(id="budget")
-                yield TradeoffChart(id="chart")
-                yield ResultsTable(id="results")
-                yield JobsPane(id="jobs")
+                with Vertical(id="quality"):
+                    yield BudgetPane(id="budget")
+                    yield TradeoffChart(id="chart")
+                with Vertical(id="measured"):
+                    yield ResultsTable(id="results")
+                    yield JobsPane(id="jobs")
         yield StatusLine(id="status")
         yield KeyBar(id="keys")
         yield Static(id="too-small")
@@ -170,7 +157,7 @@ class MainScreen(
     def _show_model(self) -> None:
         self._leave_welcome()
         self._show_header()
-        self._summarize()
+        self.summarize()
 
     def _show_header(self) -> None:
         bench = self.workbench
@@ -199,7 +186,7 @@ class MainScreen(
         if bench.plan is None:
             return
         self.query_one(BudgetPane).show_plan(bench.plan, bench.plan.shape.file_bytes, bench.fit)
-        self._summarize()
+        self.summarize()
 
     def _show_results(self) -> None:
         self._show_header()
@@ -209,7 +196,7 @@ class MainScreen(
 
     def _show_importance(self) -> None:
         self.show_importance()
-        self._summarize()
+        self.summarize()
 
     def _show_jobs(self) -> None:
         jobs = self.workbench.jobs
@@ -238,100 +225,13 @@ class MainScreen(
         """Show how full the machine is."""
         self._snapshot = event.snapshot
         self.query_one(BudgetPane).show_meters(event.snapshot)
-        self._summarize()
+        self.summarize()
 
-    # -- the grid -----------------------------------------------------------------------------------
-
-    def _summarize(self) -> None:
-        """Under the layers: the budget in a few words where its pane is out of sight."""
-        plan = self.workbench.plan
-        brief = f"{plan.shape.block_count} blocks" if plan else ""
-        if plan is not None and self._mode == "tabs":
-            brief = f"{size(plan.file_bytes)} · {plan.bits_per_weight:.2f} bpw"
-            if (kld := self.predicted_kld) is not None:
-                brief = f"predicted KLD {small(kld)[0]} · {brief}"
-            fit = self.workbench.fit
-            if self._snapshot is not None and fit is not None and fit.memory is not None:
-                brief += " · fits" if fits(fit.memory, self._snapshot) else " · does not fit"
-        set_border_words(self.query_one("#layers"), subtitle=brief)
-
-    # -- panes and sizes ----------------------------------------------------------------------------
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Arrange the panes for the new size."""
-        width, height = event.size
-        mode = (
-            "small"
-            if width < LEAST[0] or height < LEAST[1]
-            else "wide"
-            if width >= WIDE[0] and height >= WIDE[1]
-            else "split"
-            if width >= SPLIT[0] and height >= SPLIT[1]
-            else "tabs"
-        )
-        self.query_one("#too-small", Static).update(
-            f"lqtui needs {LEAST[0]}×{LEAST[1]}.\nThis terminal is {width}×{height}.\n\nq quits."
-        )
-        if mode != self._mode:
-            self._mode = mode
-            for name in ("small", "wide", "split", "tabs"):
-                self.set_class(name == mode, f"-{name}")
-            self._show_pane(self._pane)
-            if mode == "small":
-                self.set_focus(None)
-            elif self.focused is None:
-                self.action_pane(self._pane)
-
-    def _show_pane(self, pane: str) -> None:
-        self._pane = pane
-        side = "budget" if self._mode == "split" and pane == "layers" else pane
-        for name in PANES:
-            self.set_class(name == (side if self._mode == "split" else pane), f"-pane-{name}")
-        tabs = self.query_one("#tabs", Tabs)
-        with self.prevent(Tabs.TabActivated):
-            tabs.active = f"tab-{pane}"
-        self._summarize()
-
-    def action_pane(self, pane: str) -> None:
-        """Go to a pane."""
-        self._show_pane(pane)
-        self.call_after_refresh(self._focus_pane)
-
-    def _focus_pane(self) -> None:
-        """Give the focus to the present pane; beside the budget, which takes no keys, to the layers."""
-        beside = None if self._mode == "tabs" else "#grid"
-        target = {"layers": "#grid", "results": "#results", "jobs": "#jobs"}.get(self._pane, beside)
-        self.set_focus(self.query_one(target) if target and self._mode != "small" else None)
-
-    def action_next_pane(self, step: int) -> None:
-        """Go to the next pane, or the one before."""
-        panes = [p for p in PANES if self._mode in ("tabs", "split") or p != "budget"]
-        here = panes.index(self._pane) if self._pane in panes else 0
-        self.action_pane(panes[(here + step) % len(panes)])
-
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """A pane that gets the focus by the mouse is the present one."""
-        self.query_one(KeyBar).for_grid = event.widget.id == "grid"
-        pane = {"grid": "layers"}.get(event.widget.id or "", event.widget.id)
-        if pane in PANES and pane != self._pane:
-            self._show_pane(pane)
-        self.explain_cell()
-        self.follow_results_cursor()
-
-    def on_descendant_blur(self) -> None:
-        """Without the layers' focus their keys do nothing, so the key bar leaves them out."""
-        self.query_one(KeyBar).for_grid = self.query_one(LayerGrid).has_focus
-
-    @on(Tabs.TabActivated)
-    def _tab_chosen(self, event: Tabs.TabActivated) -> None:
-        if event.tab.id:
-            self.action_pane(event.tab.id.removeprefix("tab-"))
+    # -- commands -----------------------------------------------------------------------------------
 
     @on(KeyBar.Clicked)
     async def _key_clicked(self, event: KeyBar.Clicked) -> None:
         await self.action_run_command(event.command_id)
-
-    # -- commands -----------------------------------------------------------------------------------
 
     async def action_run_command(self, command_id: str) -> None:
         """Do a command by its id, as the key bar and the palette ask for it."""
@@ -340,9 +240,3 @@ class MainScreen(
         if target is not self:
             self.action_pane("layers")
         await self.app.run_action(command.action, default_namespace=target)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Nothing but leaving works while the terminal is too small."""
-        if self._mode == "small":
-            return action in ("quit", "run_command") or None
-        return True
