@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,65 +14,42 @@ from lqtui.measure import paired, sequential
 from lqtui.recipe.file_types import FileType
 from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.presets import PRESET_NAMES
-from lqtui.recipe.recipe import Plan, Recipe, base_recipe, resolve, with_type
+from lqtui.recipe.recipe import Plan, base_recipe, resolve
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 from lqtui.workbench import Change, Fit, Job, JobState, OpenModel, Result, Settings, WorkbenchError
+from lqtui.workbench.histories import Histories
+from lqtui.workbench.history import RecipeHistory
+from lqtui.workbench.slots import Slots
 
 
-class FakeWorkbench(FakeImportance):
+class FakeWorkbench(FakeImportance, Slots):
     """Edits recipes as the real workbench does; jobs and results are set by the test."""
 
     def __init__(
         self, shape: ModelShape | None = None, models: Mapping[str, ModelShape] | None = None
     ) -> None:
+        super().__init__()
         self.models = dict(models or {})
-        self.model: OpenModel | None = None
-        self.plan: Plan | None = None
         self.settings = Settings(threads=2)
         self.corpus_name = "wikitext-2"
         self.jobs: tuple[Job, ...] = ()
         self.results: tuple[Result, ...] = ()
         self.scores: dict[str, paired.Scores] = {}
-        self.modified = False
         self.closed = False
         self.open_delay = 0.0
         self.refuse: str | None = None
         self.context_problem: str | None = ""
         self.calls: list[str] = []
-        self._undo: list[tuple[str, Recipe]] = []
-        self._redo: list[tuple[str, Recipe]] = []
-        self._listeners: list[Callable[[Change], None]] = []
         if shape is not None:
             self._adopt(Path(f"/models/{shape.name}.gguf"), shape)
 
     def _adopt(self, path: Path, shape: ModelShape) -> None:
         self.model = OpenModel(path=path, shape=shape, engine="none")
-        self.plan = resolve(shape, base_recipe(shape))
-        self.modified = False
-        self._undo.clear()
-        self._redo.clear()
-
-    @property
-    def undo_label(self) -> str | None:
-        return self._undo[-1][0] if self._undo else None
-
-    @property
-    def redo_label(self) -> str | None:
-        return self._redo[-1][0] if self._redo else None
-
-    def subscribe(self, listener: Callable[[Change], None]) -> Callable[[], None]:
-        self._listeners.append(listener)
-
-        def unsubscribe() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
-
-        return unsubscribe
+        self._histories = Histories([RecipeHistory(resolve(shape, base_recipe(shape)))])
 
     def tell(self, change: Change) -> None:
-        for listener in tuple(self._listeners):
-            listener(change)
+        self._tell(change)
 
     async def open(self, path: Path, *, requantize: bool = False) -> None:
         await asyncio.sleep(self.open_delay)
@@ -91,45 +68,8 @@ class FakeWorkbench(FakeImportance):
         return self.plan
 
     def assign(self, tensors: Iterable[str], tensor_type: TensorType, label: str) -> None:
-        plan = self._open_plan()
-        self._edit(with_type(plan, tensors, tensor_type), label)
-        self.modified = True
-        self.tell(Change.RECIPE)
-
-    def use(self, recipe: Recipe, label: str) -> None:
-        self._edit(recipe, label)
-        self.modified = False
-        self.tell(Change.RECIPE)
-
-    def _edit(self, recipe: Recipe, label: str) -> None:
-        plan = self._open_plan()
-        self.plan = resolve(plan.shape, recipe)
-        self._undo.append((label, plan.recipe))
-        self._redo.clear()
-
-    def rename(self, name: str) -> None:
-        plan = self._open_plan()
-        recipe = plan.recipe
-        self.plan = resolve(plan.shape, Recipe(name, recipe.base, recipe.overrides, recipe.description))
-        self.modified = False
-        self.tell(Change.RECIPE)
-
-    def undo(self) -> str | None:
-        return self._step(self._undo, self._redo)
-
-    def redo(self) -> str | None:
-        return self._step(self._redo, self._undo)
-
-    def _step(self, source: list[tuple[str, Recipe]], target: list[tuple[str, Recipe]]) -> str | None:
-        plan = self._open_plan()
-        if not source:
-            return None
-        label, recipe = source.pop()
-        target.append((label, plan.recipe))
-        self.plan = resolve(plan.shape, recipe)
-        self.modified = True
-        self.tell(Change.RECIPE)
-        return label
+        self._open_plan()
+        super().assign(tensors, tensor_type, label)
 
     @property
     def fit(self) -> Fit | None:
@@ -241,8 +181,6 @@ class FakeWorkbench(FakeImportance):
     def save_recipe(self, path: Path, name: str | None = None) -> None:
         path.write_text(name or self._open_plan().recipe.name)
         self.rename(name or self._open_plan().recipe.name)
-        self.modified = False
-        self.tell(Change.RECIPE)
 
     async def use_imported(self, path: Path) -> tuple[str, ...]:
         raise WorkbenchError(f"{path.name} is not a TOML recipe")
