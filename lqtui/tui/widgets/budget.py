@@ -97,6 +97,8 @@ class BudgetPane(Widget):
     def render_line(self, y: int) -> Strip:
         """One line; each is kept until what it says differs."""
         width = self.content_size.width
+        if not width:
+            return Strip.blank(0)
         strip = self._strips.get(y)
         if strip is None or strip.cell_length != width:
             line = self._lines[y] if y < len(self._lines) else Content("")
