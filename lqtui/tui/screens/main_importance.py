@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from textual import on
-
 from lqtui.recipe.imatrix import matrix_digest
 from lqtui.recipe.recipe import Plan, Recipe
 from lqtui.tui.screens.fit_budget import BudgetChoices, BudgetScreen, Kept
@@ -89,7 +87,10 @@ class MainImportance(MainResults):
                 return result.kld, result.kld_se
         return None
 
-    @on(LayerGrid.Moved)
+    def on_mount(self) -> None:
+        """Tell what is under the cursor wherever it goes."""
+        self.watch(self.query_one(LayerGrid), "selection", self._follow_cursor, init=False)
+
     def _follow_cursor(self) -> None:
         self.explain_cell(moved=True)
 
@@ -129,7 +130,8 @@ class MainImportance(MainResults):
                     job = self.workbench.estimate_importance()
                 else:
                     job = self.workbench.measure_sensitivity(asked.by, asked.types, asked.chunks)
-                self.announce(f"Started: {job.title}. The layers show it as it comes; I shows other scores.")
+                others = f"{self.key('matters.score')} shows other scores"
+                self.announce(f"Started: {job.title}. The layers show it as it comes; {others}.")
 
         known = self._importance.scores if self._importance else ()
         n_ctx = self.workbench.settings.n_ctx
@@ -140,7 +142,8 @@ class MainImportance(MainResults):
         grid = self.query_one(LayerGrid)
         known = known_kinds(self._importance, grid.rows_and_columns) if self._importance else ()
         if not known:
-            self.announce("Nothing is known yet of what matters: m measures or estimates it.")
+            measures = f"{self.key('matters.sensitivity')} measures or estimates it"
+            self.announce(f"Nothing is known yet of what matters: {measures}.")
             return
         cycle: list[ScoreKind | None] = [*known, None]
         here = cycle.index(self._score) if self._score in cycle else -1
@@ -148,7 +151,7 @@ class MainImportance(MainResults):
         self._show_column()
         self.explain_cell(moved=False)
         if self._score is None:
-            self.announce("No score is shown in the layers; I shows them again.")
+            self.announce(f"No score is shown in the layers; {self.key('matters.score')} shows them again.")
         elif self._importance is not None:
             trust = agreement(self._importance, self._score)
             described = f"{self._score.described[0].upper()}{self._score.described[1:]}."
@@ -165,7 +168,8 @@ class MainImportance(MainResults):
             if answer is not None:
                 self._budget_choices, job = answer
                 if job is not None:
-                    self.announce(f"Started: {job.title}. The recipe comes to the grid; u takes it back.")
+                    back = f"{self.key('recipe.undo')} takes it back"
+                    self.announce(f"Started: {job.title}. The recipe comes to the grid; {back}.")
 
         selection = self.query_one(LayerGrid).selection
         kept = Kept(selection.title, {name: plan.by_name[name].requested for name in selection.tensors})
@@ -198,7 +202,8 @@ class MainImportance(MainResults):
         ]
         title = single.removesuffix(".weight") if single else selection.cursor_row.title
         if not reasons:
-            self.announce("No recipe was fitted yet that could say why: b fits one to a budget.")
+            fits = f"{self.key('matters.budget')} fits one to a budget"
+            self.announce(f"No recipe was fitted yet that could say why: {fits}.")
         elif len({reason.sentence for reason in reasons}) == 1:
             said = f"{reasons[0].sentence} {why.market}".rstrip()
             self.notify(said, title=f"why {title}", timeout=20, markup=False)

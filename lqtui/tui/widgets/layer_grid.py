@@ -12,6 +12,7 @@ from textual.binding import BindingType
 from textual.cache import LRUCache
 from textual.geometry import Region, Size
 from textual.message import Message
+from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -19,6 +20,7 @@ from lqtui.recipe.recipe import Plan
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 from lqtui.tui.keys import GRID_COMMANDS
+from lqtui.tui.preferred import with_keys
 from lqtui.tui.widgets.grid_layout import GridLayout, grid_layout
 from lqtui.tui.widgets.grid_painter import CursorHere, GridPainter, RowContent, fixed_width, read_row
 from lqtui.tui.widgets.grid_selection import GridSelection, Scope
@@ -64,12 +66,9 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
     }
     BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in GRID_COMMANDS]
 
-    class Moved(Message):
-        """The cursor or the selection changed."""
-
-        def can_replace(self, message: Message) -> bool:
-            """Only the last of several moves in a row matters."""
-            return isinstance(message, LayerGrid.Moved)
+    selection: reactive[GridSelection] = reactive(GridSelection(_NOTHING), repaint=False, init=False)
+    """The cursor and what keys act on. Watched rather than told by message, so that what is said of it is
+    painted in the same frame."""
 
     @dataclass
     class Assign(Message):
@@ -89,7 +88,6 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.plan: Plan | None = None
-        self.selection = GridSelection(_NOTHING)
         self.importance: ImportanceColumn | None = None
         self._shape: ModelShape | None = None
         self._contents: dict[int, RowContent] = {}
@@ -134,7 +132,6 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
         self.virtual_size = self._whole_size()
         self.scroll_to(0, 0, animate=False, force=True)
         self.refresh()
-        self.post_message(self.Moved())
 
     def _whole_size(self) -> Size:
         rows = len(self.rows_and_columns.rows)
@@ -184,7 +181,8 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
         """One line: the two of the header and the row labels stay, the rest scrolls beneath them."""
         width, blank = self.size.width, self.rich_style
         if not self.rows_and_columns.rows:
-            text = " No model is open. Press o to open a GGUF file." if y == 1 else ""
+            said = with_keys(self, " No model is open. Press {model.open} to open a GGUF file.")
+            text = said if y == 1 else ""
             return Strip([Segment(text, blank)]).adjust_cell_length(width, blank)
         row = y - _HEADER_LINES + self.scroll_offset.y
         if y >= _HEADER_LINES and row >= len(self.rows_and_columns.rows):
@@ -241,7 +239,6 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
                 self._refresh_row(y)
         self.refresh(Region(0, 1, self.size.width, 1))
         self._keep_cursor_visible()
-        self.post_message(self.Moved())
 
     def _keep_cursor_visible(self) -> None:
         layout, selection = self.rows_and_columns, self.selection
