@@ -4,7 +4,8 @@ Run: python tests/benchmarks/feel.py [--blocks 80] [--size 120x36] [--keys 200]
 
 The app runs in a terminal of its own, on a random model of so many blocks that measures in no time, and a
 terminal emulator reads every frame. A key is painted with the frame from which the layers, with the sentence
-on what is under the cursor, stand as they stay; meters, progress and the chart are left out. A frame flickers where it shows less than half of what is shown before and after it.
+on what is under the cursor, stand as they stay; meters, progress and the chart are left out. A frame flickers
+where it shows less than half of what is shown before and after it.
 Prints Markdown; times are of this machine with whatever else runs on it.
 """
 
