@@ -19,9 +19,9 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a name or a ± that the terminal cannot show is no failure
     if len(sys.argv) == 1:  # the app alone, by the shortest way
         gc.disable()  # until the app has started, when it sets its own pace
-        from lqtui.cli import runs
+        from lqtui.cli import runs, starting
 
-        runs.open_app(None, runs.settings(), False, known_commands=[])
+        starting.open_app(None, runs.settings(), False, known_commands=[])
         return
     from lqtui.cli.commands import app
 

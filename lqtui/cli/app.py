@@ -55,7 +55,7 @@ def open_app(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Open the app, with a model or without."""
-    from lqtui.cli import runs
+    from lqtui.cli import runs, starting
 
     if version:
         from lqtui import __version__
@@ -63,7 +63,7 @@ def open_app(
         print(f"lqtui {__version__}")
         return
     settings = runs.settings(corpus, chunks, ctx, threads, gpu_layers, fit_ctx=fit_ctx, kv_type=kv_type)
-    runs.open_app(model, settings, requantize, _command_names(), ascii=ascii)
+    starting.open_app(model, settings, requantize, _command_names(), ascii=ascii)
 
 
 def _command_names() -> list[str]:

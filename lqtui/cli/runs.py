@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
-import os
-import sys
 from datetime import timedelta
 from pathlib import Path
 
 from lqtui.cli import output
-from lqtui.cli.driving import exit_unless_done, followed, on_bench, workbench
+from lqtui.cli.driving import exit_unless_done, followed, on_bench
 from lqtui.cli.recipes import WantedRecipe
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.memory import parse_kv_types
@@ -23,12 +20,8 @@ from lqtui.workbench import (
     Job,
     Settings,
     Workbench,
-    WorkbenchError,
 )
-from lqtui.workbench.demo import demo_model, is_first_start
 from lqtui.workbench.interchange import RecipeFormat, known_format
-
-WELCOME = "This is the bundled demo model: press 4 on a block, then r. o opens your own."
 
 
 def settings(
@@ -65,46 +58,6 @@ def settings(
         spread=spread,
         memory=output.parse_size(memory) if memory else 0,
     )
-
-
-def open_app(
-    model: Path | None,
-    chosen: Settings,
-    requantize: bool,
-    known_commands: list[str],
-    *,
-    ascii: bool | None = None,
-) -> None:
-    """Open the app, on the demo model if none is named; without a terminal say so and exit."""
-    if model is not None and not _exists(model):
-        near = difflib.get_close_matches(str(model), known_commands, 1)
-        output.fail(f"{model} does not exist" + (f"; did you mean `lqtui {near[0]}`?" if near else ""))
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        output.fail("the app needs a terminal; for scripts use the commands that `lqtui --help` lists")
-    bench = workbench(chosen)
-    welcome = problem = ""
-    if model is None:
-        try:
-            model = demo_model()
-            welcome = WELCOME if is_first_start(bench.paths) else ""
-        except WorkbenchError as error:
-            problem = str(error)
-    if model is not None:
-        bench.expect(model)  # the header is read while the app is being loaded
-    from lqtui.tui.app import LqtuiApp
-    from lqtui.tui.ascii_text import needs_ascii
-
-    plain = needs_ascii(os.environ) if ascii is None else ascii
-    tui = LqtuiApp(bench, model, requantize=requantize, welcome=welcome, problem=problem, ascii=plain)
-    tui.run()
-    sys.exit(tui.return_code or 0)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # too long a name, for one
-        return False
 
 
 def plan(model: Path, wanted: WantedRecipe, chosen: Settings, requantize: bool, json: bool) -> None:

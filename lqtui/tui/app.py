@@ -19,6 +19,7 @@ from lqtui.system import meters
 from lqtui.tui.ascii_text import AsciiText
 from lqtui.tui.colourless import Colourless
 from lqtui.tui.harmless import HarmlessText
+from lqtui.tui.keymap import full_keymap
 from lqtui.tui.palette import LqtuiCommands
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.main import MainScreen
@@ -43,6 +44,7 @@ class LqtuiApp(App[None]):
     COMMANDS: ClassVar = {LqtuiCommands, *App.COMMANDS}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
+        Binding("ctrl+p", "command_palette", "Command palette", show=False, id="app.palette"),
     ]
     ENABLE_COMMAND_PALETTE = True
 
@@ -57,6 +59,7 @@ class LqtuiApp(App[None]):
         ascii: bool = False,
         read_meters: Callable[[], meters.Snapshot] | None = meters.read,
         preferences: Preferences | None = None,
+        notices: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.preferences = preferences or Preferences()
@@ -65,6 +68,7 @@ class LqtuiApp(App[None]):
         self._requantize = requantize
         self._welcome = welcome
         self._problem = problem
+        self._notices = notices
         self.ascii = ascii
         self.main = MainScreen(workbench, read_meters)
         self._closed = False
@@ -83,9 +87,17 @@ class LqtuiApp(App[None]):
             of_textual = [*colours, Colourless(screen)]
         return [self._harmless, *((AsciiText(),) if self.ascii else ()), *of_textual]
 
+    def on_mount(self) -> None:
+        """Use the keys and the theme that the person prefers."""
+        self.set_keymap(full_keymap(self.preferences.keys))
+        if self.preferences.theme:
+            self.theme = self.preferences.theme
+
     def on_ready(self) -> None:
         """Open the model to begin with; without one, say why and let the person choose."""
         _calm_garbage_collector()
+        for notice in self._notices:
+            self.notify(notice, severity="warning", timeout=20, markup=False)
         if self._welcome:
             self.main.welcome(self._welcome)
         if self._model_path is not None:

@@ -55,6 +55,11 @@ def keymap_problems(keys: Mapping[str, str]) -> list[str]:
     return problems or list(_clashes(keys))
 
 
+def first_key(command_id: str, keys: Mapping[str, str] | None = None) -> str:
+    """The first key of a command, as people write it, under a keymap."""
+    return _BY_ID[command_id].shown_keys(keys).split(" ")[0]
+
+
 def full_keymap(keys: Mapping[str, str]) -> dict[str, str]:
     """A keymap for Textual, in which leaving keeps the key that it always has."""
     quits = keys.get("app.quit")

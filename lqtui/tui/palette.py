@@ -9,6 +9,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from lqtui.tui.command import Command
 from lqtui.tui.keys import COMMANDS, MOVE
+from lqtui.tui.preferred import keymap_of
 
 
 class LqtuiCommands(Provider):
@@ -24,7 +25,7 @@ class LqtuiCommands(Provider):
         return partial(self.app.run_action, f"screen.run_command('{command.id}')")
 
     def _title(self, command: Command) -> str:
-        return f"{command.name}  ({command.shown_keys()})"
+        return f"{command.name}  ({command.shown_keys(keymap_of(self.screen))})"
 
     async def discover(self) -> Hits:
         """Everything, before a letter is typed."""

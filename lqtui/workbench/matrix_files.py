@@ -94,7 +94,7 @@ def refuse_without_imatrix(plan: Plan) -> None:
             + (
                 f"{plan.recipe.imatrix.name} does not know that tensor; choose another type for it"
                 if plan.recipe.imatrix
-                else "compute one (X in the app, `lqtui imatrix`), or choose another type"
+                else "compute one (in the app or by `lqtui imatrix`), or choose another type"
             )
         )
 

@@ -97,7 +97,7 @@ def refuse_copied(plan: Plan) -> None:
     if plan.file is not None:
         raise WorkbenchError(
             f"llama-quantize cannot copy {len(plan.copied)} tensors from {plan.file.name}, so there is no "
-            f"script; write the model here (w in the app, `lqtui quantize`), or take the file's types alone"
+            f"script; write the model in the app or by `lqtui quantize`, or take the file's types alone"
         )
 
 

@@ -32,6 +32,22 @@ def cache(
 
 
 @app.command()
+def settings(
+    default: Annotated[
+        bool, typer.Option("--default", help="Print a file of all settings, as comments, to begin with.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only look for mistakes in the file; with any, exit with 2.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show where the settings file is, what it sets, and all keys as they are now."""
+    from lqtui.cli import preferring
+
+    preferring.settings(default, check, json)
+
+
+@app.command()
 def doctor(json: Json = False) -> None:
     """Show versions, devices, threads, paths and what the terminal can do."""
     from lqtui.cli import runs

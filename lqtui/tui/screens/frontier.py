@@ -16,6 +16,7 @@ from textual.widgets import Static
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.recipe import Recipe
+from lqtui.tui.preferred import key_of
 from lqtui.tui.screens.fit_budget import BudgetChoices
 from lqtui.tui.widgets.estimates import plus_minus, small
 from lqtui.tui.widgets.jobs import progress_of
@@ -157,7 +158,8 @@ class FrontierScreen(ModalScreen[Recipe | None]):
         points = self._workbench.frontier
         if not points:
             types = ", ".join(self._choices.types)
-            return f"Among {types}, a type for each {self._choices.by}; b chooses others."
+            others = f"{key_of(self, 'matters.budget')} chooses others"
+            return f"Among {types}, a type for each {self._choices.by}; {others}."
         count = sum(point.measured_kld is not None for point in points)
         return (
             f"○ predicted, ◉ measured too ({count} of {len(points)}), both on the half of the text that "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import chain
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from textual.widgets import Static
 
 from lqtui.tui.keys import COMMANDS
 from lqtui.tui.pane_keys import PANE_COMMANDS
+from lqtui.tui.preferred import keymap_of
 from lqtui.tui.widgets.type_glyphs import FALLBACK_MARK
 
 _KEYS_WIDTH = 16
@@ -36,11 +38,11 @@ _READING = (
 )
 
 
-def help_sections() -> list[tuple[str, list[tuple[str, str]]]]:
+def help_sections(keymap: Mapping[str, str] | None = None) -> list[tuple[str, list[tuple[str, str]]]]:
     """Titles, each with its keys and what they do."""
     sections: dict[str, list[tuple[str, str]]] = {}
     for command in (*COMMANDS, *chain.from_iterable(PANE_COMMANDS.values())):
-        sections.setdefault(command.group, []).append((command.shown_keys(), command.help))
+        sections.setdefault(command.group, []).append((command.shown_keys(keymap), command.help))
     sections["How to read the screen"] = list(_READING)
     return list(sections.items())
 
@@ -67,7 +69,7 @@ class HelpScreen(ModalScreen[None]):
         with VerticalScroll() as box:
             box.border_title = "lqtui: keys"
             box.border_subtitle = "↑ ↓ scroll · esc close"
-            for title, rows in help_sections():
+            for title, rows in help_sections(keymap_of(self)):
                 yield Static(_section(title, rows))
 
     def action_scroll(self, step: int) -> None:

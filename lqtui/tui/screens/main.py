@@ -17,6 +17,7 @@ from textual.widgets import Static, Tab, Tabs
 from lqtui.system.meters import Snapshot
 from lqtui.tui.keys import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
 from lqtui.tui.meters_thread import MetersThread
+from lqtui.tui.preferred import with_keys
 from lqtui.tui.screens.main_chat import MainChat
 from lqtui.tui.screens.main_convert import MainConvert
 from lqtui.tui.screens.main_hub import MainHub
@@ -125,7 +126,7 @@ class MainScreen(
     def welcome(self, text: str) -> None:
         """Say a word of welcome in a line of its own, until a model is opened in place of the first one."""
         line = self.query_one("#welcome", Static)
-        line.update(Content.styled(text, "bold $text-accent"))
+        line.update(Content.styled(with_keys(self, text), "bold $text-accent"))
         line.display = True
         self._leave_welcome()
 

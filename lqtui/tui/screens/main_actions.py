@@ -17,6 +17,7 @@ from textual.screen import Screen
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.recipe import Recipe
 from lqtui.recipe.types import TensorType
+from lqtui.tui.preferred import key_of
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.help import HelpScreen
 from lqtui.tui.screens.log import LogScreen
@@ -88,6 +89,10 @@ class MainActions(Screen[None]):
     def _refuse(self, text: str) -> None:
         self.notify(text, severity="error", timeout=12, markup=False)
 
+    def key(self, command_id: str) -> str:
+        """The key of a command, as the person at this app knows it."""
+        return key_of(self, command_id)
+
     def announce(self, *wordings: str) -> None:
         """Say in the status line what just happened, in wordings from long to short."""
         # After the change that the workbench told of is shown, else its explanation would hide this.
@@ -95,7 +100,7 @@ class MainActions(Screen[None]):
 
     def _has_model(self) -> bool:
         if self.workbench.model is None:
-            self.notify("No model is open: press o to open one.", severity="warning")
+            self.notify(f"No model is open: press {self.key('model.open')} to open one.", severity="warning")
         return self.workbench.model is not None
 
     # -- edits --------------------------------------------------------------------------------------
@@ -130,7 +135,8 @@ class MainActions(Screen[None]):
         """Take the last edit back."""
         with self.refusals_told():
             label = self.workbench.undo()
-            self.announce(f"Undone: {label}. U makes it again." if label else "There is nothing to undo.")
+            again = f"{self.key('recipe.redo')} makes it again"
+            self.announce(f"Undone: {label}. {again}." if label else "There is nothing to undo.")
 
     @after_edits
     def action_redo(self) -> None:

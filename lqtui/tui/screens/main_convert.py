@@ -34,13 +34,12 @@ class MainConvert(MainActions):
             asked = await self.app.push_screen_wait(ConvertScreen(found, default_dir))
             if asked is not None:
                 job = self.workbench.convert(folder, asked.out, asked.out_type)
-                self.announce(
-                    f"Started: {job.title}. It is opened when it is done; x in the jobs cancels it."
-                )
+                stop = f"{self.key('jobs.cancel')} in the jobs cancels it"
+                self.announce(f"Started: {job.title}. It is opened when it is done; {stop}.")
                 self._open_when_done(job, asked.out)
 
     @work(exit_on_error=False, group="conversion")
     async def _open_when_done(self, job: Job, out: Path) -> None:
         """Open a model once it is converted, unless that would cost what was begun meanwhile."""
         if (await self.workbench.wait(job)).state is JobState.DONE:
-            self.open_unless_busy(out, "o opens it")
+            self.open_unless_busy(out, f"{self.key('model.open')} opens it")

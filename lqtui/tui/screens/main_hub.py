@@ -26,9 +26,8 @@ class MainHub(MainActions):
                 with self.refusals_told():
                     job = self.workbench.pull(chosen.repository, chosen.model)
                     self._to_open = job.id
-                    self.announce(
-                        f"Started: {job.title}. It is opened when it is here; x in the jobs cancels it."
-                    )
+                    stop = f"{self.key('jobs.cancel')} in the jobs cancels it"
+                    self.announce(f"Started: {job.title}. It is opened when it is here; {stop}.")
                     self._open_when_here(job)
             elif chosen is not None:
                 self.open_model(chosen)

@@ -54,7 +54,8 @@ class MainImatrix(MainActions):
             case ComputeImatrix(corpus, chunks):
                 with self.refusals_told():
                     job = self.workbench.compute_imatrix(corpus, chunks, use=True)
-                    self.announce(f"Started: {job.title}. The recipe then goes by it; u takes that back.")
+                    back = f"{self.key('recipe.undo')} takes that back"
+                    self.announce(f"Started: {job.title}. The recipe then goes by it; {back}.")
             case None:
                 pass
 

@@ -79,9 +79,8 @@ class MainResults(MainActions):
         self.show_measured()
         reference = self._standings.reference
         if not is_given_up:
-            self.announce(
-                f"Compared with {result.title}; v again compares with the recipe in the grid or the best."
-            )
+            again = f"{self.key('results.refer')} again compares with the recipe in the grid or the best"
+            self.announce(f"Compared with {result.title}; {again}.")
         elif reference is not None:
             self.announce(f"Compared again with the recipe in the grid or the best: {reference.title}.")
         else:
@@ -96,5 +95,5 @@ class MainResults(MainActions):
     def _explain_result(self, *, moved: bool) -> None:
         table = self.query_one(ResultsTable)
         if table.has_focus and table.row is not None:
-            wordings = sentences(table.row, self._standings)
+            wordings = sentences(table.row, self._standings, self.key)
             self.query_one(StatusLine).explain(*wordings, moved=moved)

@@ -12,6 +12,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
+from lqtui.tui.preferred import key_of
+
 
 class Take(Enum):
     """What to take of a quantized file."""
@@ -50,10 +52,11 @@ class TakeGguf(ModalScreen[Take | None]):
         with Vertical() as box:
             box.border_title = Content(self._file_name)
             box.border_subtitle = "t types · f file · esc neither"
+            measures = key_of(self, "run.measure")
             yield Static(
                 "Its types: each tensor is quantized here, from the base model.\n"
                 "The file itself: its own bytes, which may be by an importance matrix or another program; "
-                "r then measures that very file."
+                f"{measures} then measures that very file."
             )
             with Horizontal():
                 yield Button("Its types (t)", id="TYPES", variant="primary", compact=True)

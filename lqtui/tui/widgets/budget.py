@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from lqtui.recipe.memory import MemoryEstimate, kv_types_name
 from lqtui.recipe.types import TensorType
-from lqtui.tui.keys import COMMANDS
+from lqtui.tui.preferred import with_keys
 from lqtui.tui.widgets.estimates import plus_minus, small
 from lqtui.tui.widgets.quantities import bar, share, size
 
@@ -63,8 +63,8 @@ class BudgetPane(Widget):
 
     def on_mount(self) -> None:
         """Say by which keys the memory is explained and chosen."""
-        said = [_key(name, self.app._keymap) for name in ("fit.longer", "fit.shorter")]
-        self.border_subtitle = f"{' '.join(said)} context · {_key('fit.memory', self.app._keymap)} memory"
+        words = "{fit.longer} {fit.shorter} context · {fit.memory} memory"
+        self.border_subtitle = with_keys(self, words)
 
     def show_plan(self, plan: Plan, base_bytes: int, fit: Fit | None) -> None:
         """Show a recipe's size against the base model's bytes, and the memory that it needs."""
@@ -202,11 +202,6 @@ class BudgetPane(Widget):
         each = (width - more.cell_length - 2 * (len(shown) - 1)) // len(shown)
         parts = [_meter(*row, each, _LABEL if i == 0 else len(row[0]) + 1) for i, row in enumerate(shown)]
         return Content("  ").join(parts).append(more)
-
-
-def _key(name: str, keymap: Mapping[str, str]) -> str:
-    command = next(command for command in COMMANDS if command.id == name)
-    return command.shown_keys(keymap)
 
 
 def fits(memory: MemoryEstimate, meters: Snapshot) -> bool:

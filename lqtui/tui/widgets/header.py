@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widget import Widget
 
+from lqtui.tui.preferred import with_keys
 from lqtui.tui.widgets.quantities import shortened, size
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class HeaderLine(Widget):
         width = self.content_size.width
         brand = Content.styled("lqtui", "bold $primary")
         if self._model is None:
-            return Content.assemble(brand, "  ", ("no model open: press o to open a GGUF file", "dim"))
+            said = with_keys(self, "no model open: press {model.open} to open a GGUF file")
+            return Content.assemble(brand, "  ", (said, "dim"))
         facts, (corpus, chunks) = self._facts(), self._corpus
         recipe = self._recipe(width // 2)
         in_full, brief = f"corpus {corpus}{_SEPARATOR}{chunks}", f"{corpus}{_SEPARATOR}{chunks}"

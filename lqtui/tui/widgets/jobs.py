@@ -35,7 +35,7 @@ class JobsPane(LineList):
     BORDER_TITLE = "jobs"
     BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in JOBS_COMMANDS]
     empty = "no jobs"
-    keys_hint = "x cancel · enter log"
+    keys_hint = "{jobs.cancel} cancel · enter log"
 
     class CancelRequested(Message):
         """A job is to be cancelled."""

@@ -13,6 +13,7 @@ from textual.widget import Widget
 
 from lqtui.tui.command import Command
 from lqtui.tui.keys import COMMANDS, GRID_COMMANDS
+from lqtui.tui.preferred import keymap_of
 
 _GAP = 2
 _HELP = "app.help"
@@ -89,7 +90,7 @@ class KeyBar(Widget):
     def render(self) -> Content:
         """The commands that fit, help always among them."""
         by_id = {command.id: command for command in COMMANDS}
-        entries = {name: _entry(by_id[name], self.app._keymap) for name in (*_ORDER, _HELP)}
+        entries = {name: _entry(by_id[name], keymap_of(self)) for name in (*_ORDER, _HELP)}
         grid_keys = {command.id for command in GRID_COMMANDS}
         room = self.content_size.width - entries[_HELP].cell_length
         fitting = {_HELP}

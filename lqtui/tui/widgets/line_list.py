@@ -14,6 +14,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import Visual
 
+from lqtui.tui.preferred import with_keys
 from lqtui.tui.widgets.border_words import set_border_words
 
 
@@ -198,7 +199,7 @@ class LineList(ScrollView, can_focus=True):
         return strips[0] if strips else Strip.blank(width, style.rich_style)
 
     def _empty_line(self, y: int, width: int) -> Strip:
-        said = self.empty.splitlines()
+        said = with_keys(self, self.empty).splitlines()
         first = max(0, (self.size.height - len(said)) // 2)
         if not first <= y < first + len(said):
             return Strip.blank(width, self.rich_style)
@@ -269,7 +270,7 @@ class LineList(ScrollView, can_focus=True):
     def show_status(self, status: str) -> None:
         """Say a few words in the border, after the keys where the list has the focus."""
         self._status = status
-        keys = self.keys_hint if self.has_focus and self._lines else ""
+        keys = with_keys(self, self.keys_hint) if self.has_focus and self._lines else ""
         set_border_words(self, subtitle=" · ".join(part for part in (keys, status) if part))
 
     def watch_has_focus(self, has_focus: bool) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lqtui.tui.keymap import first_key
 from lqtui.tui.widgets.estimates import difference, plus_minus, rounded
 from lqtui.tui.widgets.quantities import size
 from lqtui.tui.widgets.result_columns import Row
@@ -14,16 +16,17 @@ if TYPE_CHECKING:
     from lqtui.measure.paired import Comparison, Interval
 
 
-def sentences(row: Row, standings: Standings) -> list[str]:
-    """What a row says, in wordings from long to short."""
+def sentences(row: Row, standings: Standings, key: Callable[[str], str] = first_key) -> list[str]:
+    """What a row says, in wordings from long to short; `key` tells the key of a command."""
     reference = standings.reference
     result, found = row.result, row.comparison
-    name, facts = result.title, _facts(row)
+    name, facts = result.title, _facts(row, key)
     if result.broken:
         return [f"{name} breaks the model: its probabilities are not numbers.", f"{name} breaks the model."]
     if row.is_reference:
+        other = f"{key('results.refer')} on another compares with that"
         return [
-            f"{name} is the one that the others are compared with; v on another compares with that. {facts}",
+            f"{name} is the one that the others are compared with; {other}. {facts}",
             f"{name} is the one that the others are compared with. {facts}",
             f"The others are compared with {name}. {facts}",
             f"The others are compared with {name}.",
@@ -79,7 +82,7 @@ def _said(interval: Interval) -> str:
     return plus_minus(difference(interval.value, interval.se))
 
 
-def _facts(row: Row) -> str:
+def _facts(row: Row, key: Callable[[str], str]) -> str:
     """Size, quality and speed, as far as they are known."""
     result = row.result
     parts = [size(result.file_bytes)]
@@ -89,7 +92,7 @@ def _facts(row: Row) -> str:
         parts.append(f"PPL {plus_minus(rounded(result.perplexity, result.perplexity_se))}")
     for test, speed in (("pp", result.prompt), ("tg", result.generation)):
         if speed is not None:
-            disturbed = " (~ disturbed, R measures it again)" if speed.noisy else ""
+            disturbed = f" (~ disturbed, {key('run.again')} measures it again)" if speed.noisy else ""
             parts.append(f"{test} {rounded(speed.mean, speed.sd)[0]} t/s{disturbed}")
     if result.partial and row.wanted:
         parts.append(f"{result.chunks}/{row.wanted} chunks so far")

@@ -35,8 +35,8 @@ class ResultsTable(LineList):
 
     BORDER_TITLE = "results"
     BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in RESULTS_COMMANDS]
-    empty = "nothing measured yet\nr measures this recipe, s all presets"
-    keys_hint = "enter use · v versus · ←→ sort · space turn"
+    empty = "nothing measured yet\n{run.measure} measures this recipe, {run.sweep} all presets"
+    keys_hint = "enter use · {results.refer} versus · ←→ sort · {results.reverse} turn"
 
     class Chosen(Message):
         """A result was chosen with enter or a double click."""

@@ -1,0 +1,48 @@
+"""`lqtui settings`."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+
+from lqtui.cli import output
+from lqtui.store.paths import Paths
+
+
+def settings(default: bool, check: bool, json: bool) -> None:
+    """Show what the person prefers, or what could be; with `check`, fail where the file has a mistake."""
+    from lqtui.tui.keymap import ALL_COMMANDS
+    from lqtui.tui.own_settings import own_settings, template
+
+    path = Paths.from_environment().settings_file
+    if default:
+        print(template(), end="")
+        return
+    preferences, problems = own_settings(path)
+    keys = {command.id: preferences.keys.get(command.id, command.keys) for command in ALL_COMMANDS}
+    in_force = msgspec.structs.replace(preferences, keys=keys)
+    if json:
+        document = {"path": str(path), "exists": path.exists(), "settings": in_force, "problems": problems}
+        output.print_json(document)
+    else:
+        for problem in problems:
+            output.note(problem)
+        if check:
+            print(output.shown(f"{path}: {'no file' if not path.exists() else _count(len(problems))}"))
+        else:
+            print(output.shown(f"# {path}{'' if path.exists() else ' (not there: all is as it comes)'}"))
+            values = msgspec.to_builtins(msgspec.structs.replace(in_force, keys={}))
+            for name in (name for name in values if name != "keys"):
+                value = msgspec.json.encode(values[name]).decode()
+                print(f"# {name} is not set" if value in ("null", '""') else f"{name} = {value}")
+            print("\n[keys]")
+            for id, of_command in keys.items():
+                mine = "" if id not in preferences.keys else "  # yours"
+                print(output.shown(f'"{id}" = {msgspec.json.encode(of_command).decode()}{mine}'))
+    if problems and check:
+        sys.exit(2)
+
+
+def _count(problems: int) -> str:
+    return f"{problems} mistake{'' if problems == 1 else 's'}" if problems else "no mistakes"

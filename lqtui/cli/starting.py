@@ -1,0 +1,78 @@
+"""What opens the app: the model to begin with, and what the person prefers."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lqtui.cli import output
+from lqtui.cli.driving import workbench
+from lqtui.workbench import Settings, WorkbenchError
+from lqtui.workbench.demo import demo_model, is_first_start
+
+WELCOME = (
+    "This is the bundled demo model: press {type.q4} on a block, then {run.measure}. "
+    "{model.open} opens your own."
+)
+
+
+def open_app(
+    model: Path | None,
+    chosen: Settings,
+    requantize: bool,
+    known_commands: list[str],
+    *,
+    ascii: bool | None = None,
+) -> None:
+    """Open the app, on the demo model if none is named; without a terminal say so and exit."""
+    if model is not None and not _exists(model):
+        near = difflib.get_close_matches(str(model), known_commands, 1)
+        output.fail(f"{model} does not exist" + (f"; did you mean `lqtui {near[0]}`?" if near else ""))
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        output.fail("the app needs a terminal; for scripts use the commands that `lqtui --help` lists")
+    bench = workbench(chosen)
+    welcome = problem = ""
+    if model is None:
+        try:
+            model = demo_model()
+            welcome = WELCOME if is_first_start(bench.paths) else ""
+        except WorkbenchError as error:
+            problem = str(error)
+    if model is not None:
+        bench.expect(model)  # the header is read while the app is being loaded
+    from lqtui.tui.app import LqtuiApp
+    from lqtui.tui.ascii_text import needs_ascii
+    from lqtui.tui.own_settings import own_settings
+
+    preferences, problems = own_settings(bench.paths.settings_file)
+    asked = preferences.ascii if ascii is None else ascii
+    tui = LqtuiApp(
+        bench,
+        model,
+        requantize=requantize,
+        welcome=welcome,
+        problem=problem,
+        ascii=needs_ascii(os.environ) if asked is None else asked,
+        preferences=preferences,
+        notices=_told(problems),
+    )
+    tui.run()
+    sys.exit(tui.return_code or 0)
+
+
+def _told(problems: Sequence[str]) -> list[str]:
+    """What the app says of settings that it cannot use."""
+    if not problems:
+        return []
+    others = f" `lqtui settings --check` tells of {len(problems) - 1} more." if len(problems) > 1 else ""
+    return [f"{problems[0]}.{others}"]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long a name, for one
+        return False
