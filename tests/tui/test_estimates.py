@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from model_shapes import llama_shape
+from scripted_results import measured
 
+from lqtui.recipe.presets import preset
+from lqtui.recipe.recipe import resolve
 from lqtui.tui.widgets.estimates import decimals_of, difference, plus_minus, rounded, small
+from lqtui.tui.widgets.heat import short_number
+from lqtui.tui.widgets.importance import Mark, ScoreKind
+from lqtui.tui.widgets.result_columns import KLD, Row
+from lqtui.tui.widgets.result_sentence import sentences
+from lqtui.tui.widgets.standings import Standings
+from lqtui.workbench.wording import outcome
 
 
 @pytest.mark.parametrize(
@@ -55,8 +66,8 @@ def test_a_difference_within_its_error_is_not_given_as_one() -> None:
     ("value", "error", "said"),
     [
         (0.000187, 0.000014, "0.000187 ±0.000014"),
-        (1.87e-6, 1.4e-7, "1.87e-6 ±0.14e-6"),
-        (1.87e-6, None, "1.87e-6"),
+        (1.87e-6, 1.4e-7, "1.87e-06 ±0.14e-06"),
+        (1.87e-6, None, "1.87e-06"),
         (0.041, None, "0.0410"),
         (0.0, None, "0"),
     ],
@@ -65,3 +76,12 @@ def test_numbers_with_many_zeros_have_a_power_of_ten_that_their_error_shares(
     value: float, error: float | None, said: str
 ) -> None:
     assert plus_minus(small(value, error)) == said
+
+
+def test_a_small_number_is_written_alike_in_the_table_the_sentence_the_layers_and_a_jobs_outcome() -> None:
+    shape = llama_shape(2)
+    result = replace(measured(resolve(shape, preset("uniform_q4_0", shape)), 18.9, kld=1.7e-8), kld_se=1.1e-9)
+    assert KLD.variants[0].cell(Row(result)).text == "1.70e-08"
+    assert "KLD 1.70e-08 ±0.11e-08" in sentences(Row(result), Standings())[0]
+    assert short_number(Mark(1.7e-8, 0.1, 1), ScoreKind.MEASURED) == "1.7e-08"
+    assert "KLD 1.7e-08 ± 1.1e-09" in outcome([result])

@@ -118,3 +118,18 @@ async def test_the_border_beside_the_layers_moves_by_keys_and_by_the_mouse_as_fa
         await pilot.resize_terminal(160, 36)
         await pilot.pause()
         assert region(pilot, "#layers").width == 120 - 44, "and what the person chose comes back"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (104, 24)], ids=str)
+async def test_a_toast_hides_neither_the_tabs_nor_the_header(workbench, size) -> None:
+    async with running(workbench, size=size, notifications=True) as pilot:
+        pilot.app.main.welcome("This is the bundled demo model.")
+        before = screen_text(pilot).splitlines()[:3]
+        pilot.app.notify("KLD 0.0123 after 5 chunks", title="measure first_4_layers_q8")
+        await pilot.pause()
+        after = screen_text(pilot).splitlines()
+        assert "KLD 0.0123" in "".join(after) and "jobs" in "".join(after[:3])
+        await pilot.pause()
+        assert [line for line in after[:3] if "jobs" in line or "lqtui" in line] == [
+            line for line in before if "jobs" in line or "lqtui" in line
+        ]

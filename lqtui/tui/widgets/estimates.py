@@ -32,12 +32,15 @@ def rounded(value: float, error: float | None) -> tuple[str, str]:
 
 
 def small(value: float, error: float | None = None) -> tuple[str, str]:
-    """As `rounded`, with a power of ten where there would be more than three zeros: `1.87e-6`, `0.14e-6`."""
+    """As `rounded`, with a power of ten where there would be more than three zeros: `1.87e-06`, `0.14e-06`.
+
+    It has two digits, as in all that Python and llama.cpp print.
+    """
     if not 0 < value < _SMALL:
         return rounded(value, error)
     power = math.floor(math.log10(value))
     parts = rounded(value / 10.0**power, error and error / 10.0**power)
-    number, said = (f"{part}e{power}" if part else "" for part in parts)
+    number, said = (f"{part}e{power:03d}" if part else "" for part in parts)
     return number, said
 
 

@@ -135,8 +135,8 @@ class HeatPainter:
 
 
 def short_number(mark: Mark, kind: ScoreKind) -> str:
-    """A score in at most eight characters: `Σ0.012`, `1.2e-5`; what has no zero of its own is `-0.973`."""
+    """A score in at most eight characters: `Σ0.012`, `1.2e-05`; what has no zero of its own is `-0.973`."""
     if kind.is_of_blocks:  # less ZD is more important
         return f"{-mark.value if kind is ScoreKind.ZD else mark.value:.3f}"
-    text = f"{mark.value:.2g}".replace("e-0", "e-")
+    text = f"{mark.value:.2g}"
     return f"Σ{text}" if mark.is_sum else text

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from lqtui.tui.widgets.estimates import difference, rounded
+from lqtui.tui.widgets.estimates import difference, rounded, small
 from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.quantities import mebibytes
 from lqtui.tui.widgets.standings import is_base
@@ -81,7 +81,7 @@ def _estimate(result: Result, value: float | None, error: float | None) -> Cell:
         return Cell("broken", style="$text-error", is_word=True)
     if value is None:
         return _AWAITED if result.partial else _UNKNOWN
-    return Cell(*rounded(value, error))
+    return Cell(*small(value, error))
 
 
 def _smaller(row: Row) -> Cell:

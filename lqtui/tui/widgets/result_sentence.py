@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lqtui.tui.keymap import first_key
-from lqtui.tui.widgets.estimates import difference, plus_minus, rounded
+from lqtui.tui.widgets.estimates import difference, plus_minus, rounded, small
 from lqtui.tui.widgets.quantities import size
 from lqtui.tui.widgets.result_columns import Row
 from lqtui.tui.widgets.standings import CONFIDENCE, Standings, is_base
@@ -87,7 +87,7 @@ def _facts(row: Row, key: Callable[[str], str]) -> str:
     result = row.result
     parts = [size(result.file_bytes)]
     if result.kld is not None and not is_base(result):
-        parts.append(f"KLD {plus_minus(rounded(result.kld, result.kld_se))}")
+        parts.append(f"KLD {plus_minus(small(result.kld, result.kld_se))}")
     if result.perplexity is not None and not result.broken:
         parts.append(f"PPL {plus_minus(rounded(result.perplexity, result.perplexity_se))}")
     for test, speed in (("pp", result.prompt), ("tg", result.generation)):
