@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -23,10 +25,13 @@ from lqtui.tui.keymap import full_keymap
 from lqtui.tui.palette import LqtuiCommands
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.main import MainScreen
+from lqtui.tui.signals import leave_on_signals
 from lqtui.workbench import Change, Workbench
 from lqtui.workbench.preferences import Preferences
 
 _CLOSING_SECONDS = 5.0
+_TWICE_SECONDS = 3.0
+"""So soon after the first, ctrl+c leaves."""
 
 
 def _calm_garbage_collector() -> None:
@@ -45,6 +50,7 @@ class LqtuiApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
         Binding("ctrl+p", "command_palette", "Command palette", show=False, id="app.palette"),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False),
     ]
     ENABLE_COMMAND_PALETTE = True
 
@@ -72,6 +78,7 @@ class LqtuiApp(App[None]):
         self.ascii = ascii
         self.main = MainScreen(workbench, read_meters)
         self._closed = False
+        self._interrupted = -math.inf
         self._harmless = HarmlessText()
 
     def get_default_screen(self) -> Screen[None]:
@@ -87,6 +94,10 @@ class LqtuiApp(App[None]):
             of_textual = [*colours, Colourless(screen)]
         return [self._harmless, *((AsciiText(),) if self.ascii else ()), *of_textual]
 
+    def on_load(self) -> None:
+        """In a terminal, leave it clean whatever ends the app."""
+        if not self.is_headless:
+            leave_on_signals(self)
     def on_mount(self) -> None:
         """Use the keys and the theme that the person prefers."""
         self.set_keymap(full_keymap(self.preferences.keys))
@@ -116,6 +127,14 @@ class LqtuiApp(App[None]):
         """Tell of a background task that failed; the app goes on."""
         if event.state is WorkerState.ERROR:
             self.notify(f"A background task failed: {event.worker.error}", severity="error", markup=False)
+
+    def action_help_quit(self) -> None:
+        """Take a second ctrl+c for quitting, because the first may have been meant to copy."""
+        before, self._interrupted = self._interrupted, time.monotonic()
+        if self._interrupted - before < _TWICE_SECONDS:
+            self.call_later(self.action_quit)
+        else:
+            self.notify("Press ctrl+c again to leave.", timeout=_TWICE_SECONDS)
 
     async def action_quit(self) -> None:
         """Leave; ask first when jobs run."""

@@ -47,20 +47,6 @@ def test_a_small_terminal_shows_tabs_and_a_tiny_one_what_it_needs(
     terminal.wait_for("ended with 0")
 
 
-def test_leaving_in_the_middle_of_a_job_asks_and_leaves_a_clean_terminal(
-    terminal: Terminal, demo_model: Path
-) -> None:
-    terminal.start(*lqtui(demo_model, "--chunks", 40, "--threads", 1))
-    terminal.wait_for("block scope")
-    terminal.keys("s")
-    terminal.wait_for("running")
-    terminal.keys("q")
-    terminal.wait_for("Leave and cancel")
-    terminal.keys("y")
-    screen = terminal.wait_for("ended with 0")
-    assert "Traceback" not in screen
-
-
 def test_a_file_that_is_no_model_gets_a_sentence_and_the_app_lives(
     terminal: Terminal, tmp_path: Path
 ) -> None:

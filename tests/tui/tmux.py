@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+_MODES = re.compile("\x1b\\[\\?([0-9;]+)([hl])")
 
 
 class Terminal:
@@ -16,10 +19,35 @@ class Terminal:
     def __init__(self, socket: str, folder: Path) -> None:
         self._socket = socket
         self._folder = folder
+        self._written = folder / "written"
 
     def start(self, *command: str, size: tuple[int, int] = (120, 36)) -> None:
         """Run a command, and print how it ended when it has."""
-        line = f"{shlex.join(command)}; echo ended with $?; sleep 60"
+        self._start(f"{shlex.join(command)}; echo ended with $?; sleep 60", size)
+
+    def start_shell(self, size: tuple[int, int] = (120, 36)) -> None:
+        """Run a shell, as a person has it before and after a command, and keep all that it is written."""
+        self._start("exec env -u PROMPT_COMMAND PS1='$ ' sh", size)
+        self.wait_for("$")
+        self._tmux("pipe-pane", f"cat > {shlex.quote(str(self._written))}")
+
+    def enter(self, line: str) -> None:
+        """Type a line at the shell's prompt."""
+        self._tmux("send-keys", "-l", line)
+        self._tmux("send-keys", "Enter")
+
+    def shell_pid(self) -> int:
+        """The number of the process that the window was started with."""
+        return int(self._tmux("display-message", "-p", "#{pane_pid}"))
+
+    def modes(self) -> dict[int, bool]:
+        """The terminal's private modes that were ever set or reset from the shell, as they are now."""
+        modes: dict[int, bool] = {}
+        for numbers, end in _MODES.findall(self._written.read_bytes().decode("utf-8", "replace")):
+            modes |= {int(number): end == "h" for number in numbers.split(";")}
+        return modes
+
+    def _start(self, line: str, size: tuple[int, int]) -> None:
         columns, rows = map(str, size)
         environment = [f"-eLQTUI_HOME={os.environ['LQTUI_HOME']}", "-eCOLORTERM=truecolor"]
         self._tmux(
