@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lqtui.tui.command import Command
+from lqtui.tui.slot_keys import SLOT_COMMANDS
 
 MOVE, SELECT, TYPES, RECIPE, RUN, MATTERS, MEMORY, VIEW = (
     "Move",
@@ -322,6 +323,7 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
         "Give the layers more columns; the mouse drags the border.",
         VIEW,
     ),
+    *SLOT_COMMANDS,
     Command("app.help", "?,f1", "help", "Help", "Show every key.", VIEW, "help"),
     Command(
         "app.palette",

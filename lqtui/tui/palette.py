@@ -8,6 +8,7 @@ from functools import partial
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from lqtui.tui.command import Command
+from lqtui.tui.keyless import KEYLESS_COMMANDS
 from lqtui.tui.keys import COMMANDS, MOVE
 from lqtui.tui.preferred import keymap_of
 
@@ -19,13 +20,15 @@ class LqtuiCommands(Provider):
     def _commands(self) -> list[Command]:
         if not hasattr(self.screen, "action_run_command"):
             return []
-        return [c for c in COMMANDS if c.group != MOVE and c.id != "app.palette"]
+        return [c for c in (*COMMANDS, *KEYLESS_COMMANDS) if c.group != MOVE and c.id != "app.palette"]
 
     def _run(self, command: Command) -> Callable[[], Awaitable[bool]]:
         return partial(self.app.run_action, f"screen.run_command('{command.id}')")
 
     def _title(self, command: Command) -> str:
-        return f"{command.name}  ({command.shown_keys(keymap_of(self.screen))})"
+        name_now = getattr(self.screen, "command_name", None)
+        name = name_now(command.id, command.name) if name_now else command.name
+        return f"{name}  ({command.shown_keys(keymap_of(self.screen))})" if command.keys else name
 
     async def discover(self) -> Hits:
         """Everything, before a letter is typed."""

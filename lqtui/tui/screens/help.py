@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from lqtui.tui.keyless import KEYLESS_COMMANDS
 from lqtui.tui.keys import COMMANDS
 from lqtui.tui.pane_keys import PANE_COMMANDS
 from lqtui.tui.preferred import keymap_of
@@ -43,6 +44,9 @@ def help_sections(keymap: Mapping[str, str] | None = None) -> list[tuple[str, li
     sections: dict[str, list[tuple[str, str]]] = {}
     for command in (*COMMANDS, *chain.from_iterable(PANE_COMMANDS.values())):
         sections.setdefault(command.group, []).append((command.shown_keys(keymap), command.help))
+    palette = next(command for command in COMMANDS if command.id == "app.palette").shown_keys(keymap)
+    for command in KEYLESS_COMMANDS:
+        sections.setdefault(command.group, []).append((palette, command.help))
     sections["How to read the screen"] = list(_READING)
     return list(sections.items())
 

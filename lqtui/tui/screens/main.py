@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.widgets import Static, Tab, Tabs
 
 from lqtui.system.meters import Snapshot
+from lqtui.tui.keyless import KEYLESS_COMMANDS
 from lqtui.tui.keys import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
 from lqtui.tui.meters_thread import MetersThread
 from lqtui.tui.preferred import with_keys
@@ -25,6 +26,7 @@ from lqtui.tui.screens.main_imatrix import MainImatrix
 from lqtui.tui.screens.main_interchange import MainInterchange
 from lqtui.tui.screens.main_lowering import MainLowering
 from lqtui.tui.screens.main_panes import PANES, MainPanes
+from lqtui.tui.screens.main_slots import MainSlots
 from lqtui.tui.screens.main_types import MainTypes
 from lqtui.tui.widgets.budget import BudgetPane
 from lqtui.tui.widgets.header import HeaderLine
@@ -65,6 +67,7 @@ class MainScreen(
     MainImatrix,
     MainTypes,
     MainLowering,
+    MainSlots,
     MainInterchange,
     MainPanes,
 ):
@@ -179,6 +182,7 @@ class MainScreen(
         self.follow_text()
         self.explain_cell()
         self.refresh_bindings()
+        self.show_slots()
         self.show_measured()
         self.show_chart_soon(rested=True)
 
@@ -236,7 +240,7 @@ class MainScreen(
 
     async def action_run_command(self, command_id: str) -> None:
         """Do a command by its id, as the key bar and the palette ask for it."""
-        command = next(c for c in COMMANDS if c.id == command_id)
+        command = next(c for c in (*COMMANDS, *KEYLESS_COMMANDS) if c.id == command_id)
         target = self.query_one(LayerGrid) if command in GRID_COMMANDS else self
         if target is not self:
             self.action_pane("layers")

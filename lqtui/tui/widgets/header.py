@@ -9,10 +9,11 @@ from textual.widget import Widget
 
 from lqtui.tui.preferred import with_keys
 from lqtui.tui.widgets.quantities import shortened, size
+from lqtui.tui.widgets.slot_tabs import slot_tabs
 
 if TYPE_CHECKING:
     from lqtui.recipe.recipe import Plan
-    from lqtui.workbench import OpenModel, Settings
+    from lqtui.workbench import OpenModel, Settings, Slot
 
 _GAP = 2
 _SEPARATOR = " · "
@@ -39,6 +40,8 @@ class HeaderLine(Widget):
         self._plan: Plan | None = None
         self._modified = False
         self._corpus = ("", "")
+        self._slots: tuple[Slot, ...] = ()
+        self._active = 0
 
     def show(
         self,
@@ -55,12 +58,20 @@ class HeaderLine(Widget):
         if self._shown != before:
             self.refresh()
 
+    def show_slots(self, slots: tuple[Slot, ...], active: int) -> None:
+        """Show the recipes that are held beside each other; one alone is shown as the recipe."""
+        before = self._shown
+        self._slots, self._active = slots, active
+        if self._shown != before:
+            self.refresh()
+
     @property
     def _shown(self) -> tuple[object, ...]:
         """What the line says; most edits change nothing of it."""
         recipe = self._plan.recipe if self._plan else None
         named = (recipe.name, recipe.imatrix is not None) if recipe else None
-        return self._model, named, self._modified, self._corpus
+        slots = [(slot.letter, slot.name, slot.modified) for slot in self._slots]
+        return self._model, named, self._modified, self._corpus, slots, self._active
 
     def render(self) -> Content:
         """The line, at the width there is."""
@@ -99,6 +110,9 @@ class HeaderLine(Widget):
         by = ("", "")
         if self._plan.recipe.imatrix is not None:
             by = (_BY_IMATRIX, "$text-success")
+        if len(self._slots) > 1:
+            tabs = slot_tabs(self._slots, self._active, width + width // 4 - len(by[0]))
+            return Content.assemble(tabs, by)
         name = shortened(self._plan.recipe.name, width - 2 - len(by[0]))
         mark = (" *", "bold $warning") if self._modified else ("", "")
         return Content.assemble((name, "bold"), mark, by)

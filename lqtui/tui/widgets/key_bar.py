@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from textual import events
 from textual.content import Content
@@ -14,8 +14,13 @@ from textual.widget import Widget
 from lqtui.tui.command import Command
 from lqtui.tui.keys import COMMANDS, GRID_COMMANDS
 from lqtui.tui.preferred import keymap_of
+from lqtui.tui.widgets.quantities import shortened
 
 _GAP = 2
+_NAMES_EDITS = 100
+"""Cells from which undo and redo say what they would do."""
+_EDIT = 22
+"""The most cells that they say it in."""
 _HELP = "app.help"
 _ORDER = (
     "type.cycle",
@@ -82,6 +87,8 @@ class KeyBar(Widget):
 
     for_grid: reactive[bool] = reactive(True)
     """Whether the keys of the layer grid are shown too."""
+    edits: reactive[tuple[str, str]] = reactive(("", ""))
+    """What undo would take back and redo make again, in a few words; empty where there is nothing."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -91,6 +98,10 @@ class KeyBar(Widget):
         """The commands that fit, help always among them."""
         by_id = {command.id: command for command in COMMANDS}
         entries = {name: _entry(by_id[name], keymap_of(self)) for name in (*_ORDER, _HELP)}
+        if self.content_size.width >= _NAMES_EDITS:
+            for name, edit in zip(("recipe.undo", "recipe.redo"), self.edits, strict=True):
+                hint = f"{by_id[name].hint}: {shortened(edit, _EDIT)}" if edit else by_id[name].hint
+                entries[name] = _entry(replace(by_id[name], hint=hint), keymap_of(self))
         grid_keys = {command.id for command in GRID_COMMANDS}
         room = self.content_size.width - entries[_HELP].cell_length
         fitting = {_HELP}

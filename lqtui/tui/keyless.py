@@ -1,0 +1,10 @@
+"""The commands that have no key: the palette alone runs them."""
+
+from __future__ import annotations
+
+from lqtui.tui.command import Command
+from lqtui.tui.slot_keys import SLOTS
+
+KEYLESS_COMMANDS: tuple[Command, ...] = (
+    Command("slot.close", "", "close_slot", "Close slot", "Forget this slot and its history.", SLOTS),
+)
