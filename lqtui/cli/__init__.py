@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import sys
+from pathlib import Path
 
 
 def main() -> None:
@@ -17,12 +18,19 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a name or a ± that the terminal cannot show is no failure
-    if len(sys.argv) == 1:  # the app alone, by the shortest way
+    if sys.argv[1:] == [] or (len(sys.argv) == 2 and _names_a_model(sys.argv[1])):
         gc.disable()  # until the app has started, when it sets its own pace
-        from lqtui.cli import runs, starting
+        from lqtui.cli import starting
+        from lqtui.workbench import Settings
 
-        starting.open_app(None, runs.settings(), False, known_commands=[])
+        model = Path(sys.argv[1]) if len(sys.argv) == 2 else None
+        starting.open_app(model, Settings(), False, known_commands=[])
         return
     from lqtui.cli.commands import app
 
     app(prog_name="lqtui")
+
+
+def _names_a_model(argument: str) -> bool:
+    """Whether an argument can be nothing but a model, so that no command need be loaded to tell."""
+    return argument.endswith(".gguf") and not argument.startswith("-")

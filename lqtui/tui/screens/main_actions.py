@@ -38,6 +38,9 @@ from lqtui.workbench.values import CONVERSION, DOWNLOAD
 _HARMLESS = (DOWNLOAD, CONVERSION, "fingerprint")
 """The kinds of jobs that nothing is lost of when another model is opened."""
 
+_PATIENCE = 0.3
+"""Seconds that reading a model's header may take before a sign of it is shown; most take less."""
+
 
 class AfterEdits(Message):
     """Run a command behind the edits that the keys before it asked for."""
@@ -197,7 +200,7 @@ class MainActions(Screen[None]):
     async def open_model(self, path: Path, *, requantize: bool = False) -> None:
         """Open a model; a refusal is a toast and the model that was open stays."""
         grid = self.query_one(LayerGrid)
-        grid.loading = True
+        patience = self.set_timer(_PATIENCE, partial(setattr, grid, "loading", True))
         try:
             with self.refusals_told():
                 try:
@@ -205,6 +208,7 @@ class MainActions(Screen[None]):
                 except AlreadyQuantizedError as refusal:
                     self._ask_to_go_on(path, str(refusal))
         finally:
+            patience.stop()
             grid.loading = False
             grid.focus()
 
