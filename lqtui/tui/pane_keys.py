@@ -1,4 +1,4 @@
-"""The commands of the lists beside the layers: what keys do while one of them has the focus."""
+"""The commands of the panes beside the layers: what keys do while one of them has the focus."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from collections.abc import Mapping
 
 from lqtui.tui.command import Command
 
-IN_RESULTS, IN_JOBS = "In the results", "In the jobs"
+IN_CHART, IN_RESULTS, IN_JOBS = "In the chart", "In the results", "In the jobs"
+
+CHART_COMMANDS: tuple[Command, ...] = (
+    Command(
+        "chart.closer", "plus", "come_closer(1)", "Zoom in", "Come closer to the point at hand.", IN_CHART
+    ),
+    Command("chart.farther", "minus", "come_closer(-1)", "Zoom out", "See more around it.", IN_CHART),
+    Command("chart.whole", "0", "whole", "Whole chart", "Show all of the chart again.", IN_CHART),
+)
+"""Arrows walk its points, enter puts a point's recipe in the grid."""
 
 RESULTS_COMMANDS: tuple[Command, ...] = (
     Command(
@@ -41,5 +50,9 @@ JOBS_COMMANDS: tuple[Command, ...] = (
     Command("jobs.log", "l", "choose", "Job log", "Show the job's log; enter does so too.", IN_JOBS),
 )
 
-PANE_COMMANDS: Mapping[str, tuple[Command, ...]] = {"results": RESULTS_COMMANDS, "jobs": JOBS_COMMANDS}
+PANE_COMMANDS: Mapping[str, tuple[Command, ...]] = {
+    "chart": CHART_COMMANDS,
+    "results": RESULTS_COMMANDS,
+    "jobs": JOBS_COMMANDS,
+}
 """By the name of the pane."""

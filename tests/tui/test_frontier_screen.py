@@ -160,7 +160,7 @@ async def test_a_recipe_with_a_prediction_is_a_hollow_mark_at_it_until_it_is_mea
 def test_predictions_have_no_place_among_perplexities_and_speeds() -> None:
     plan = resolve(SHAPE, preset("attention_q8", SHAPE))
     for metric in (Metric.PPL, Metric.SPEED):
-        scene = scene_of((), plan, None, metric, FRONTIER, 0.5)
+        scene = scene_of((), plan, metric, FRONTIER, 0.5)
         assert scene.forecasts == () and scene.current_forecast is None
 
 

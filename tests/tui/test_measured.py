@@ -76,10 +76,10 @@ async def test_the_chart_points_out_the_recipe_under_the_results_cursor(measured
         chart = pilot.app.main.query_one(TradeoffChart)
         await pilot.press("f4", "G")
         await settled(pilot)
-        assert any("◉" in line for line in lines_of(chart._canvas))
+        assert any("● uniform_q4_0 · 87.5 MiB · KLD 0.256 ±0.004" in line for line in lines_of(chart._canvas))
         await pilot.press("f2")
         await settled(pilot)
-        assert not any("◉" in line for line in lines_of(chart._canvas))
+        assert not any("87.5 MiB · KLD" in line for line in lines_of(chart._canvas))
 
 
 async def test_others_are_compared_with_the_recipe_in_the_grid_once_that_is_measured(measured_bench):

@@ -196,15 +196,15 @@ def test_error_bars_are_drawn_where_they_are_larger_than_a_cell() -> None:
     ffn = next(point for point in drawing.near if point.name == "ffn_q8")
     assert column == drawing.x.cell(ffn.x)
     assert len(rows) >= 5 and drawing.y.cell(ffn.y) == rows[len(rows) // 2]
-    assert "│ ±1 SE" in drawing.legend()
+    assert "│ ±1 SE" in drawing.legend(96)
     small = Drawing(Plot(), scene_of([replace(r, kld_se=1e-5) for r in RESULTS], None), 96, 28, {})
-    assert not small.bars and "±" not in small.legend()
+    assert not small.bars and "±" not in small.legend(96)
 
 
 def test_error_bars_that_would_hide_the_differences_are_left_out() -> None:
     results = [replace(r, kld_se=0.9) for r in RESULTS]
     drawing = Drawing(Plot(), scene_of(results, None), 96, 28, {})
-    assert not drawing.bars and "± too wide to draw" in drawing.legend()
+    assert not drawing.bars and "± too wide to draw" in drawing.legend(96)
 
 
 async def test_without_measurements_the_chart_says_which_keys_make_them() -> None:

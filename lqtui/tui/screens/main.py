@@ -19,6 +19,7 @@ from lqtui.tui.keyless import KEYLESS_COMMANDS
 from lqtui.tui.keys import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
 from lqtui.tui.meters_thread import MetersThread
 from lqtui.tui.preferred import with_keys
+from lqtui.tui.screens.main_chart import MainChart
 from lqtui.tui.screens.main_chat import MainChat
 from lqtui.tui.screens.main_convert import MainConvert
 from lqtui.tui.screens.main_hub import MainHub
@@ -69,6 +70,7 @@ class MainScreen(
     MainLowering,
     MainSlots,
     MainInterchange,
+    MainChart,
     MainPanes,
 ):
     """Everything about one model at once, or pane by pane where the terminal is small."""

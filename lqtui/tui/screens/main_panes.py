@@ -162,14 +162,13 @@ class MainPanes(MainImportance):
         self.call_after_refresh(self._focus_pane)
 
     def _focus_pane(self) -> None:
-        """Give the focus to the present pane; beside the budget, which takes no keys, to the layers."""
-        beside = None if self._mode == "tabs" else "#grid"
-        target = {"layers": "#grid", "results": "#results", "jobs": "#jobs"}.get(self._pane, beside)
-        self.set_focus(self.query_one(target) if target and self._mode != "small" else None)
+        """Give the focus to the present pane: of budget and chart, to the chart."""
+        target = {"layers": "#grid", "budget": "#chart"}.get(self._pane, f"#{self._pane}")
+        self.set_focus(self.query_one(target) if self._mode != "small" else None)
 
     def action_next_pane(self, step: int) -> None:
         """Go to the next pane, or the one before."""
-        panes = [p for p in PANES if self._mode in ("tabs", "split") or p != "budget"]
+        panes = list(PANES)
         here = panes.index(self._pane) if self._pane in panes else 0
         self.action_pane(panes[(here + step) % len(panes)])
 
@@ -191,7 +190,7 @@ class MainPanes(MainImportance):
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """A pane that gets the focus by the mouse is the present one."""
         self.query_one(KeyBar).for_grid = event.widget.id == "grid"
-        pane = {"grid": "layers"}.get(event.widget.id or "", event.widget.id)
+        pane = {"grid": "layers", "chart": "budget"}.get(event.widget.id or "", event.widget.id)
         if pane in PANES and pane != self._pane:
             self._show_pane(pane)
         self.explain_cell()

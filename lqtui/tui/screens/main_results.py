@@ -6,7 +6,9 @@ from textual import on
 from textual.timer import Timer
 
 from lqtui.tui.screens.main_actions import MainActions
+from lqtui.tui.widgets.chart_scene import Other
 from lqtui.tui.widgets.metric import Metric
+from lqtui.tui.widgets.quantities import MIB
 from lqtui.tui.widgets.result_sentence import sentences
 from lqtui.tui.widgets.results import ResultsTable
 from lqtui.tui.widgets.standings import Comparer, Standings, is_scored, reference_of
@@ -57,8 +59,14 @@ class MainResults(MainActions):
         plan, table = self.workbench.plan, self.query_one(ResultsTable)
         selected = table.row.result.digest if table.row and table.has_focus else None
         predicted = self.workbench.prediction(plan) if plan is not None else None
+        slots, active = self.workbench.slots, self.workbench.active_slot
+        others = [
+            Other(slot.letter, slot.name, slot.plan.digest, slot.plan.file_bytes / MIB)
+            for number, slot in enumerate(slots)
+            if number != active
+        ]
         self.query_one(TradeoffChart).show(
-            self.workbench.results, plan, selected, self._metric, self.workbench.frontier, predicted
+            self.workbench.results, plan, selected, self._metric, self.workbench.frontier, predicted, others
         )
 
     def action_next_metric(self) -> None:

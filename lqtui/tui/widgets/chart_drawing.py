@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -10,9 +11,11 @@ from rich.text import Text
 from textual.content import Content
 from textual_plotext.plot import Plot
 
-from lqtui.tui.widgets.chart_layout import Axis, Labels, LogAxis, Placed, frontier, line_cells, padded
+from lqtui.tui.widgets.chart_axes import x_range, y_axis
+from lqtui.tui.widgets.chart_layout import Axis, Labels, Placed, frontier, line_cells
 from lqtui.tui.widgets.chart_pane import PlotColor
-from lqtui.tui.widgets.chart_scene import FAR, Point, Scene, errors_fit, near_and_far
+from lqtui.tui.widgets.chart_scene import Point, Scene, errors_fit, near_and_far
+from lqtui.tui.widgets.chart_view import View
 from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.quantities import MIB, size
 
@@ -21,10 +24,16 @@ _APART = 3
 
 
 class Drawing:
-    """One drawing of a scene on a plotext figure."""
+    """One drawing of a scene, or of a `view` of it, on a plotext figure."""
 
     def __init__(
-        self, plot: Plot, scene: Scene, width: int, height: int, colors: Mapping[str, PlotColor]
+        self,
+        plot: Plot,
+        scene: Scene,
+        width: int,
+        height: int,
+        colors: Mapping[str, PlotColor],
+        view: View | None = None,
     ) -> None:
         self.plot = plot
         self.scene = scene
@@ -32,12 +41,18 @@ class Drawing:
         self.size = (width, height)
         self.near, self.far = near_and_far(scene)
         canvas_height = height - 2  # the axis and its numbers
-        self.y = _y_axis(scene, self.near, canvas_height)
+        self.upright = self.y = y_axis(scene, self.near, canvas_height)
+        self.whole = View(x_range(self.near, scene), (self.y.low, self.y.high))
+        self.view = view or self.whole
+        if view is not None:
+            self.near, self.far = sorted(scene.points, key=lambda point: point.x), []
+            self.y = replace(self.y, low=view.y[0], high=view.y[1])
+        self._in_sight = [point for point in self.near if view is None or view.has(self.place(point))]
         self.y_ticks = self.y.ticks(2)
         if scene.metric is Metric.KLD and not any(scene.heights):  # the base alone spans no range
             self.y_ticks = [(0.0, "0")]
         canvas_width = width - 1 - max(len(label) for _, label in self.y_ticks)
-        self.x = Axis(*_x_range(self.near, scene), canvas_width)
+        self.x = Axis(*self.view.x, canvas_width)
         self.labels = Labels(canvas_width, canvas_height)
         self.bars = self._error_bars()
 
@@ -51,16 +66,17 @@ class Drawing:
         for cells in self.bars:
             self._marks(cells, "│", "error")
             self.labels.block(cells)
+        self._draw_others()
         if self.scene.current_forecast is not None:
-            self._draw_forecast_of_current(self.scene.current_forecast)
+            self._draw_forecast_of_current()
         elif self.scene.current_name and not self.scene.current_is_measured:
             self._draw_prediction()
         self._draw_points()
-        if self.scene.current_forecast is not None:  # above what lies in the same place
-            self._marks([self._place_of_current(self.scene.current_forecast)], "◇", "current")
+        if (place := self.place_of_forecast) is not None:  # above what lies in the same place
+            self._marks([place], "◇", "current")
         return Content.from_rich_text(Text.from_ansi(self.plot.build()))
 
-    def legend(self) -> str:
+    def legend(self, room: int) -> str:
         """What the marks mean, as much of it as there is room for."""
         scene = self.scene
         told = "predicted" if scene.current_forecast is not None else scene.current_lacks
@@ -74,11 +90,13 @@ class Drawing:
         ]
         if any(point.partial for point in self.scene.points):
             parts.insert(1, "◐ not all chunks yet")
+        if self.scene.others:
+            parts.append(f"{' '.join(other.letter for other in self.scene.others)} other slots")
         if self.bars:
             parts.append(f"│ ±1 {self.scene.errors_are}")
-        elif not errors_fit(self.near):
+        elif not errors_fit(self._in_sight):
             parts.append("± too wide to draw")
-        while len(parts) > 1 and len("  ".join(parts)) > self.size[0] - 2:
+        while len(parts) > 1 and len("  ".join(parts)) > room:
             parts.pop()
         return "  ".join(parts)
 
@@ -96,12 +114,14 @@ class Drawing:
         plot.yaxes(True, False)
         plot.xlim(self.x.low, self.x.high)
         plot.ylim(self.y.low, self.y.high)
-        (first, label), *others = self.x.ticks(10)
-        x_ticks = [(first, f"{label} MiB"), *others]
+        x_ticks = self.x.ticks(10)
+        if x_ticks:
+            x_ticks[0] = x_ticks[0][0], f"{x_ticks[0][1]} MiB"
         plot.xticks([place for place, _ in x_ticks], [label for _, label in x_ticks])
         plot.yticks([place for place, _ in self.y_ticks], [label for _, label in self.y_ticks])
 
     def _marks(self, cells: Sequence[tuple[int, int]], marker: str, part: str) -> None:
+        cells = [(x, y) for x, y in cells if 0 <= x < self.x.cells and 0 <= y < self.y.cells]
         if cells:
             xs = [self.x.coordinate(column) for column, _ in cells]
             ys = [self.y.coordinate(row) for _, row in cells]
@@ -135,8 +155,17 @@ class Drawing:
             text = text[: self.x.cells]
             start = self.x.cells - len(text)
             is_current = points[0].digest == self.scene.current_digest
-            self._text(text, start, row, "current" if is_current else "label")
-            self.labels.block((column, row) for column in range(start, self.x.cells))
+            line = self._clear_of_points(start, row)
+            self._text(text, start, line, "current" if is_current else "label")
+            self.labels.block((column, line) for column in range(start, self.x.cells))
+
+    def _clear_of_points(self, start: int, row: int) -> int:
+        """The row next to one in which no point lies from a column on; the row itself where there is none."""
+        taken = {
+            line for column, line in map(self.cell, map(self.place, self._in_sight)) if column >= start - 1
+        }
+        near = (row + aside for aside in (0, 1, -1, 2, -2))
+        return next((line for line in near if 0 <= line < self.y.cells and line not in taken), row)
 
     @property
     def _best(self) -> list[Point]:
@@ -149,18 +178,18 @@ class Drawing:
     def _draw_frontier(self) -> None:
         best = self._best
         if len(best) > 1:
-            xs, ys = [point.x for point in best], [self.y.place(point.y) for point in best]
+            xs, ys = [point.x for point in best], [self.upright.place(point.y) for point in best]
             self.plot.plot(xs, ys, marker="braille", color=self._color("frontier"))
-            cells = [(self.x.cell(point.x), self.y.cell(point.y)) for point in best]
+            cells = [self.cell(self.place(point)) for point in best]
             for start, end in pairwise(cells):
                 self.labels.block(line_cells(start, end))
 
     def _error_bars(self) -> list[list[tuple[int, int]]]:
         """The cells of bars that reach a cell away from their points; none where they would hide the rest."""
-        if not errors_fit(self.near):
+        if not errors_fit(self._in_sight):
             return []
         bars = []
-        for point in self.near:
+        for point in self._in_sight:
             column, row = self.x.cell(point.x), self.y.cell(point.y)
             below = self.y.cells_between(point.y - point.error, point.y)
             above = self.y.cells_between(point.y, point.y + point.error)
@@ -174,39 +203,59 @@ class Drawing:
         taken: dict[int, tuple[int, int]] = {}
         for forecast in self.scene.forecasts:
             column = self.x.cell(forecast.x)
-            if all(near not in taken for near in range(column - _APART + 1, column + _APART)):
+            if self.sees(forecast.x, forecast.y) and all(
+                near not in taken for near in range(column - _APART + 1, column + _APART)
+            ):
                 taken[column] = (column, self.y.cell(forecast.y))
         self._marks(list(taken.values()), "○", "forecast")
         self.labels.block(taken.values())
         measured = [
             (self.x.cell(forecast.x), self.y.cell(forecast.measured))
             for forecast in self.scene.forecasts
-            if forecast.measured is not None
+            if forecast.measured is not None and self.sees(forecast.x, forecast.measured)
         ]
         self._marks(measured, "◉", "forecast")
         self.labels.block(measured)
         knee = next((forecast for forecast in self.scene.forecasts if forecast.is_knee), None)
-        if knee is not None:
+        if knee is not None and self.sees(knee.x, knee.y):
             cell = self.x.cell(knee.x), self.y.cell(knee.y)
             self._marks([cell], "○", "knee")
             self.labels.block([cell])
             if placed := self.labels.place([f"knee {size(int(knee.x * MIB))}", "knee"], *cell):
                 self._text(*placed, "knee")
 
-    def _draw_forecast_of_current(self, kld: float) -> None:
+    def _draw_forecast_of_current(self) -> None:
         """The recipe in the grid before it is measured, at its predicted KLD."""
-        cell = self._place_of_current(kld)
+        cell = self.place_of_forecast
+        if cell is None:
+            return
         self.labels.block([cell])
         if placed := self.labels.place([f"{self.scene.current_name} predicted", "predicted"], *cell):
             self._text(*placed, "current")
 
-    def _place_of_current(self, kld: float) -> tuple[int, int]:
-        return min(self.x.cell(self.scene.current_size), self.x.cells - 1), self.y.cell(kld)
+    @property
+    def place_of_forecast(self) -> tuple[int, int] | None:
+        """The cell of the current recipe's predicted KLD; None where there is none, or it is out of sight."""
+        kld, place = self.scene.current_forecast, self.scene.current_size
+        if kld is None or (self.view != self.whole and not self.sees(place, kld)):
+            return None
+        return min(self.x.cell(place), self.x.cells - 1), self.y.cell(kld)
+
+    def _draw_others(self) -> None:
+        """The recipes in other slots that have no point: their letters, at their sizes."""
+        measured = {point.digest for point in self.scene.points}
+        for other in self.scene.others:
+            cell = self.x.cell(other.x), 0
+            if other.digest not in measured and other.digest != self.scene.current_digest:
+                self._marks([cell], other.letter, "other")
+                self.labels.block([cell])
 
     def _draw_prediction(self) -> None:
         """The recipe in the grid before it is measured, and with nothing predicted: its size is known."""
         top = self.y.cells - 1 - bool(self.scene.broken)
         column = self.x.cell(self.scene.current_size)
+        if self.view != self.whole and not 0 <= column < self.x.cells:
+            return
         beyond = column >= self.x.cells
         column = min(column, self.x.cells - 1)
         mark = "◇" if not beyond else "→"
@@ -223,21 +272,17 @@ class Drawing:
     def _draw_points(self) -> None:
         best = {point.digest for point in self._best}
 
-        def rank(point: Point) -> tuple[bool, bool, bool]:
-            return (
-                point.digest == self.scene.current_digest,
-                point.digest == self.scene.selected_digest,
-                point.digest in best,
-            )
+        def rank(point: Point) -> tuple[bool, bool]:
+            return point.digest == self.scene.current_digest, point.digest in best
 
         cells: dict[tuple[int, int], list[Point]] = {}
-        for point in sorted(self.near, key=rank, reverse=True):
-            cells.setdefault((self.x.cell(point.x), self.y.cell(point.y)), []).append(point)
+        for point in sorted(self._in_sight, key=rank, reverse=True):
+            cells.setdefault(self.cell(self.place(point)), []).append(point)
         self.labels.block(cells)
         self.labels.points.update(cells)
         names = self._names(cells)
         for cell, (first, *_) in cells.items():
-            marker, part = self._look(first)
+            marker, part = self.look(first)
             self._marks([cell], marker, part)
             if (placed := names.get(cell)) is not None:
                 self._text(*placed, "label" if part == "point" else part)
@@ -252,43 +297,34 @@ class Drawing:
             attempts.append({cell: place for cell, place in placed.items() if place is not None})
         return max(attempts, key=len)
 
-    def _look(self, point: Point) -> tuple[str, str]:
+    def look(self, point: Point) -> tuple[str, str]:
+        """A point's mark, and the part that it has its colour from."""
         if point.digest == self.scene.current_digest:
             return "◐" if point.partial else "◆", "current"
-        if point.digest == self.scene.selected_digest:
-            return "◐" if point.partial else "◉", "selected"
+        other = next((other for other in self.scene.others if other.digest == point.digest), None)
+        if other is not None:
+            return other.letter, "other"
         return ("◐", "partial") if point.partial else ("●", "point")
 
+    # Where things are.
 
-def _y_axis(scene: Scene, near: Sequence[Point], cells: int) -> Axis:
-    """The upright axis: of KLD from zero, which is the base, or logarithmic; of the others what there is."""
-    points = [*scene.points]
-    reach = {point.digest: point.error for point in near} if errors_fit(near) else {}
-    lows = [point.y - reach.get(point.digest, 0.0) for point in points] + scene.heights
-    highs = [point.y + reach.get(point.digest, 0.0) for point in points] + scene.heights
-    least = 1e-6 if scene.metric is Metric.KLD else max(highs) * 0.01
-    if scene.is_logarithmic:
-        low, high = min(y for y in scene.heights if y > 0) / 1.5, max(highs) * 1.5
-        if any(point.y <= 0 for point in points):  # the lowest row is theirs alone
-            low /= (high / low) ** (1 / max(1, cells - 1))
-        return LogAxis.of(low, high, cells)
-    low, high = padded(min(lows), max(highs), 0.12, least)
-    low = 0.0 if scene.metric is Metric.KLD else max(0.0, low)
-    if scene.broken:  # whose names take the uppermost row
-        high += (high - low) / max(1, cells - 2)
-    elif scene.metric is Metric.TOP1:
-        high = min(high, 100 + (high - low) / max(2, cells - 1) / 2)
-    return Axis(low, high, cells)
+    def place(self, point: Point) -> tuple[float, float]:
+        """A point's place in the axes' coordinates, in sight or not."""
+        return point.x, self.upright.place(point.y)
 
+    def cell(self, place: tuple[float, float]) -> tuple[int, int]:
+        """The column and row of a place, in sight or not; rows count from the bottom."""
+        shares = (place[1] - self.y.low) / (self.y.high - self.y.low)
+        return self.x.cell(place[0]), math.floor(round(0.5 + (self.y.cells - 1) * shares, 8))
 
-def _x_range(near: Sequence[Point], scene: Scene) -> tuple[float, float]:
-    places = [point.x for point in near] + [forecast.x for forecast in scene.forecasts]
-    low, high = min(places), max(places)
-    current = scene.current_size
-    if current:
-        low = min(low, current)
-        high = max(high, current) if current <= FAR * high else high
-    return padded(low, high, 0.06, least=high * 0.05)
+    def sees(self, x: float, y: float) -> bool:
+        """Whether a size and a quality are in sight."""
+        return self.view.has((x, self.upright.place(y)))
+
+    def place_at(self, column: int, line: int) -> tuple[float, float]:
+        """The place under a cell, by its column and line from the upper left."""
+        left = self.size[0] - self.x.cells
+        return self.x.coordinate(column - left), self.y.coordinate(self.y.cells - 1 - line)
 
 
 def _far_wordings(points: Sequence[Point]) -> list[str]:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+_LEAST_DECADES = 0.5
+"""Powers of ten below which a logarithmic axis has few of its own ticks."""
 _CLEAR = 2
 """Cells between a label and other points of its row."""
 
@@ -36,9 +38,11 @@ class Axis:
         return self.low + (self.high - self.low) * cell / max(1, self.cells - 1)
 
     def ticks(self, least_cells: int) -> list[tuple[float, str]]:
-        """Coordinates of round values with their labels, at least so many cells apart."""
+        """Coordinates of round values with their labels, one at least; at least so many cells apart."""
         count = max(2, self.cells // max(1, least_cells))
         step = _round_step((self.high - self.low) / count)
+        while math.floor(self.high / step + 1e-9) < math.ceil(self.low / step - 1e-9):
+            step = _round_step(step / 2)
         digits = max(0, -math.floor(math.log10(step) + 1e-9))
         first = math.ceil(self.low / step - 1e-9)
         last = math.floor(self.high / step + 1e-9)
@@ -61,7 +65,10 @@ class LogAxis(Axis):
         return max(self.low, math.log10(value)) if value > 0 else self.low
 
     def ticks(self, least_cells: int) -> list[tuple[float, str]]:
-        """Powers of ten, and their doubles and fivefolds where there is room."""
+        """Powers of ten, and their doubles and fivefolds where there is room; else round values."""
+        if self.high - self.low < _LEAST_DECADES:
+            ends = Axis(10.0**self.low, 10.0**self.high, self.cells)
+            return [(math.log10(value), label) for value, label in ends.ticks(least_cells) if value > 0]
         most = max(2, self.cells // max(1, least_cells))
         decades = range(math.floor(self.low), math.ceil(self.high) + 1)
         chosen: list[float] = []

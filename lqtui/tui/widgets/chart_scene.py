@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lqtui.tui.widgets.estimates import rounded
+from lqtui.tui.widgets.estimates import plus_minus, rounded
 from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.quantities import MIB
 from lqtui.tui.widgets.standings import is_base
@@ -27,7 +27,10 @@ _LOGARITHMIC = 20
 
 @dataclass(frozen=True)
 class Point:
-    """A measured recipe: its size in MiB, the metric and its error, and the metric in words."""
+    """A measured recipe: its size in MiB, the metric and its error, and the metric in words.
+
+    `told` is as `said`, with the error.
+    """
 
     name: str
     digest: str
@@ -36,16 +39,31 @@ class Point:
     error: float
     partial: bool
     said: str
+    told: str = ""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The best recipe of its size in MiB: its predicted KLD, and the measured one where there is one."""
+    """The best recipe of its size in MiB: its predicted KLD, and the measured one where there is one.
+
+    `digest` is that of its plan.
+    """
 
     x: float
     y: float
     measured: float | None
     is_knee: bool
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class Other:
+    """A recipe in another slot: its letter, its name, its plan's digest and its size in MiB."""
+
+    letter: str
+    name: str
+    digest: str
+    x: float
 
 
 @dataclass(frozen=True)
@@ -63,8 +81,8 @@ class Scene:
     """Why the current recipe has no point, where it has none."""
     current_forecast: float | None = None
     """The current recipe's predicted KLD, where it is not measured."""
-    selected_digest: str | None = None
     forecasts: tuple[Forecast, ...] = ()
+    others: tuple[Other, ...] = ()
 
     @property
     def heights(self) -> list[float]:
@@ -88,14 +106,15 @@ class Scene:
 def scene_of(
     results: Sequence[Result],
     current: Plan | None,
-    selected_digest: str | None = None,
     metric: Metric = Metric.KLD,
     frontier: Sequence[FrontierPoint] = (),
     predicted: float | None = None,
+    others: Sequence[Other] = (),
 ) -> Scene:
     """What is to be drawn of results and the recipe in the grid; broken ones have no place on an axis.
 
-    `frontier` and the current recipe's `predicted` KLD are drawn where the metric is the KLD.
+    `frontier` and the current recipe's `predicted` KLD are drawn where the metric is the KLD. `others` are
+    the recipes in other slots.
     """
     values = {
         Metric.KLD: _kld,
@@ -116,7 +135,8 @@ def scene_of(
                     y=value,
                     error=error,
                     partial=result.partial and metric is not Metric.SPEED,
-                    said=_said(result, metric),
+                    said=_said(metric, rounded(value, error)[0]),
+                    told=_said(metric, plus_minus(rounded(value, error))),
                 )
             )
     scene = Scene(
@@ -124,8 +144,8 @@ def scene_of(
         points=tuple(points),
         broken=tuple(result.name for result in results if result.broken),
         errors_are="SD" if metric is Metric.SPEED else "paired SE" if paired else "SE",
-        selected_digest=selected_digest,
         forecasts=_forecasts(frontier) if metric is Metric.KLD else (),
+        others=tuple(others),
     )
     if current is None:
         return scene
@@ -151,7 +171,13 @@ def _lacks(result: Result | None, metric: Metric) -> str:
 
 def _forecasts(frontier: Sequence[FrontierPoint]) -> tuple[Forecast, ...]:
     return tuple(
-        Forecast(point.plan.file_bytes / MIB, point.predicted_kld, point.measured_kld, point.is_knee)
+        Forecast(
+            point.plan.file_bytes / MIB,
+            point.predicted_kld,
+            point.measured_kld,
+            point.is_knee,
+            point.plan.digest,
+        )
         for point in frontier
         if point.predicted_kld >= _LEAST_FORECAST
     )
@@ -209,17 +235,15 @@ def _base_perplexity(results: Sequence[Result]) -> float | None:
     return best.perplexity / (1 + best.delta_percent / 100)
 
 
-def _said(result: Result, metric: Metric) -> str:
-    speed = result.generation
-    if metric is Metric.SPEED:
-        return f"{rounded(speed.mean, speed.sd)[0]} tok/s" if speed else ""
-    if metric is Metric.TOP1:
-        agreement = _top1(result)
-        return f"same top {rounded(*agreement)[0]} %" if agreement else ""
-    value, error = (
-        (result.kld, result.kld_se) if metric is Metric.KLD else (result.perplexity, result.perplexity_se)
-    )
-    return "" if value is None else f"{metric} {rounded(value, error)[0]}"
+def _said(metric: Metric, value: str) -> str:
+    """What a value is of, in a few words."""
+    match metric:
+        case Metric.SPEED:
+            return f"{value} tok/s"
+        case Metric.TOP1:
+            return f"same top {value} %"
+        case _:
+            return f"{metric} {value}"
 
 
 def near_and_far(scene: Scene) -> tuple[list[Point], list[Point]]:

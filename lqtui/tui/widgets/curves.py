@@ -11,7 +11,7 @@ from textual.style import Style
 from textual_plotext.plot import Plot
 
 from lqtui.tui.widgets.chart_curves import CurvesDrawing, look_of
-from lqtui.tui.widgets.chart_pane import ChartPane, PlotColor
+from lqtui.tui.widgets.chart_pane import ChartPane, Drawn, PlotColor
 from lqtui.workbench import KEPT, Curve
 
 _COLUMN = 7
@@ -80,9 +80,9 @@ class CurvesChart(ChartPane):
         """What to do to get curves."""
         return self.scene.invitation
 
-    def draw(self, plot: Plot, width: int, height: int, colors: Mapping[str, PlotColor]) -> Content:
+    def draw(self, plot: Plot, width: int, height: int, colors: Mapping[str, PlotColor]) -> Drawn:
         """The curves."""
-        return CurvesDrawing(plot, self.scene.curves, (width, height), colors).content()
+        return Drawn(CurvesDrawing(plot, self.scene.curves, (width, height), colors).content())
 
 
 def table_of(curves: Sequence[Curve], width: int, hue: Callable[[Curve], Style]) -> Content:

@@ -15,7 +15,7 @@ from lqtui.recipe.inspection import BlockValues, Histogram, InspectedType, Quant
 from lqtui.recipe.shape import TensorInfo
 from lqtui.recipe.types import TensorType
 from lqtui.tui.inspection_plots import draw_block, draw_histogram
-from lqtui.tui.widgets.chart_pane import ChartPane, PlotColor
+from lqtui.tui.widgets.chart_pane import ChartPane, Drawn, PlotColor
 from lqtui.tui.widgets.quantities import bar
 
 _BAR = 8
@@ -54,7 +54,7 @@ class InspectionChart(ChartPane):
         """What is said where there is nothing to draw."""
         return [self.scene] if isinstance(self.scene, str) else [] if self.scene is not None else [""]
 
-    def draw(self, plot: Plot, width: int, height: int, colors: Mapping[str, PlotColor]) -> Content:
+    def draw(self, plot: Plot, width: int, height: int, colors: Mapping[str, PlotColor]) -> Drawn:
         """The drawing."""
         of_parts = {name.removeprefix("inspection--"): color for name, color in colors.items()}
         size = (width, height)
@@ -63,7 +63,7 @@ class InspectionChart(ChartPane):
         else:
             assert isinstance(self.scene, BlockValues)
             drawn = draw_block(plot, self.scene, size, of_parts)
-        return Content.from_rich_text(Text.from_ansi(drawn))
+        return Drawn(Content.from_rich_text(Text.from_ansi(drawn)))
 
 
 def facts(tensor: TensorInfo, found: WeightStatistics | None) -> Content:

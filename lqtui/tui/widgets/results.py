@@ -118,6 +118,10 @@ class ResultsTable(LineList):
         """The row under the cursor."""
         return self._rows.get(self.cursor)
 
+    def row_of(self, key: Hashable) -> Row | None:
+        """The row of a recipe, by its plan's digest."""
+        return self._rows.get(key)
+
     # The order.
 
     @property

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.content import Content
+from textual.binding import BindingType
 from textual_plotext.plot import Plot
 
+from lqtui.tui.pane_keys import CHART_COMMANDS
+from lqtui.tui.widgets.border_words import set_border_words
 from lqtui.tui.widgets.chart_drawing import Drawing
-from lqtui.tui.widgets.chart_pane import ChartPane, PlotColor
-from lqtui.tui.widgets.chart_scene import Scene, scene_of
+from lqtui.tui.widgets.chart_pane import ChartPane, Drawn, PlotColor
+from lqtui.tui.widgets.chart_points import CURRENT, spots_of
+from lqtui.tui.widgets.chart_scene import Other, Scene, scene_of
+from lqtui.tui.widgets.chart_spots import Spot, spot_of
+from lqtui.tui.widgets.chart_view import View
 from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.quantities import MIB, size
 
@@ -20,16 +25,21 @@ if TYPE_CHECKING:
 
 _TITLE_ENDS = 2
 """Columns of a pane's inside that its title leaves to the border."""
+_CLOSER = 1.5
+"""How many times closer a step of zooming comes."""
+_KEYS = "←→ walk · enter use · + - zoom"
 
 
-class TradeoffChart(ChartPane):
+class TradeoffChart(ChartPane, can_focus=True):
     """Measured recipes as solid points with their frontier; the recipe in the grid is marked.
 
     What is predicted has hollow marks. A recipe of which nothing is has no quality: it is a dashed line at
-    its size.
+    its size. While the chart has the focus, plus and minus zoom at the point at hand, as the mouse's wheel
+    does where it is, and 0 shows the whole again; walking out of sight takes the view along.
     """
 
     BORDER_TITLE = "size / quality"
+    BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in CHART_COMMANDS]
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "tradeoff--axis",
         "tradeoff--point",
@@ -38,7 +48,7 @@ class TradeoffChart(ChartPane):
         "tradeoff--error",
         "tradeoff--label",
         "tradeoff--current",
-        "tradeoff--selected",
+        "tradeoff--other",
         "tradeoff--broken",
         "tradeoff--forecast",
         "tradeoff--knee",
@@ -58,16 +68,19 @@ class TradeoffChart(ChartPane):
         .tradeoff--error { color: $foreground 40%; }
         .tradeoff--label { color: $foreground 80%; }
         .tradeoff--current { color: $text-accent; }
-        .tradeoff--selected { color: $foreground; }
+        .tradeoff--other { color: $foreground 70%; }
         .tradeoff--broken { color: $text-error; }
         .tradeoff--forecast { color: $text-secondary; }
         .tradeoff--knee { color: $text-accent; }
 
+        &:focus { border: round $primary; border-title-style: bold; }
         &:ansi {
             border: round ansi_bright_black;
+            &:focus { border: round $primary; }
             .tradeoff--axis { color: ansi_bright_black; }
             .tradeoff--error { color: ansi_bright_black; }
             .tradeoff--label { color: ansi_default; }
+            .tradeoff--other { color: ansi_default; }
             .tradeoff--point { color: ansi_blue; }
             .tradeoff--forecast { color: ansi_cyan; }
         }
@@ -75,6 +88,11 @@ class TradeoffChart(ChartPane):
     """
 
     scene: Scene = Scene()
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._view: View | None = None
+        self._drawing: Drawing | None = None
 
     def show(
         self,
@@ -84,13 +102,16 @@ class TradeoffChart(ChartPane):
         metric: Metric = Metric.KLD,
         frontier: Sequence[FrontierPoint] = (),
         predicted: float | None = None,
+        others: Sequence[Other] = (),
     ) -> None:
         """Show results and the recipe in the grid; `selected_digest` is the recipe to point out.
 
         `frontier` is what is predicted of the best recipe of each size, and `predicted` of the recipe in the
-        grid.
+        grid; `others` are the recipes in other slots.
         """
-        scene = scene_of(results, current, selected_digest, metric, frontier, predicted)
+        scene = scene_of(results, current, metric, frontier, predicted, others)
+        if metric is not self.scene.metric or scene.is_logarithmic is not self.scene.is_logarithmic:
+            self._view = None
         axis = (
             metric.described.replace(" in nats", " in nats, log")
             if scene.is_logarithmic
@@ -99,20 +120,86 @@ class TradeoffChart(ChartPane):
         titles = [
             f"{self.BORDER_TITLE} · {said} · c {metric.next}" for said in (axis, axis.replace(" in nats", ""))
         ]
-        self.border_title = titles[0] if len(titles[0]) <= self.size.width - _TITLE_ENDS else titles[1]
+        fits = len(titles[0]) <= self.size.width - _TITLE_ENDS
+        set_border_words(self, title=titles[0] if fits else titles[1])
+        self.point_out(selected_digest)
         self.show_scene(scene)
+
+    @property
+    def state(self) -> object:
+        """What is drawn, and how much of it is in sight."""
+        return self.scene, self._view
 
     def invitation(self) -> Sequence[str]:
         """What to do to get a chart."""
-        self.border_subtitle = ""
-        return () if self.scene.points or self.scene.forecasts else _invitation(self.scene)
+        if self.scene.points or self.scene.forecasts:
+            return ()
+        self._drawing = None
+        set_border_words(self, subtitle="")
+        return _invitation(self.scene)
 
-    def draw(self, plot: Plot, width: int, height: int, colors: Mapping[str, PlotColor]) -> Content:
+    def draw(self, plot: Plot, width: int, height: int, colors: Mapping[str, PlotColor]) -> Drawn:
         """The trade-off, and under it what the marks mean."""
-        drawing = Drawing(plot, self.scene, width, height, colors)
-        content = drawing.content()
-        self.border_subtitle = drawing.legend()
-        return content
+        self._drawing = Drawing(plot, self.scene, width, height, colors, self._view)
+        content = self._drawing.content()
+        self._tell_marks()
+        return Drawn(content, spots_of(self._drawing))
+
+    def _tell_marks(self) -> None:
+        """What the marks mean; while keys walk the points, which they are comes first."""
+        if self._drawing is None:
+            return
+        room = self._drawing.size[0] - _TITLE_ENDS
+        keys = ""
+        if self.has_focus:
+            keys = f"{_KEYS} · 0 whole" if self._view is not None else _KEYS
+            keys = f"{keys} · "
+        legend = self._drawing.legend(room - len(keys))
+        said = f"{keys}{legend}"
+        set_border_words(self, subtitle=said if len(said) <= room else keys.rstrip(" ·") or legend)
+
+    # Walking and zooming.
+
+    def first_spot(self, spots: Sequence[Spot]) -> Spot:
+        """The recipe in the grid, else the smallest file."""
+        mine = spot_of(spots, self.scene.current_digest) or spot_of(spots, (CURRENT,))
+        return mine or super().first_spot(spots)
+
+    def came_to(self, spot: Spot) -> None:
+        """Take the view along, where it is not the whole."""
+        if self._view is not None:
+            self._view = self._view.with_in_sight(spot.place)
+
+    def action_come_closer(self, steps: int) -> None:
+        """Come closer to the point at hand, or go farther away."""
+        if self._drawing is not None:
+            here, view = self.at_hand, self._drawing.view
+            middle = (view.x[0] + view.x[1]) / 2, (view.y[0] + view.y[1]) / 2
+            self._zoom(steps, here.place if here is not None else middle)
+
+    def action_whole(self) -> None:
+        """Show all of the chart again."""
+        self._show_view(None)
+
+    def scrolled(self, steps: int, column: int, line: int) -> bool:
+        """Zoom where the mouse is."""
+        if self._drawing is not None:
+            self._zoom(steps, self._drawing.place_at(column, line))
+        return self._drawing is not None
+
+    def _zoom(self, steps: int, at: tuple[float, float]) -> None:
+        if self._drawing is not None:
+            self._show_view(self._drawing.view.zoomed(_CLOSER**steps, at, self._drawing.whole))
+
+    def _show_view(self, view: View | None) -> None:
+        if view != self._view:
+            self._view = view
+            self._canvas.refresh()
+
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """Tell the keys while they are the chart's."""
+        super().watch_has_focus(has_focus)
+        self._tell_marks()
 
 
 def _invitation(scene: Scene) -> list[str]:
