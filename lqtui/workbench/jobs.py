@@ -1,4 +1,4 @@
-"""The queue of background jobs: one at a time, each with progress, an estimate, a log, and a stop."""
+"""The queue of background jobs: one at a time, in an order that can be changed, with pauses and stops."""
 
 from __future__ import annotations
 
@@ -8,76 +8,104 @@ import itertools
 import os
 import time
 import traceback
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import make_directory
-from lqtui.workbench.values import Job, JobState, WorkbenchError, WorkFailedError
-from lqtui.worker.client import JobFailed
+from lqtui.workbench.outlook import Outlook, Stage
+from lqtui.workbench.values import (
+    CHAT,
+    CONVERSION,
+    FINGERPRINT,
+    Job,
+    JobState,
+    WorkbenchError,
+    WorkFailedError,
+)
+from lqtui.worker.client import JobFailed, rest, wake
 from lqtui.worker.messages import Event, Progress
 
 _LOGS_KEPT = 100
 _log_numbers = itertools.count(1)
 _TELL_SECONDS = 0.05
 """Progress is told of at most this often; a job's change of state at once."""
-
-
-@dataclass
-class _Pace:
-    """When a stage began, how much of it was done then, and how much is done by now."""
-
-    began: float
-    before: float
-    done: float = 0
-
-    def time_left(self, done: float, total: float) -> float | None:
-        """Seconds until all is done, None as long as there is too little to tell by, or no total (0)."""
-        self.done = done
-        spent = time.monotonic() - self.began
-        is_known = total > 0 and done > self.before and spent > 0.2
-        return spent * (total - done) / (done - self.before) if is_known else None
+_KEPT_AT_ONCE = ("", "waiting", "loading", "prompt speed", "generation speed", "solving", "downloading")
+"""Stages that can be left at any time: nothing of them is lost but a timing, which must be done in one go."""
+_KEPT_STEP_BY_STEP = ("quantizing", "scoring", "sensitivity")
+"""Stages of which all is kept that was told of; what they are of may stand behind a comma."""
+_NO_PAUSE = {
+    CHAT: "a chat cannot be paused; x cancels the answer",
+    CONVERSION: "a conversion cannot be paused, as llama.cpp's converter cannot; x cancels it",
+    FINGERPRINT: "a fingerprint cannot be paused, which all measuring waits for",
+}
 
 
 class RunningJob:
     """What a job's work holds while it runs: where to log, and how to tell of progress."""
 
-    def __init__(self, queue: JobQueue, job_id: int, log: Path) -> None:
+    def __init__(self, queue: JobQueue, job_id: int, log: Path, paces: Mapping[str, float]) -> None:
         self._queue = queue
         self._id = job_id
-        self._paces: dict[tuple[str, int], _Pace] = {}
+        self._stages: dict[tuple[str, int], _StagePace] = {}
         self.log = log
+        self.outlook = Outlook(paces, time.monotonic())
+
+    def expect(self, stages: Sequence[Stage]) -> None:
+        """What the job consists of, from which the time left follows; what says so first holds."""
+        if not self.outlook.is_known:
+            self.outlook.expect(stages)
 
     def progress(
-        self, event: Progress, stage_number: int = 0, stage_count: int = 1, *, rate: float | None = None
+        self,
+        event: Progress,
+        stage_number: int = 0,
+        stage_count: int = 1,
+        *,
+        rate: float | None = None,
+        shown: Progress | None = None,
     ) -> None:
-        """Show how far the job is; the time left is extrapolated from the stage's own pace.
+        """Show how far the job is, and how long the whole of it still takes, as far as that is known.
 
-        A stage that is left and come back to goes on: what lay between is part of its pace.
+        Where `shown` tells of more than the event, that is what people see. Here a job is left that is to
+        pause.
         """
+        now = time.monotonic()
         done, total = (event.done, event.total) if event.share is None else (event.share, 1)
-        pace = self._paces.get((event.stage, stage_number))
-        if pace is None or done < pace.done:
-            pace = self._paces[event.stage, stage_number] = _Pace(time.monotonic(), done)
+        if self.outlook.is_known:
+            self.outlook.advance(event.stage, _share(event), now)
+            left = self.outlook.time_left()
+        else:
+            pace = self._stages.get((event.stage, stage_number))
+            if pace is None or done < pace.done:
+                pace = self._stages[event.stage, stage_number] = _StagePace(now, done)
+            left = pace.time_left(done, total, now) if stage_count == 1 else None
+        seen = shown or event
+        self._queue.heard(self._id)
         self._queue.update(
             self._id,
-            stage=event.stage,
-            done=event.done,
-            total=event.total,
-            unit=event.unit,
+            stage=seen.stage,
+            done=seen.done,
+            total=seen.total,
+            unit=seen.unit,
             stage_number=stage_number,
             stage_count=stage_count,
-            share=event.share,
+            share=seen.share,
             rate=rate,
-            eta=pace.time_left(done, total),
+            eta=left,
         )
+        self._queue.reached(self._id)
 
     def progress_of(self, event: Event) -> None:
         """Show an event where it tells of progress."""
         if isinstance(event, Progress):
             self.progress(event)
+
+    def subject(self, name: str) -> None:
+        """Say which of several recipes is at hand."""
+        self._queue.update(self._id, subject=name)
 
     def notice(self, text: str) -> None:
         """Tell the person how the job is done otherwise than they would expect, and why."""
@@ -85,23 +113,66 @@ class RunningJob:
 
     def started(self, pid: int) -> None:
         """Note the process that does the work."""
-        self._queue.update(self._id, pid=pid)
+        self._queue.begun(self._id, pid)
 
 
 Work = Callable[[RunningJob], Awaitable[str]]
-"""A job's work; it returns one line on the outcome."""
+"""A job's work; it returns one line on the outcome. It can be done again, and goes on from what is kept."""
+
+
+@dataclass
+class _StagePace:
+    """When a stage began, how much of it was done then, and how much is done by now."""
+
+    began: float
+    before: float
+    done: float = 0
+
+    def time_left(self, done: float, total: float, now: float) -> float | None:
+        """Seconds until all is done, None as long as there is too little to tell by, or no total (0)."""
+        self.done = done
+        spent = now - self.began
+        is_known = total > 0 and done > self.before and spent > 0.2
+        return spent * (total - done) / (done - self.before) if is_known else None
+
+
+@dataclass
+class _Entry:
+    """A job's work, and what becomes of it."""
+
+    work: Work
+    at_once: bool
+    task: asyncio.Task[None] | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    began: float | None = None
+    """When it began to run the last time; None while it does not."""
+    spent: float = 0.0
+    """Seconds that it ran before."""
+    eta_told: float = 0.0
+    heard: bool = False
+    """Whether its process has told of progress, and so hears signals."""
+    rests: bool = False
+    """Whether its process is there, and does nothing until it is told to go on."""
 
 
 class JobQueue:
-    """Jobs in the order in which they were asked for. Must be used inside one event loop."""
+    """Jobs that run one at a time, in an order that can be changed. Must be used inside one event loop."""
 
-    def __init__(self, logs: Path, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        logs: Path,
+        changed: Callable[[], None],
+        paces: Mapping[str, float] | None = None,
+        learned: Callable[[Mapping[str, float]], None] | None = None,
+    ) -> None:
         self._logs = logs
         self._changed = changed
+        self._paces = paces if paces is not None else {}
+        self._learned = learned
         self._jobs: dict[int, Job] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._began: dict[int, float] = {}
-        self._turn = asyncio.Lock()
+        self._entries: dict[int, _Entry] = {}
+        self._waiting: list[int] = []
+        self._turn: int | None = None
         self._tell_later: asyncio.TimerHandle | None = None
         self._told = 0.0
 
@@ -114,48 +185,134 @@ class JobQueue:
         """One job as it is now; KeyError for a number that was never given."""
         return self._aged(self._jobs[job_id])
 
-    def add(self, kind: str, title: str, work: Work, *, at_once: bool = False) -> Job:
+    def add(self, kind: str, title: str, work: Work, *, at_once: bool = False, shelved: str = "") -> Job:
         """Queue a job; with `at_once` it does not wait for its turn.
 
-        Raises StoreError where there is no place for its log.
+        One that is `shelved`, in a few words on why, has ended before it began, and can be retried. Raises
+        StoreError where there is no place for its log.
         """
         job_id = len(self._jobs) + 1
         job = Job(job_id, kind, title, new_log(self._logs, f"{job_id:03}-{kind}"))
-        self._jobs[job_id] = job
-        self._tasks[job_id] = asyncio.create_task(self._run(job, work, at_once), name=title)
+        self._jobs[job_id], self._entries[job_id] = job, _Entry(work, at_once)
+        if shelved:
+            self._end(job_id, JobState.CANCELLED, shelved)
+        else:
+            self._line_up(job_id)
         self._tell()
-        return job
+        return self._jobs[job_id]
 
     def cancel(self, job_id: int) -> None:
-        """Stop a job, queued or running; nothing happens to one that has ended."""
+        """Stop a job, queued, paused or running; nothing happens to one that has ended."""
         job = self._jobs.get(job_id)
         if job is None or not job.active:
             return
-        self._tasks[job_id].cancel()
-        if job.state is JobState.QUEUED:  # its task may not have begun, and then never will
+        entry = self._entries[job_id]
+        if entry.task is not None:
+            if job.pausing:
+                self.update(job_id, pausing=False)
+            entry.task.cancel()
+        if job.state is not JobState.RUNNING:
             self._end(job_id, JobState.CANCELLED, "cancelled")
+            self._give_up_turn(job_id)  # its task may not have begun, and then never will
+
+    def move(self, job_id: int, step: int) -> bool:
+        """Let a job that waits change places with the one before (-1) or after it; False where it cannot."""
+        if job_id not in self._waiting:
+            return False
+        here = self._waiting.index(job_id)
+        there = here + step
+        if not 0 <= there < len(self._waiting):
+            return False
+        self._waiting[here], self._waiting[there] = self._waiting[there], self._waiting[here]
+        self._tell()
+        return True
+
+    def pause(self, job_id: int) -> None:
+        """Let a job give up its turn as soon as nothing of it is lost by that; it goes on with `resume`.
+
+        Raises WorkbenchError for a job that cannot be paused.
+        """
+        job = self._jobs[job_id]
+        if not job.active or job.pausing or job.state is JobState.PAUSED:
+            return
+        if job.kind in _NO_PAUSE:
+            raise WorkbenchError(_NO_PAUSE[job.kind])
+        if job.state is JobState.QUEUED:
+            self._waiting.remove(job_id)
+            self.update(job_id, state=JobState.PAUSED)
+        else:
+            self.update(job_id, pausing=True)
+            if not self._entries[job_id].heard or _stage(job) in _KEPT_AT_ONCE:
+                self._leave(job_id)
+            elif _stage(job) not in _KEPT_STEP_BY_STEP:
+                self._rest(job_id)
+
+    def resume(self, job_id: int) -> None:
+        """Let a paused job go on where it was, before the others that wait."""
+        job = self._jobs[job_id]
+        if job.pausing:
+            self.update(job_id, pausing=False)
+        elif job.state is JobState.PAUSED:
+            self.update(job_id, state=JobState.QUEUED)
+            self._line_up(job_id, first=True)
+            self._tell()
+
+    def retry(self, job_id: int) -> None:
+        """Do a job again that failed or was cancelled; what it has measured by then is kept."""
+        job, entry = self._jobs[job_id], self._entries[job_id]
+        if job.active or job.state is JobState.DONE:
+            return
+        log = new_log(self._logs, f"{job_id:03}-{job.kind}")
+        self._entries[job_id] = _Entry(entry.work, entry.at_once)
+        self._jobs[job_id] = Job(job_id, job.kind, job.title, log)
+        self._line_up(job_id)
+        self._tell()
+
+    def begun(self, job_id: int, pid: int) -> None:
+        """A job has a new process, which is not to be disturbed before it tells of progress."""
+        self._entries[job_id].heard = False
+        self.update(job_id, pid=pid)
+
+    def heard(self, job_id: int) -> None:
+        """A job's process tells of progress, so it hears what it is told, too."""
+        self._entries[job_id].heard = True
+
+    def reached(self, job_id: int) -> None:
+        """A job told of progress: one that is to pause may do so now."""
+        job = self._jobs[job_id]
+        if job.pausing and _stage(job) in (*_KEPT_AT_ONCE, *_KEPT_STEP_BY_STEP):
+            self._leave(job_id)
+        elif job.pausing:
+            self._rest(job_id)
 
     async def wait(self, job_id: int) -> Job:
         """Wait until a job has ended."""
-        await asyncio.wait([self._tasks[job_id]])
+        entry = self._entries[job_id]
+        await entry.ended.wait()
+        if entry.task is not None:
+            await asyncio.wait([entry.task])
         return self.job(job_id)
 
     async def close(self) -> None:
         """Stop all jobs and wait until their processes are gone."""
-        for job_id in self._tasks:
+        self._waiting.clear()
+        for job_id in self._jobs:
             self.cancel(job_id)
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        tasks = [entry.task for entry in self._entries.values() if entry.task is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._tell()
 
     def update(self, job_id: int, **changes: object) -> None:
         """Replace fields of a job's snapshot; a new state is told of at once, all else with the next beat."""
         self._jobs[job_id] = replace(self._jobs[job_id], **changes)  # type: ignore[arg-type]
-        since = time.monotonic() - self._told
-        if "state" in changes or since >= _TELL_SECONDS:
+        now = time.monotonic()
+        if "eta" in changes:
+            self._entries[job_id].eta_told = now
+        if "state" in changes or "pausing" in changes or now - self._told >= _TELL_SECONDS:
             self._tell()
         elif self._tell_later is None:
             loop = asyncio.get_running_loop()
-            self._tell_later = loop.call_later(_TELL_SECONDS - since, self._tell)
+            self._tell_later = loop.call_later(_TELL_SECONDS - (now - self._told), self._tell)
 
     def _tell(self) -> None:
         if self._tell_later is not None:
@@ -164,48 +321,132 @@ class JobQueue:
         self._told = time.monotonic()
         self._changed()
 
-    async def _run(self, job: Job, work: Work, at_once: bool) -> None:
+    # Whose turn it is
+
+    def _line_up(self, job_id: int, *, first: bool = False) -> None:
+        """Let a job begin, or go on, when it is its turn."""
+        if self._entries[job_id].at_once:
+            self._begin(job_id)
+        else:
+            self._waiting.insert(0 if first else len(self._waiting), job_id)
+            self._give_turn()
+
+    def _give_turn(self) -> None:
+        """Where no job has the turn, give it to the first that waits."""
+        if self._turn is None and self._waiting:
+            self._turn = self._waiting.pop(0)
+            self._begin(self._turn)
+
+    def _give_up_turn(self, job_id: int) -> None:
+        if self._turn == job_id:
+            self._turn = None
+            self._give_turn()
+
+    def _begin(self, job_id: int) -> None:
+        entry, job = self._entries[job_id], self._jobs[job_id]
+        if entry.rests:
+            entry.rests = False
+            entry.began = time.monotonic()
+            self.update(job_id, state=JobState.RUNNING)
+            if job.pid is not None:
+                wake(job.pid)
+        else:
+            entry.task = asyncio.create_task(self._run(job_id), name=job.title)
+
+    def _rest(self, job_id: int) -> None:
+        """Let a job's process do nothing more until it is told to go on."""
+        pid, entry = self._jobs[job_id].pid, self._entries[job_id]
+        if pid is not None and rest(pid):
+            entry.rests = True
+            self._stand_still(job_id)
+
+    def _leave(self, job_id: int) -> None:
+        """End a job's process; its work will be begun again, and go on from what is kept."""
+        task = self._entries[job_id].task
+        if task is not None:
+            task.cancel()
+
+    def _stand_still(self, job_id: int) -> None:
+        """A job does nothing any more, and the next one may."""
+        entry = self._entries[job_id]
+        entry.spent, entry.began = self.job(job_id).elapsed, None
+        self.update(job_id, state=JobState.PAUSED, pausing=False)
+        self._give_up_turn(job_id)
+
+    async def _run(self, job_id: int) -> None:
         try:
-            if at_once:
-                await self._work(job, work)
-            else:
-                async with self._turn:
-                    await self._work(job, work)
+            await self._work(job_id)
         except asyncio.CancelledError:
-            self._end(job.id, JobState.CANCELLED, "cancelled")
+            if self._jobs[job_id].pausing:
+                self.update(job_id, pid=None)
+                self._stand_still(job_id)
+            else:
+                self._end(job_id, JobState.CANCELLED, "cancelled")
         except JobFailed as error:
-            self._end(job.id, JobState.FAILED, str(error), crashed=not error.bad_input)
+            self._end(job_id, JobState.FAILED, str(error), crashed=not error.bad_input)
         except (WorkbenchError, StoreError, RecipeError) as error:
             crashed = isinstance(error, WorkFailedError)
-            self._end(job.id, JobState.FAILED, str(error), crashed=crashed)
+            self._end(job_id, JobState.FAILED, str(error), crashed=crashed)
         except Exception as error:  # a defect of ours must fail this job alone, and say where it is
-            with contextlib.suppress(OSError), job.log.open("a", encoding="utf-8") as log:
-                traceback.print_exc(file=log)
+            log = self._jobs[job_id].log
+            with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
+                traceback.print_exc(file=file)
             self._end(
-                job.id,
+                job_id,
                 JobState.FAILED,
                 f"a defect in lqtui ({type(error).__name__}: {error}); the job's log shows where",
                 crashed=True,
             )
+        finally:
+            self._give_up_turn(job_id)
 
-    async def _work(self, job: Job, work: Work) -> None:
-        self._began[job.id] = time.monotonic()
-        self.update(job.id, state=JobState.RUNNING)
-        message = await work(RunningJob(self, job.id, job.log))
-        self._end(job.id, JobState.DONE, message)
+    async def _work(self, job_id: int) -> None:
+        entry = self._entries[job_id]
+        entry.began, entry.heard = time.monotonic(), False
+        self.update(job_id, state=JobState.RUNNING)
+        running = RunningJob(self, job_id, self._jobs[job_id].log, self._paces)
+        try:
+            message = await entry.work(running)
+        finally:
+            if self._learned is not None:
+                self._learned(running.outlook.learned)
+        self._end(job_id, JobState.DONE, message)
 
     def _end(self, job_id: int, state: JobState, message: str, *, crashed: bool = False) -> None:
         if not self._jobs[job_id].active:
             return
+        entry = self._entries[job_id]
         elapsed = self.job(job_id).elapsed
-        self._began.pop(job_id, None)
-        self.update(
-            job_id, state=state, message=message, crashed=crashed, elapsed=elapsed, eta=None, pid=None
-        )
+        entry.began, entry.rests = None, False
+        if job_id in self._waiting:
+            self._waiting.remove(job_id)
+        entry.ended.set()
+        ended = {"state": state, "message": message, "crashed": crashed, "elapsed": elapsed}
+        self.update(job_id, **ended, eta=None, pid=None, pausing=False)
 
     def _aged(self, job: Job) -> Job:
-        began = self._began.get(job.id)
-        return job if began is None else replace(job, elapsed=time.monotonic() - began)
+        """A job as it is at this moment."""
+        entry, now = self._entries[job.id], time.monotonic()
+        if not job.active:
+            return job
+        place = self._waiting.index(job.id) + 1 if job.id in self._waiting else 0
+        if entry.began is None:
+            return replace(job, elapsed=entry.spent, place=place)
+        eta = None if job.eta is None else max(0.0, job.eta - (now - entry.eta_told))
+        return replace(job, elapsed=entry.spent + now - entry.began, eta=eta, place=place)
+
+
+def _stage(job: Job) -> str:
+    return job.stage.partition(",")[0]
+
+
+def _share(event: Progress) -> float:
+    """How much of its stage an event tells of, 0 to 1."""
+    if event.share is not None:
+        return event.share
+    if event.stage == "generation speed":  # the run to warm up generates one token alone
+        return max(0, event.done - 1) / max(1, event.total - 1)
+    return min(1.0, event.done / event.total) if event.total else 0.0
 
 
 def new_log(logs: Path, what: str) -> Path:

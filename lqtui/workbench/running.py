@@ -253,6 +253,18 @@ class Running(MemoryFitting):
         """Stop a job, queued or running; what it measured so far is kept."""
         self._queue.cancel(job_id)
 
+    def pause(self, job_id: int) -> None:
+        """Let a job give up its turn as soon as nothing is lost by that; WorkbenchError where it cannot."""
+        self._queue.pause(job_id)
+
+    def resume(self, job_id: int) -> None:
+        """Let a paused job go on where it was, before those that wait."""
+        self._queue.resume(job_id)
+
+    def move(self, job_id: int, step: int) -> bool:
+        """Let a job that waits change places with the one before (-1) or after it (1)."""
+        return self._queue.move(job_id, step)
+
     async def wait(self, job: Job) -> Job:
         """Wait until a job has ended, and return how."""
         return await self._queue.wait(job.id)

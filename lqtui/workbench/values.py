@@ -17,6 +17,8 @@ from lqtui.recipe.types import TensorType
 
 DOWNLOAD, CONVERSION = "download", "convert"
 """The kinds of the jobs that bring a model; they have nothing to do with the one that is open."""
+CHAT, FINGERPRINT = "chat", "fingerprint"
+"""The kinds of the jobs that are over before anyone looks for them among the others."""
 
 
 class WorkbenchError(Exception):
@@ -129,6 +131,7 @@ class JobState(StrEnum):
 
     QUEUED = "queued"
     RUNNING = "running"
+    PAUSED = "paused"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -136,12 +139,13 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it was at one moment. Times are in seconds; `eta` is for the stage at hand, None if unknown.
+    """A job as it was at one moment. Times are in seconds; `eta` is for all that is left, None if unknown.
 
     `total` is 0 as long as it is not known. `share` of the stage's work is done where that is not `done` of
     `total`. `rate` is how many bytes a second come of a download. `crashed` tells a failure of the engine, of
     network or disk, or of lqtui from input that could not be used. `notice` says what is done otherwise than
-    the person would expect.
+    the person would expect. `subject` is the recipe at hand where there are several. `pausing` is a job that
+    runs until nothing is lost by its pause. `place` is that among those that wait, from 1 on; 0 is none.
     """
 
     id: int
@@ -163,11 +167,14 @@ class Job:
     notice: str = ""
     crashed: bool = False
     pid: int | None = None
+    subject: str = ""
+    pausing: bool = False
+    place: int = 0
 
     @property
     def active(self) -> bool:
         """Whether the job is yet to end."""
-        return self.state in (JobState.QUEUED, JobState.RUNNING)
+        return self.state in (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)
 
     @property
     def stage_fraction(self) -> float:

@@ -112,6 +112,17 @@ async def run_task(
     raise EngineDied(_death_sentence(child.returncode, log))
 
 
+def rest(pid: int) -> bool:
+    """Ask a child to do nothing from the next step of its work on; False where the system has no such way."""
+    return sys.platform != "win32" and _tell(pid, signal.SIGUSR1)
+
+
+def wake(pid: int) -> None:
+    """Ask a child that rests to go on."""
+    if sys.platform != "win32":
+        _tell(pid, signal.SIGUSR2)
+
+
 def log_tail(log: Path, lines: int = 200) -> str:
     """The last lines of a job's log, empty where there is none."""
     try:
@@ -178,6 +189,13 @@ async def _exited(child: asyncio.subprocess.Process) -> None:
     """Wait until a child is gone, but no longer than the grace."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(child.wait(), _GRACE_SECONDS)
+
+
+def _tell(pid: int, number: int) -> bool:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+        return True
+    return False
 
 
 def _signal_group(child: asyncio.subprocess.Process, number: int) -> None:

@@ -21,6 +21,7 @@ from lqtui.worker.child.tasks import Send, run
 from lqtui.worker.messages import Event, Failed, Task, packed, read_task
 
 _NICENESS = 5
+_WAKING_SECONDS = 0.1
 _ORPHAN_SECONDS = 2.0
 """How long a child without a parent may take to remove what it has half-written."""
 
@@ -38,6 +39,7 @@ def main() -> None:
     code = 1
     try:
         signal.signal(signal.SIGTERM, _stop)
+        _rest_when_told()
         threading.Thread(target=_stop_with_parent, args=(stdin,), daemon=True).start()
         _answer(task, send)
         code = 0
@@ -85,6 +87,26 @@ def _stop(number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
     """Leave the task by an exception, so that everything half-written is removed on the way out."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit
+
+
+def _rest_when_told() -> None:
+    """Let the parent's signals halt the work between two steps of Python, and let it go on."""
+    if sys.platform == "win32":
+        return
+    resting = False
+
+    def rest(number: int, frame: FrameType | None) -> None:
+        nonlocal resting
+        resting = True
+        while resting:
+            time.sleep(_WAKING_SECONDS)  # the other signals are heard meanwhile, that to stop too
+
+    def wake(number: int, frame: FrameType | None) -> None:
+        nonlocal resting
+        resting = False
+
+    signal.signal(signal.SIGUSR1, rest)
+    signal.signal(signal.SIGUSR2, wake)
 
 
 def _stop_with_parent(stdin: BinaryIO) -> None:
