@@ -1,24 +1,29 @@
 """How the app feels: first paint, keys to paint, flicker, and what it takes while nothing happens.
 
-Run: python tests/benchmarks/feel.py [--blocks 80] [--size 120x36] [--keys 200]
+Run: python tests/benchmarks/feel.py [--blocks 80] [--size 120x36] [--keys 200] [--tmux] [--pilot]
 
 The app runs in a terminal of its own, on a random model of so many blocks that measures in no time, and a
 terminal emulator reads every frame. A key is painted with the frame from which the layers, with the sentence
 on what is under the cursor, stand as they stay; meters, progress and the chart are left out. A frame flickers
-where it shows less than half of what is shown before and after it.
+where it shows less than half of what is shown before and after it. With `--tmux` there is a tmux between the
+two, and with `--pilot` no terminal at all: the app alone, driven by Textual's Pilot.
 Prints Markdown; times are of this machine with whatever else runs on it.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from textual import events
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
@@ -49,7 +54,11 @@ def painted(app: TerminalApp, key: str) -> float | None:
 
 def keys_line(name: str, app: TerminalApp, keys: tuple[str, ...], count: int) -> str:
     """A line of the table: so many keys pressed, and what they took."""
-    taken = [painted(app, keys[number % len(keys)]) for number in range(count)]
+    return table_line(name, [painted(app, keys[number % len(keys)]) for number in range(count)])
+
+
+def table_line(name: str, taken: Sequence[float | None]) -> str:
+    """A line of the table, of seconds; keys that did nothing have none."""
     ms = sorted(1000 * seconds for seconds in taken if seconds is not None)
     within = sum(each <= 16 for each in ms) / len(ms)
     p95 = ms[min(len(ms) - 1, int(0.95 * len(ms)))]
@@ -88,6 +97,8 @@ def main() -> None:
     parser.add_argument("--size", default="120x36")
     parser.add_argument("--keys", type=int, default=200)
     parser.add_argument("--idle", type=float, default=10.0)
+    parser.add_argument("--tmux", action="store_true")
+    parser.add_argument("--pilot", action="store_true")
     asked = parser.parse_args()
     columns, rows = map(int, asked.size.split("x"))
     with tempfile.TemporaryDirectory() as folder:
@@ -97,6 +108,12 @@ def main() -> None:
         lqtui = str(Path(sys.executable).parent / "lqtui")
         command = [lqtui, str(model), "--corpus", str(corpus), "--threads", "1", "--chunks", "300"]
         home = Path(folder) / "home"
+        if asked.pilot:
+            asyncio.run(pilot(model, home, (columns, rows), asked.keys))
+            return
+        if asked.tmux:
+            server = ["tmux", "-L", f"lqtui-feel-{os.getpid()}", "-f", "/dev/null"]
+            command = [*server, "new-session", *command]
         print(f"{asked.blocks} blocks, {columns}×{rows}, tensor scope, {os.cpu_count()} logical cores\n")
         screens, grids = [], []
         for _ in range(5):
@@ -107,8 +124,10 @@ def main() -> None:
         print(f"first paint: {_each(screens)} ms; the grid of the model: {_each(grids)} ms")
         app = TerminalApp(command, columns, rows, home)
         app.wait_for("embd  ")
-        idle, frames = app.idle_share(asked.idle)
-        print(f"idle: {idle:.1%} of a core, {frames:.1f} frames a second\n")
+        if not asked.tmux:  # whose client the process is then
+            idle, frames = app.idle_share(asked.idle)
+            print(f"idle: {idle:.1%} of a core, {frames:.1f} frames a second")
+        print()
         app.write("]")
         print("| keys | painted | median ms | 95 % below, ms | most, ms | within 16 ms |")
         print("|---|---|---|---|---|---|")
@@ -126,6 +145,37 @@ def main() -> None:
         print("| change | frames | that flicker | settled after, ms |\n|---|---|---|---|")
         print("\n".join(flicker(app, columns, rows)))
         app.close()
+        if asked.tmux:
+            subprocess.run([*server, "kill-server"], check=False)
+
+
+async def pilot(model: Path, home: Path, size: tuple[int, int], count: int) -> None:
+    """Print what the app alone takes from a key to the last frame that follows from it."""
+    from lqtui.store.paths import Paths
+    from lqtui.tui.app import LqtuiApp
+    from lqtui.workbench import Workbench
+
+    app = LqtuiApp(Workbench(Paths.under(home)), model, read_meters=None)
+    displayed = [0.0]
+    app.post_display_hook = lambda: displayed.append(time.perf_counter())  # type: ignore[method-assign]
+    print("| keys | painted | median ms | 95 % below, ms | most, ms | within 16 ms |")
+    print("|---|---|---|---|---|---|")
+    async with app.run_test(size=size) as driver:
+        while app.workbench.plan is None:
+            await driver.pause(0.1)
+        await driver.press("right_square_bracket")
+        moves = ("j", "j", "j", "k", "l", "l", "h", "down", "up", "pagedown", "pageup")
+        edits = ("4", "8", "f", "space", "u", "U", "4", "j")
+        for name, keys in (("move, Pilot", moves), ("edit, Pilot", edits)):
+            await driver.press("g", "j", "j")
+            taken: list[float | None] = []
+            for number in range(count):
+                await driver.pause(0.15)  # the chart follows an edit later
+                pressed = time.perf_counter()
+                app.post_message(events.Key(keys[number % len(keys)], None))
+                await asyncio.sleep(0.06)
+                taken.append(displayed[-1] - pressed if displayed[-1] > pressed else None)
+            print(table_line(name, taken))
 
 
 def _each(seconds: list[float]) -> str:

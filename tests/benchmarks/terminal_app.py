@@ -53,6 +53,7 @@ class TerminalApp:
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         self._rest = b""
+        self._tells_frames = False
 
     def _set_size(self, columns: int, rows: int) -> None:
         fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -79,16 +80,22 @@ class TerminalApp:
                 break
             if _ASKS_FOR_FRAMES in piece:
                 os.write(self._terminal, _HAS_FRAMES)
+                self._tells_frames = True
             pieces.append((time.perf_counter(), piece))
         return pieces
 
     def frames(self, seconds: float, *, width: int = 0) -> list[Frame]:
-        """The frames of some time from now, of the leftmost `width` columns (0: all)."""
+        """The frames of some time from now, of the leftmost `width` columns (0: all).
+
+        What does not tell where its frames end, as tmux, has one in every piece that it writes.
+        """
         began, shown = time.perf_counter(), []
         for moment, piece in self.read(seconds):
+            if not self._tells_frames:
+                piece += _FRAME_ENDS
             *whole, self._rest = (self._rest + piece).split(_FRAME_ENDS)
             for frame in whole:
-                self._stream.feed(frame + _FRAME_ENDS)
+                self._stream.feed(frame)
                 shown.append(Frame(moment - began, self.cells(width)))
         return shown
 
