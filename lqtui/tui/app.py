@@ -101,6 +101,7 @@ class LqtuiApp(App[None]):
         """In a terminal, leave it clean whatever ends the app."""
         if not self.is_headless:
             leave_on_signals(self)
+
     def on_mount(self) -> None:
         """Use the keys and the theme that the person prefers."""
         self.set_keymap(full_keymap(self.preferences.keys))

@@ -35,6 +35,7 @@ from lqtui.tui.widgets.jobs import JobsPane
 from lqtui.tui.widgets.key_bar import KeyBar
 from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.tui.widgets.legend import Legend
+from lqtui.tui.widgets.overview import OverviewStrip
 from lqtui.tui.widgets.results import ResultsTable
 from lqtui.tui.widgets.status_line import StatusLine
 from lqtui.tui.widgets.tradeoff import TradeoffChart
@@ -95,7 +96,10 @@ class MainScreen(
         with Horizontal(id="body"):
             with Vertical(id="layers", classes="pane") as layers:
                 layers.border_title = "layers"
-                yield LayerGrid(id="grid")
+                with Horizontal():
+                    grid = LayerGrid(id="grid")
+                    yield grid
+                    yield OverviewStrip(grid, id="overview")
                 yield Legend(id="legend")
             with Vertical(id="side"):
                 with Vertical(id="quality"):

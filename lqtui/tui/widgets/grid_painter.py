@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from rich.segment import Segment
@@ -11,27 +12,33 @@ from textual.strip import Strip
 
 from lqtui.recipe.recipe import Plan
 from lqtui.recipe.types import TensorType
+from lqtui.tui.widgets.estimates import small
+from lqtui.tui.widgets.grid_columns import DEFAULT_FACTS, WIDTHS, GridFact, place_facts
 from lqtui.tui.widgets.grid_layout import GridLayout, GridRow
 from lqtui.tui.widgets.grid_selection import GridSelection, Scope
-from lqtui.tui.widgets.heat import HeatPainter, place_in
+from lqtui.tui.widgets.heat import HeatPainter
 from lqtui.tui.widgets.importance import ImportanceColumn
 from lqtui.tui.widgets.quantities import mebibytes
 from lqtui.tui.widgets.type_glyphs import FALLBACK_MARK, TypeStyles, code_of
 
-_TYPE_WIDTH = 7
-_MIB_WIDTH = 7
-_BAR_LEAST, _BAR_MOST = 4, 20
+_BEFORE_SCORES = (GridFact.TYPE, GridFact.SIZE, GridFact.BPW)
 _UNDERLINE = Style(underline=True)
+_NOTHING: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True)
 class RowContent:
-    """What a row shows: its cells' types and whether they fell back (None: no such tensor), and its size."""
+    """What a row shows: its cells' types and whether they fell back (None: no such tensor), and its size.
+
+    `predicted` is what the recipe costs in its tensors, in nats, None where it is not known or not asked for.
+    """
 
     cells: tuple[tuple[TensorType, bool] | None, ...]
     type_label: str
     size: int
     share: float
+    bits_per_weight: float
+    predicted: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,23 +50,22 @@ class CursorHere:
     focused: bool
 
 
-def read_row(plan: Plan, row: GridRow) -> RowContent:
-    """What a plan makes of a row."""
+def read_row(plan: Plan, row: GridRow, predicted: Mapping[str, float] = _NOTHING) -> RowContent:
+    """What a plan makes of a row, with what is predicted of each tensor that it changes."""
     by_name = plan.by_name
     cells = tuple((by_name[name].effective, by_name[name].fell_back) if name else None for name in row.cells)
     types = {cell[0] for cell in cells if cell}
-    size = base = 0
+    size = base = weights = 0
     for name in row.all_names:
         planned = by_name[name]
         size += planned.bytes
         base += planned.tensor.bytes_as(planned.tensor.type)
+        weights += math.prod(planned.tensor.ne)
     label = "mixed" if len(types) > 1 else str(next(iter(types), ""))
-    return RowContent(cells, label, size, size / base if base else 0.0)
-
-
-def fixed_width(layout: GridLayout) -> int:
-    """Cells that a row needs without its bars."""
-    return 1 + layout.label_width + 1 + layout.cells_width + 2 + _TYPE_WIDTH + 1 + _MIB_WIDTH
+    kld = sum(predicted.get(name, 0.0) for name in row.names) if predicted else None
+    return RowContent(
+        cells, label, size, size / base if base else 0.0, 8 * size / weights if weights else 0.0, kld
+    )
 
 
 class GridPainter:
@@ -72,6 +78,7 @@ class GridPainter:
         style: Callable[[str], Style],
         width: int,
         importance: ImportanceColumn | None = None,
+        facts: Collection[GridFact] = DEFAULT_FACTS,
     ) -> None:
         self._layout = layout
         self._types = styles
@@ -79,19 +86,13 @@ class GridPainter:
         self._label, self._cursor = style("label"), style("cursor")
         self._header_here = style("header-here")
         self._bar, self._track = style("bar"), style("track")
+        self._forecast = style("forecast")
         self.sticky_width = 2 + layout.label_width
-        room = width - fixed_width(layout)
-        self._type_width, self._heat = _TYPE_WIDTH + 2, None
-        if importance is not None:
-            place = place_in(room, layout)
-            if place is None:  # the cells tell the types; the sizes stay
-                self._type_width, room = 0, room + _TYPE_WIDTH + 2
-                place = place_in(room, layout)
-            if place is not None:
-                self._heat = HeatPainter(importance, layout, place, style)
-                room -= place.cells
-        room = min(room - 3, _BAR_MOST)
-        self._bar_width = room if room >= _BAR_LEAST else 0
+        place = place_facts(layout, width, facts, importance)
+        self.shown, self._bar_width = place.shown, place.bar
+        self._heat = (
+            HeatPainter(importance, layout, place.score, style) if importance and place.score else None
+        )
 
     def groups(self) -> Strip:
         """The header's first line: attn, ffn, experts."""
@@ -102,7 +103,7 @@ class GridPainter:
             segments.append(Segment(" " * (start - x) + line, self._dim))
             x = start + len(line)
         if self._heat is not None:
-            tail = self._layout.cells_width + self._type_width + 1 + _MIB_WIDTH
+            tail = self._layout.cells_width + sum(WIDTHS[f] for f in _BEFORE_SCORES if f in self.shown)
             segments += [Segment(" " * (tail - x), self._dim), self._heat.title()]
         return Strip(segments)
 
@@ -118,10 +119,20 @@ class GridPainter:
             segments.append(Segment(column.label, self._header_here + _UNDERLINE if here else self._dim))
             segments.append(Segment(" " * (column.width - before - len(column.label)), self._dim))
             x = column.x + column.width
-        tail = "  type".ljust(self._type_width)[: self._type_width] + f" {'MiB':>{_MIB_WIDTH}}"
-        segments.append(Segment(tail, self._dim))
+        titles = {
+            GridFact.TYPE: "  type".ljust(WIDTHS[GridFact.TYPE]),
+            GridFact.SIZE: "MiB",
+            GridFact.BPW: "bpw",
+        }
+        segments += [
+            Segment(titles[fact].rjust(WIDTHS[fact]), self._dim)
+            for fact in _BEFORE_SCORES
+            if fact in self.shown
+        ]
         if self._heat is not None:
             segments += self._heat.labels(selection)
+        if GridFact.PREDICTED in self.shown:
+            segments.append(Segment("◇pred.".rjust(WIDTHS[GridFact.PREDICTED]), self._forecast))
         of_base = "of base" if self._bar_width >= len("of base") else "base" if self._bar_width else ""
         segments.append(Segment(f"  {of_base}", self._dim))
         return Strip(segments)
@@ -145,17 +156,32 @@ class GridPainter:
         if row.note:
             return Strip([*segments, Segment(f" {row.note}", self._dim)])
         segments += self._cells(row, content, selected, here)
-        if self._type_width:
-            type_style = self._dim if content.type_label == "mixed" else self._text
-            segments.append(Segment(f"  {content.type_label:<{_TYPE_WIDTH}}", type_style))
-        segments.append(Segment(f" {mebibytes(content.size):>{_MIB_WIDTH}}", self._text))
+        segments += self._facts(content)
         if self._heat is not None:
             segments += self._heat.row(y, row, scope)
+        if GridFact.PREDICTED in self.shown:
+            known = content.predicted
+            said = "" if known is None else small(known)[0]
+            segments.append(Segment(said.rjust(WIDTHS[GridFact.PREDICTED]), self._forecast))
         if self._bar_width:
             filled = max(1, round(min(content.share, 1.0) * self._bar_width))
             segments.append(Segment("  " + "━" * filled, self._bar))
             segments.append(Segment("─" * (self._bar_width - filled), self._track))
         return Strip(segments)
+
+    def _facts(self, content: RowContent) -> list[Segment]:
+        """The type, the size and the bits of a row."""
+        label = f"  {content.type_label}".ljust(WIDTHS[GridFact.TYPE])
+        texts = {
+            GridFact.TYPE: (label, self._dim if content.type_label == "mixed" else self._text),
+            GridFact.SIZE: (mebibytes(content.size), self._text),
+            GridFact.BPW: (f"{content.bits_per_weight:.2f}", self._text),
+        }
+        return [
+            Segment(text.rjust(WIDTHS[fact]), style)
+            for fact, (text, style) in texts.items()
+            if fact in self.shown
+        ]
 
     def _cells(
         self, row: GridRow, content: RowContent, selected: range, here: CursorHere | None

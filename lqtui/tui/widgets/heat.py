@@ -21,6 +21,8 @@ _HOT, _WARM = 7, 5
 BAR = LEVELS
 """Cells of a bar: each is twice as much, as each level is."""
 NUMBER = 9
+SCORE_LEAST = BAR + 1
+"""Cells below which scores have no room."""
 _UNDERLINE = Style(underline=True)
 
 
@@ -45,7 +47,19 @@ def place_in(room: int, layout: GridLayout) -> Place | None:
     for gap, number, spare in ((2, NUMBER, 0), (2, 0, 1), (1, 0, 0)):
         if gap + width + number + spare <= room:
             return Place(gap, width, number)
-    return Place(1, BAR, 0) if room > BAR else None
+    return Place(1, BAR, 0) if room >= SCORE_LEAST else None
+
+
+def height_glyph(level: int, is_estimate: bool) -> str:
+    """A level in one character, unlike for what was measured and for an estimate; level 0 is a dot."""
+    return (_DOTS if is_estimate else _HEIGHTS)[level - 1] if level else "·"
+
+
+def height_style(level: int, is_estimate: bool) -> str:
+    """The grid's component class for a level."""
+    if is_estimate or not level:
+        return f"layer-grid--{'estimate' if level else 'dim'}"
+    return f"layer-grid--heat-{'hot' if level >= _HOT else 'warm' if level >= _WARM else 'cool'}"
 
 
 class HeatPainter:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
-from textual import events
 from textual.binding import BindingType
 from textual.cache import LRUCache
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
+from textual.signal import Signal
 from textual.strip import Strip
 
 from lqtui.recipe.recipe import Plan
@@ -21,17 +21,18 @@ from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 from lqtui.tui.keys import GRID_COMMANDS
 from lqtui.tui.preferred import with_keys
+from lqtui.tui.widgets.grid_columns import DEFAULT_FACTS, GridFact, fixed_width
 from lqtui.tui.widgets.grid_layout import GridLayout, grid_layout
-from lqtui.tui.widgets.grid_painter import CursorHere, GridPainter, RowContent, fixed_width, read_row
+from lqtui.tui.widgets.grid_mouse import HEADER_LINES, GridMouse
+from lqtui.tui.widgets.grid_painter import CursorHere, GridPainter, RowContent, read_row
 from lqtui.tui.widgets.grid_selection import GridSelection, Scope
 from lqtui.tui.widgets.importance import ImportanceColumn
 from lqtui.tui.widgets.type_glyphs import TypeStyles
 
-_HEADER_LINES = 2
 _NOTHING = GridLayout((), (), 3, 0)
 
 
-class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
+class LayerGrid(GridMouse, can_focus=True, inherit_bindings=False):
     """Shows the effective type of every tensor and takes the keys that change them."""
 
     DEFAULT_CSS = """
@@ -50,6 +51,7 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
     LayerGrid > .layer-grid--heat-warm { color: $text-warning; }
     LayerGrid > .layer-grid--heat-hot { color: $text-error; }
     LayerGrid > .layer-grid--estimate { color: $foreground 50%; }
+    LayerGrid > .layer-grid--forecast { color: $text-secondary; }
     LayerGrid > .layer-grid--cursor {
         color: $block-cursor-foreground; background: $block-cursor-background; text-style: bold;
     }
@@ -61,7 +63,7 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
         f"layer-grid--{name}"
         for name in (
             *("text", "dim", "header-here", "label", "bar", "track", "cursor"),
-            *("heat-cool", "heat-warm", "heat-hot", "estimate"),
+            *("heat-cool", "heat-warm", "heat-hot", "estimate", "forecast"),
         )
     }
     BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in GRID_COMMANDS]
@@ -93,15 +95,11 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
         self._contents: dict[int, RowContent] = {}
         self._strips: LRUCache[tuple[object, ...], Strip] = LRUCache(1024)
         self._painter: GridPainter | None = None
-        self._left = 0
-        self._dragging = False
+        self.facts: frozenset[GridFact] = DEFAULT_FACTS
+        self._predicted: Mapping[str, float] = {}
+        self.drawn: Signal[None] = Signal(self, "drawn")
 
     # -- what is shown ------------------------------------------------------------------------------
-
-    @property
-    def rows_and_columns(self) -> GridLayout:
-        """The grid of the present model."""
-        return self.selection.layout
 
     def show_plan(self, plan: Plan | None) -> None:
         """Show a plan; only the lines that differ are painted again."""
@@ -110,11 +108,39 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
             self._shape = shape
             self._adopt(plan)
             return
-        before = self._contents
-        self.plan, self._contents = plan, {}
+        self.plan = plan
+        self._show_what_differs()
+
+    def _show_what_differs(self) -> None:
+        before, self._contents = self._contents, {}
+        if self.plan is None:
+            return
         for y in self._visible_rows():
             if before.get(y) != self._content(y):
                 self._refresh_row(y)
+        self.drawn.publish(None)
+
+    def show_predicted(self, kld: Mapping[str, float]) -> None:
+        """Show what the recipe is predicted to cost, in nats by tensor; empty where it is not known."""
+        if kld != self._predicted:
+            self._predicted = kld
+            self._show_what_differs()
+
+    def show_facts(self, facts: frozenset[GridFact]) -> None:
+        """Show these columns beside the cells, as far as there is room."""
+        if facts != self.facts:
+            self.facts = facts
+            self._forget_drawings()
+            self._keep_cursor_visible()
+            self.refresh()
+
+    @property
+    def left_out(self) -> frozenset[GridFact]:
+        """The chosen columns that have no room, but for scores where none are known."""
+        if self._painter is None:
+            return frozenset()
+        scores = frozenset() if self.importance else frozenset({GridFact.SCORE})
+        return self.facts - self._painter.shown - scores
 
     def show_importance(self, column: ImportanceColumn | None) -> None:
         """Show a column of scores; None takes it away."""
@@ -135,18 +161,19 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _whole_size(self) -> Size:
         rows = len(self.rows_and_columns.rows)
-        return Size(self.size.width, rows + _HEADER_LINES if rows else 0)
+        return Size(self.size.width, rows + HEADER_LINES if rows else 0)
 
     def _content(self, y: int) -> RowContent:
         content = self._contents.get(y)
         if content is None:
             assert self.plan is not None
-            content = self._contents[y] = read_row(self.plan, self.rows_and_columns.rows[y])
+            row = self.rows_and_columns.rows[y]
+            content = self._contents[y] = read_row(self.plan, row, self._predicted)
         return content
 
     def _visible_rows(self) -> range:
         top = self.scroll_offset.y
-        bottom = min(top + self.size.height - _HEADER_LINES, len(self.rows_and_columns.rows))
+        bottom = min(top + self.size.height - HEADER_LINES, len(self.rows_and_columns.rows))
         return range(top, max(top, bottom))
 
     # -- drawing ------------------------------------------------------------------------------------
@@ -154,6 +181,7 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
     def _forget_drawings(self) -> None:
         self._painter = None
         self._strips.clear()
+        self.drawn.publish(None)
 
     def notify_style_update(self) -> None:
         """Draw in the new theme."""
@@ -175,7 +203,7 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
         self._refresh_row(self.selection.row)
 
     def _refresh_row(self, y: int) -> None:
-        self.refresh(Region(0, y + _HEADER_LINES - self.scroll_offset.y, self.size.width, 1))
+        self.refresh(Region(0, y + HEADER_LINES - self.scroll_offset.y, self.size.width, 1))
 
     def render_line(self, y: int) -> Strip:
         """One line: the two of the header and the row labels stay, the rest scrolls beneath them."""
@@ -184,17 +212,22 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
             said = with_keys(self, " No model is open. Press {model.open} to open a GGUF file.")
             text = said if y == 1 else ""
             return Strip([Segment(text, blank)]).adjust_cell_length(width, blank)
-        row = y - _HEADER_LINES + self.scroll_offset.y
-        if y >= _HEADER_LINES and row >= len(self.rows_and_columns.rows):
+        row = y - HEADER_LINES + self.scroll_offset.y
+        if y >= HEADER_LINES and row >= len(self.rows_and_columns.rows):
             return Strip.blank(width, blank)
         painter = self._painter
         if painter is None:
             painter = self._painter = GridPainter(
-                self.rows_and_columns, TypeStyles(self.app), self._component_style, width, self.importance
+                self.rows_and_columns,
+                TypeStyles(self.app),
+                self._component_style,
+                width,
+                self.importance,
+                self.facts,
             )
         if y == 0:
             strip = painter.groups()
-        elif y < _HEADER_LINES:
+        elif y < HEADER_LINES:
             strip = painter.labels(self.selection)
         else:
             strip = self._row(painter, row)
@@ -239,17 +272,18 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
                 self._refresh_row(y)
         self.refresh(Region(0, 1, self.size.width, 1))
         self._keep_cursor_visible()
+        self.drawn.publish(None)
 
     def _keep_cursor_visible(self) -> None:
         layout, selection = self.rows_and_columns, self.selection
         if not layout.rows:
             return
-        height = max(1, self.size.height - _HEADER_LINES)
+        height = max(1, self.size.height - HEADER_LINES)
         top, y = self.scroll_offset.y, selection.row
         target = min(max(top, y - height + 1), y)
         if target != top:
             self.scroll_to(y=target, animate=False, force=True)
-        hidden = max(0, fixed_width(layout) - self.size.width)
+        hidden = max(0, fixed_width(layout, self.facts) - self.size.width)
         left = min(self._left, hidden)
         if selection.scope is Scope.TENSOR and layout.columns and selection.cursor_row.block is not None:
             column = layout.columns[selection.cursor_column]
@@ -272,7 +306,7 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
 
     def action_page(self, direction: int) -> None:
         """Move by a page."""
-        self.select(self.selection.moved(direction * max(1, self.size.height - _HEADER_LINES - 1), 0))
+        self.select(self.selection.moved(direction * max(1, self.size.height - HEADER_LINES - 1), 0))
 
     def action_edge(self, direction: int) -> None:
         """Move to the first or the last row."""
@@ -326,50 +360,6 @@ class LayerGrid(ScrollView, can_focus=True, inherit_bindings=False):
         """Ask which type."""
         if self.selection.tensors:
             self.post_message(self.PickType(self.selection.tensors, self.selection.title))
-
-    # -- the mouse ----------------------------------------------------------------------------------
-
-    def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Put the cursor where the mouse is; on a column's label, select that role in all blocks."""
-        row, column = self._place(event.x, event.y)
-        selection = self.selection.cleared()
-        if row is None and column is not None and self.rows_and_columns.block_rows:
-            first = self.rows_and_columns.block_rows[0]
-            self.select(selection.placed(max(first, selection.row), column).with_more_selected())
-        elif row is not None:
-            self._dragging = True
-            self.capture_mouse()
-            self.select(selection.placed(row, column))
-
-    def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Stretch a range while the button is down."""
-        if not self._dragging:
-            return
-        row, column = self._place(event.x, event.y)
-        selection = self.selection
-        if row is None:
-            return
-        if selection.scope is Scope.BLOCK or column is None:
-            column = selection.column
-        if (row, column) == (selection.row, selection.column):
-            return
-        started = selection if selection.is_range else selection.with_range_toggled()
-        self.select(started.moved(row - selection.row, column - selection.column))
-
-    def on_mouse_up(self) -> None:
-        """End the drag."""
-        if self._dragging:
-            self._dragging = False
-            self.release_mouse()
-
-    def _place(self, x: int, y: int) -> tuple[int | None, int | None]:
-        """The row (None: none) and column (None: the row's label or its numbers) at a point of the widget."""
-        layout = self.rows_and_columns
-        cell_x = x + self._left - layout.label_width - 2
-        column = next((i for i, c in enumerate(layout.columns) if c.x <= cell_x < c.x + c.width), None)
-        row = y - _HEADER_LINES + self.scroll_offset.y
-        in_rows = y >= _HEADER_LINES and 0 <= row < len(layout.rows)
-        return (row if in_rows else None), (column if in_rows or y < _HEADER_LINES else None)
 
 
 def _marks(selection: GridSelection, y: int) -> range:
