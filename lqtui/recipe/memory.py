@@ -8,15 +8,16 @@ that it follows each edit at once.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import msgspec
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.recipe import Plan, PlannedTensor
-from lqtui.recipe.shape import ALIGNMENT, TensorInfo
+from lqtui.recipe.shape import ALIGNMENT, ModelShape, TensorInfo
 from lqtui.recipe.types import TensorType, parse_type
 
 CPU = "CPU"
@@ -147,38 +148,34 @@ def estimate_memory(plan: Plan, context: ContextMemory) -> MemoryEstimate:
     repacked copy holds can be dropped, and are the `file_cache`. A tied output is held twice where its device
     or its order differ from the embedding's.
     """
-    output = context.layers[-1] if context.layers else CPU
     repackings = {(r.type, r.ne, r.experts): r for r in context.repackings}
+    places = _places(plan.shape, context)
     mapped: list[tuple[int, int]] = []
     held: dict[tuple[str, str], int] = {}
 
-    def repacking(planned: PlannedTensor) -> Repacking | None:
-        tensor = planned.tensor
-        return repackings.get((planned.effective, tensor.ne, holds_experts(tensor)))
+    def repacking(planned: PlannedTensor, place: _Place) -> Repacking | None:
+        return repackings.get((planned.effective, planned.tensor.ne, place.experts))
 
     def hold(device: str, buffer: str, n_bytes: int) -> None:
         held[device, buffer] = held.get((device, buffer), 0) + n_bytes
 
-    unused = frozenset(context.unused)
     end = 0
     for planned in plan.tensors:
-        begin, end = end, end + _padded(planned.bytes, ALIGNMENT)
-        tensor = planned.tensor
-        if tensor.name in unused:
+        n_bytes = planned.bytes
+        begin, end = end, end + _padded(n_bytes, ALIGNMENT)
+        place = places[planned.name]
+        if place is None:
             continue
-        device = _device(tensor, context.layers, output)
-        repacked = repacking(planned) if device == CPU and tensor.role not in _INPUT_ROLES else None
-        if device != CPU:
-            hold(device, device, _padded(planned.bytes, _GPU_ALIGNMENT))
-        elif repacked:
+        if place.device != CPU:
+            hold(place.device, place.device, _padded(n_bytes, _GPU_ALIGNMENT))
+        elif place.repackable and (repacked := repacking(planned, place)):
             hold(CPU, repacked.buffer, repacked.bytes)
         else:
-            mapped.append((begin, begin + planned.bytes))
-        if tensor.role == "token_embd" and plan.shape.tied_embeddings:
-            if output != CPU:
-                hold(output, output, _padded(planned.bytes, _GPU_ALIGNMENT))
-            elif copy := repacking(planned):
-                hold(CPU, copy.buffer, copy.bytes)
+            mapped.append((begin, begin + n_bytes))
+        if place.copy_on and place.copy_on != CPU:
+            hold(place.copy_on, place.copy_on, _padded(n_bytes, _GPU_ALIGNMENT))
+        elif place.copy_on and (copy := repacking(planned, place)):
+            hold(CPU, copy.buffer, copy.bytes)
     weights = [Buffer(device, name, Part.WEIGHTS, n_bytes) for (device, name), n_bytes in held.items()]
     file_cache = 0
     if mapped:
@@ -196,6 +193,28 @@ def holds_experts(tensor: TensorInfo) -> bool:
 def repackable_shapes(tensors: Iterable[TensorInfo]) -> list[tuple[tuple[int, ...], bool]]:
     """The shapes, and whether they are experts', of which a processor may keep its own order."""
     return list(dict.fromkeys((t.ne, holds_experts(t)) for t in tensors if len(t.ne) > 1))
+
+
+class _Place(NamedTuple):
+    """Where a tensor's weights are, whatever their type: `copy_on` has them again, as the tied output."""
+
+    device: str
+    repackable: bool
+    experts: bool
+    copy_on: str
+
+
+@lru_cache(maxsize=8)
+def _places(shape: ModelShape, context: ContextMemory) -> Mapping[str, _Place | None]:
+    """The place of each tensor by name, None for those that llama.cpp leaves alone; no recipe changes it."""
+    output = context.layers[-1] if context.layers else CPU
+    places: dict[str, _Place | None] = {}
+    for tensor in shape.tensors:
+        device = _device(tensor, context.layers, output)
+        is_output = tensor.role == "token_embd" and shape.tied_embeddings
+        repackable = bool(context.repackings) and tensor.role not in _INPUT_ROLES
+        places[tensor.name] = _Place(device, repackable, holds_experts(tensor), output if is_output else "")
+    return {**places, **dict.fromkeys(context.unused)}
 
 
 def _device(tensor: TensorInfo, layers: tuple[str, ...], output: str) -> str:
