@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from lqtui.tui.command import Command
+from lqtui.tui.keys import MATTERS
 from lqtui.tui.slot_keys import SLOTS
 
 KEYLESS_COMMANDS: tuple[Command, ...] = (
+    Command(
+        "matters.depth",
+        "",
+        "depth",
+        "Sensitivity by depth",
+        "See what each block costs along the depth of the model, measured or estimated.",
+        MATTERS,
+    ),
     Command("slot.close", "", "close_slot", "Close slot", "Forget this slot and its history.", SLOTS),
 )

@@ -1,6 +1,7 @@
 """One open model: its recipe and history, the jobs, the results. The app and the command line drive it."""
 
 from lqtui.workbench.budgets import FrontierPoint, Solved, Target, Why
+from lqtui.workbench.depth import DepthScores, depth_scores
 from lqtui.workbench.importance import DEFAULT_CANDIDATES, PROBE
 from lqtui.workbench.lowering import KEPT, Curve, CurvePoint, Lowered
 from lqtui.workbench.scores import ImportanceView, Score
@@ -28,6 +29,7 @@ __all__ = [
     "Change",
     "Curve",
     "CurvePoint",
+    "DepthScores",
     "Fit",
     "FrontierPoint",
     "ImportanceView",
@@ -46,4 +48,5 @@ __all__ = [
     "WorkFailedError",
     "Workbench",
     "WorkbenchError",
+    "depth_scores",
 ]

@@ -56,6 +56,13 @@ class ImportanceView:
         known = [part.kld for part in parts if part is not None]
         return (sum(known), True) if known and len(known) == len(parts) else None
 
+    def kld_se_of(self, names: Collection[str]) -> float | None:
+        """The standard error of what `kld_of` gives; of a sum, that of independent parts."""
+        whole = self._of_probe.get(frozenset(names))
+        parts = [whole] if whole is not None else [self._of_probe.get(frozenset((name,))) for name in names]
+        known = [part.kld_se for part in parts if part is not None]
+        return math.sqrt(sum(se * se for se in known)) if known and len(known) == len(parts) else None
+
     @cached_property
     def once_quantized(self) -> TensorType | None:
         """The type of fewest bits that loses nothing of most tensors: weights already lie on its grid.

@@ -135,7 +135,12 @@ class MainImportance(MainResults):
 
         known = self._importance.scores if self._importance else ()
         n_ctx = self.workbench.settings.n_ctx
-        self.app.push_screen(SensitivityScreen(model.shape, n_ctx, known, self._asked_sensitivity), start)
+        self.app.push_screen(
+            SensitivityScreen(model.shape, n_ctx, known, self._asked_sensitivity, self._show_depth), start
+        )
+
+    def _show_depth(self) -> None:
+        self.call_later(self.run_action, "depth")
 
     def action_next_score(self) -> None:
         """Show the next score that is known in the layers; after the last, none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -60,6 +60,7 @@ class SensitivityScreen(ModalScreen[AskedSensitivity | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,m", "dismiss(None)", "Cancel", show=False),
         Binding("enter", "start", "Start", show=False),
+        Binding("c", "chart", "Chart by depth", show=False),
         Binding("up,k", "app.focus_previous", "Up", show=False),
         Binding("down,j", "app.focus_next", "Down", show=False),
     ]
@@ -70,8 +71,10 @@ class SensitivityScreen(ModalScreen[AskedSensitivity | None]):
         n_ctx: int,
         known: Sequence[Score] = (),
         asked: AskedSensitivity | None = None,
+        show_chart: Callable[[], None] | None = None,
     ) -> None:
         super().__init__()
+        self._show_chart = show_chart
         self._shape, self._n_ctx, self._known = shape, n_ctx, known
         self._asked = asked or AskedSensitivity()
 
@@ -79,7 +82,7 @@ class SensitivityScreen(ModalScreen[AskedSensitivity | None]):
         """The choices, and what they cost."""
         with Vertical() as box:
             box.border_title = "what matters"
-            box.border_subtitle = "↑↓ ←→ choose · space type on/off · enter start · esc cancel"
+            box.border_subtitle = "↑↓ ←→ choose · space type on/off · enter start · c chart · esc"
             yield Chooser("find out", id="by")
             yield Chooser("chunks of text", id="chunks")
             yield Static("lowered to", id="to")
@@ -126,6 +129,12 @@ class SensitivityScreen(ModalScreen[AskedSensitivity | None]):
         chunks = f"{asked.chunks} chunk{'s' if asked.chunks > 1 else ''} of {self._n_ctx} tokens"
         said = f"{count} measurement{'s' if count != 1 else ''} on {chunks} each"
         return f"{said}; {known} known already." if known else f"{said}."
+
+    def action_chart(self) -> None:
+        """Leave the choices for a chart of what is known by now."""
+        self.dismiss(None)
+        if self._show_chart is not None:
+            self._show_chart()
 
     def action_start(self) -> None:
         """Give what is asked for, where that is something."""

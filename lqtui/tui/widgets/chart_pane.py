@@ -165,6 +165,11 @@ class ChartPane(Widget):
             self._pointed = key
             self._canvas.refresh()
 
+    def begin(self) -> None:
+        """Have a point at hand where there is none yet."""
+        if self.spots and spot_of(self.spots, self._key) is None:
+            self.walk_to(self.first_spot(self.spots))
+
     def walk_to(self, spot: Spot) -> None:
         """Have another point at hand."""
         self._key, self._hovered = spot.key, None
