@@ -22,7 +22,7 @@ from lqtui.tui.ascii_text import AsciiText
 from lqtui.tui.colourless import Colourless
 from lqtui.tui.harmless import HarmlessText
 from lqtui.tui.keymap import full_keymap
-from lqtui.tui.palette import LqtuiCommands
+from lqtui.tui.palette import LqtuiCommands, LqtuiPalette
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.main import MainScreen
 from lqtui.tui.signals import leave_on_signals
@@ -131,6 +131,11 @@ class LqtuiApp(App[None]):
         """Tell of a background task that failed; the app goes on."""
         if event.state is WorkerState.ERROR:
             self.notify(f"A background task failed: {event.worker.error}", severity="error", markup=False)
+
+    def action_command_palette(self) -> None:
+        """Let a command be searched for."""
+        if not isinstance(self.screen, LqtuiPalette):
+            self.push_screen(LqtuiPalette(id="--command-palette"))
 
     def action_help_quit(self) -> None:
         """Take a second ctrl+c for quitting, because the first may have been meant to copy."""

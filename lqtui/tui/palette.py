@@ -1,11 +1,11 @@
-"""The command palette's source: every command of the main screen."""
+"""The command palette, and its source: every command of the main screen."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
 from lqtui.tui.command import Command
 from lqtui.tui.keyless import KEYLESS_COMMANDS
@@ -43,3 +43,11 @@ class LqtuiCommands(Provider):
             score = max(matcher.match(title), 0.6 * matcher.match(command.help))
             if score > 0:
                 yield Hit(score, matcher.highlight(title), self._run(command), help=command.help)
+
+
+class LqtuiPalette(CommandPalette):
+    """Textual's palette, which also outlives a page key while there is no room for its list."""
+
+    def _action_command_list(self, action: str) -> None:
+        if self.query_one(CommandList).scrollable_content_region:
+            super()._action_command_list(action)
