@@ -305,6 +305,14 @@ SCREEN_COMMANDS: tuple[Command, ...] = (
     Command("pane.results", "f4", "pane('results')", "Results", "Go to the results.", VIEW),
     Command("pane.jobs", "f5", "pane('jobs')", "Jobs", "Go to the jobs.", VIEW),
     Command(
+        "view.columns",
+        "O",
+        "columns",
+        "Columns of the layers",
+        "Choose what the layers show beside the types: sizes, bits, scores, predictions.",
+        VIEW,
+    ),
+    Command(
         "pane.zoom", "z", "zoom", "Zoom a pane", "Give the present pane the whole screen, or all again.", VIEW
     ),
     Command(

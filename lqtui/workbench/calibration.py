@@ -151,6 +151,16 @@ class Calibration:
         """
         return self._predicted(plan, self.interaction)
 
+    def predicted_by_tensor(self, plan: Plan) -> Mapping[str, float]:
+        """What of the predicted KLD is owed to each tensor: its cost alone, by how costs add up in all."""
+        kld, types = self.predict(plan), effective(plan)
+        if kld is None:
+            return {}
+        costs = self.costs.costs
+        alone = {name: costs.get(name, {}).get(type_, 0.0) for name, type_ in types.items()}
+        total = sum(alone.values())
+        return {name: kld * cost / total for name, cost in alone.items()} if total else {}
+
     def foretell(self, plan: Plan) -> float | None:
         """What would be predicted of a plan if it were not measured as a mix itself."""
         others = [mix for digest, mix in self._measured_mixes().items() if digest != plan.digest]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lqtui.recipe.granularity import Granularity
@@ -57,6 +57,17 @@ class Importance(Calibrating):
         """The KLD in nats that is predicted of a plan, None where too little is known."""
         calibration = self._current_calibration()
         return calibration.predict(plan) if calibration else None
+
+    def predicted_by_tensor(self, plan: Plan) -> Mapping[str, float]:
+        """The share of each tensor that a plan changes in its predicted KLD, in nats; empty if unknown."""
+        calibration = self._current_calibration()
+        return calibration.predicted_by_tensor(plan) if calibration else {}
+
+    @property
+    def mixes_counted(self) -> int:
+        """How many measured mixes the predictions are corrected by."""
+        calibration = self._current_calibration()
+        return calibration.interaction.measured if calibration else 0
 
     def estimate_importance(self) -> Job:
         """Estimate in the background, in seconds, what each tensor loses and how much each block matters."""

@@ -87,6 +87,7 @@ class FakeImportance:
     market = ""
     lowered: Mapping[TensorType, Lowered] = {}
     costs_known = False
+    mixes_counted = 0
     recalls = 0
     asked: tuple[object, ...] = ()
     _start: Callable[[str, str], Job]
@@ -110,6 +111,10 @@ class FakeImportance:
             return None
         changed = (p for p in plan.tensors if p.effective is not p.tensor.type)
         return sum(single_cost(p.name, p.effective) for p in changed)
+
+    def predicted_by_tensor(self, plan: Plan) -> Mapping[str, float]:
+        changed = (p for p in plan.tensors if p.effective is not p.tensor.type)
+        return {p.name: single_cost(p.name, p.effective) for p in changed} if self.costs_known else {}
 
     def recall_importance(self) -> None:
         self.recalls += 1

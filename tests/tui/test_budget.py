@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from model_shapes import fit_of, llama_shape
 from panes import PaneApp, lines_of, text_of
 
@@ -163,3 +164,28 @@ async def test_no_line_is_wider_than_the_pane() -> None:
                 assert len(lines_of(pane)) == 3
                 assert all(len(line) <= width - 4 for line in lines_of(pane))
                 assert "fit" in text_of(pane) or width < 40
+
+
+@pytest.mark.parametrize(
+    ("width", "mixes", "measured", "said"),
+    [
+        (100, 0, None, "predicted KLD 0.0410 (from singles)"),
+        (100, 7, None, "predicted KLD 0.0410 (from singles and 7 mixes)"),
+        (
+            100,
+            7,
+            (0.0382, 0.0011),
+            "predicted KLD 0.0410 (from singles and 7 mixes)  ◆ measured 0.0382 ±0.0011",
+        ),
+        (66, 1, (0.0382, 0.0011), "predicted KLD 0.0410 (1 mix)  ◆ measured 0.0382 ±0.0011"),
+        (66, 0, (0.0382, 0.0011), "predicted KLD 0.0410 (Σ)  ◆ measured 0.0382 ±0.0011"),
+        (44, 7, None, "predicted KLD 0.0410 (7 mixes)"),
+    ],
+)
+async def test_the_prediction_says_what_it_rests_on(width, mixes, measured, said) -> None:
+    pane = BudgetPane()
+    async with PaneApp(pane).run_test(size=(width, 10)) as pilot:
+        show(pane, "uniform_q4_0")
+        pane.show_prediction(0.041, measured, mixes)
+        await pilot.pause()
+        assert lines_of(pane)[1].removeprefix("◇").strip() == said

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import pytest
 
 from lqtui.recipe.granularity import Granularity
-from lqtui.recipe.presets import preset
-from lqtui.recipe.recipe import Plan, resolve
+from lqtui.recipe.recipe import Plan, resolve, with_types
+from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.types import TensorType
 from lqtui.store.paths import Paths
 from lqtui.workbench import ImportanceView, Settings, Workbench, calibrating
@@ -27,7 +27,9 @@ TYPES = (TensorType.Q8_0, TensorType.Q4_0)
 
 def some_plan(bench: Workbench) -> Plan:
     assert bench.model is not None
-    return resolve(bench.model.shape, preset("last_8_layers_q8", bench.model.shape))
+    shape = bench.model.shape
+    types = {t.name: TYPES[(t.block or 0) < 8] for t in quantizable_tensors(shape)}
+    return resolve(shape, with_types(shape, "all but the first 8 at Q8_0", types))
 
 
 class Before(NamedTuple):
@@ -86,12 +88,19 @@ async def test_scores_estimates_and_predictions_are_those_of_the_session_before(
 ) -> None:
     plan = some_plan(later)
     assert later.importance.scores == () and later.prediction(plan) is None
+    assert later.predicted_by_tensor(plan) == {} and later.mixes_counted == 0
     await recalled(later)
     assert set(later.importance.scores) == set(before.view.scores)
     assert later.importance.tensors == before.view.tensors
     assert later.importance.blocks == before.view.blocks
     assert later.importance.correlations == pytest.approx(before.view.correlations)
-    assert later.prediction(plan) == pytest.approx(before.predicted)  # the mixes correct it too
+    assert before.predicted and later.prediction(plan) == pytest.approx(
+        before.predicted
+    )  # the mixes correct it too
+    assert later.mixes_counted > 0
+    shares = later.predicted_by_tensor(plan)
+    assert set(shares) == {p.name for p in plan.tensors if p.effective is not p.tensor.type}
+    assert sum(shares.values()) == pytest.approx(before.predicted) and min(shares.values()) >= 0
     assert [job.kind for job in later.jobs if job.kind != "fingerprint"] == []
 
 

@@ -21,6 +21,7 @@ from lqtui.tui.meters_thread import MetersThread
 from lqtui.tui.preferred import with_keys
 from lqtui.tui.screens.main_chart import MainChart
 from lqtui.tui.screens.main_chat import MainChat
+from lqtui.tui.screens.main_columns import MainColumns
 from lqtui.tui.screens.main_convert import MainConvert
 from lqtui.tui.screens.main_hub import MainHub
 from lqtui.tui.screens.main_imatrix import MainImatrix
@@ -71,6 +72,7 @@ class MainScreen(
     MainLowering,
     MainSlots,
     MainInterchange,
+    MainColumns,
     MainChart,
     MainPanes,
 ):

@@ -15,6 +15,7 @@ from lqtui.tui.screens.why import Reason, WhyScreen
 from lqtui.tui.widgets.border_words import set_border_words
 from lqtui.tui.widgets.budget import BudgetPane
 from lqtui.tui.widgets.cell_sentence import sentence
+from lqtui.tui.widgets.grid_columns import GridFact
 from lqtui.tui.widgets.grid_selection import Scope
 from lqtui.tui.widgets.importance import ScoreKind, column_of, known_kinds
 from lqtui.tui.widgets.importance_sentence import agreement, with_importance
@@ -73,7 +74,15 @@ class MainImportance(MainResults):
         """Show what is predicted of the recipe in the grid, beside what was measured of it."""
         plan = self.workbench.plan
         measured = self._measured_kld(plan) if plan else None
-        self.query_one(BudgetPane).show_prediction(self.predicted_kld, measured)
+        mixes = self.workbench.mixes_counted
+        self.query_one(BudgetPane).show_prediction(self.predicted_kld, measured, mixes)
+        self.show_predicted_column()
+
+    def show_predicted_column(self) -> None:
+        """Show what each row is predicted to cost, where that is among the columns."""
+        grid, plan = self.query_one(LayerGrid), self.workbench.plan
+        is_asked = plan is not None and GridFact.PREDICTED in grid.facts
+        grid.show_predicted(self.workbench.predicted_by_tensor(plan) if plan and is_asked else {})
 
     @property
     def predicted_kld(self) -> float | None:

@@ -54,6 +54,7 @@ class BudgetPane(Widget):
         super().__init__(id=id, classes=classes)
         self._prediction: float | None = None
         self._measured: tuple[float, float | None] | None = None
+        self._mixes = 0
         self._plan: Plan | None = None
         self._base_bytes = 0
         self._fit: Fit | None = None
@@ -72,10 +73,15 @@ class BudgetPane(Widget):
             self._plan, self._base_bytes, self._fit = plan, base_bytes, fit
             self._draw_what_differs()
 
-    def show_prediction(self, kld: float | None, measured: tuple[float, float | None] | None = None) -> None:
-        """Show a recipe's predicted KLD (None: too little is known), and its measured one with its error."""
-        if (kld, measured) != (self._prediction, self._measured):
-            self._prediction, self._measured = kld, measured
+    def show_prediction(
+        self, kld: float | None, measured: tuple[float, float | None] | None = None, mixes: int = 0
+    ) -> None:
+        """Show a recipe's predicted KLD (None: too little is known), and its measured one with its error.
+
+        `mixes` is by how many measured recipes the sum of the tensors alone is corrected.
+        """
+        if (kld, measured, mixes) != (self._prediction, self._measured, self._mixes):
+            self._prediction, self._measured, self._mixes = kld, measured, mixes
             self.set_class(kld is not None, "-predicted")
             self._draw_what_differs()
 
@@ -153,13 +159,17 @@ class BudgetPane(Widget):
                 f"measured {measured}" if measured else "",
             )
 
-        alone = line("from singles", "")
-        if self._measured is None:
-            return alone
-        number, error = small(*self._measured)
-        in_full = plus_minus((number, error))
-        lines = [line("from singles", in_full), line("Σ", in_full), line("Σ", number)]
-        return next((each for each in lines if each.cell_length <= width), alone)
+        mixes = f"{self._mixes} mix{'es' if self._mixes > 1 else ''}"
+        sources = (f"from singles and {mixes}", f"singles, {mixes}") if self._mixes else ("from singles",)
+        briefest = mixes if self._mixes else "Σ"
+        alone = [line(source, "") for source in (*sources, briefest)]
+        lines = alone
+        if self._measured is not None:
+            number, error = small(*self._measured)
+            in_full = plus_minus((number, error))
+            told = [line(source, in_full) for source in (*sources, briefest)]
+            lines = [*told, line(briefest, number), alone[0]]
+        return next((each for each in lines if each.cell_length <= width), lines[-1])
 
     def _fit_line(self, width: int) -> Content:
         fit = self._fit

@@ -28,12 +28,12 @@ class GridFact(StrEnum):
     def described(self) -> str:
         """What it tells."""
         return {
-            GridFact.TYPE: "the type of all of a block's tensors, or mixed",
-            GridFact.SIZE: "MiB that the block takes",
+            GridFact.TYPE: "the type of all its tensors, or mixed",
+            GridFact.SIZE: "MiB that it takes",
             GridFact.BPW: "bits per weight",
-            GridFact.SCORE: "KLD measured alone, or estimates; I shows the next",
-            GridFact.PREDICTED: "KLD that the recipe costs here, predicted",
-            GridFact.BAR: "size against the base model's, as a bar",
+            GridFact.SCORE: "KLD measured alone, or an estimate",
+            GridFact.PREDICTED: "KLD that it costs in the recipe",
+            GridFact.BAR: "its size against the base model's",
         }[self]
 
 

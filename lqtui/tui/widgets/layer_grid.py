@@ -21,7 +21,7 @@ from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 from lqtui.tui.keys import GRID_COMMANDS
 from lqtui.tui.preferred import with_keys
-from lqtui.tui.widgets.grid_columns import DEFAULT_FACTS, GridFact, fixed_width
+from lqtui.tui.widgets.grid_columns import DEFAULT_FACTS, GridFact, fixed_width, place_facts
 from lqtui.tui.widgets.grid_layout import GridLayout, grid_layout
 from lqtui.tui.widgets.grid_mouse import HEADER_LINES, GridMouse
 from lqtui.tui.widgets.grid_painter import CursorHere, GridPainter, RowContent, read_row
@@ -137,10 +137,9 @@ class LayerGrid(GridMouse, can_focus=True, inherit_bindings=False):
     @property
     def left_out(self) -> frozenset[GridFact]:
         """The chosen columns that have no room, but for scores where none are known."""
-        if self._painter is None:
-            return frozenset()
         scores = frozenset() if self.importance else frozenset({GridFact.SCORE})
-        return self.facts - self._painter.shown - scores
+        place = place_facts(self.rows_and_columns, self.size.width, self.facts, self.importance)
+        return self.facts - place.shown - scores
 
     def show_importance(self, column: ImportanceColumn | None) -> None:
         """Show a column of scores; None takes it away."""
