@@ -39,6 +39,7 @@ app = typer.Typer(
 
 @app.command(_OPEN, hidden=True)
 def open_app(
+    context: typer.Context,
     model: Annotated[Path | None, typer.Argument(metavar="[MODEL]")] = None,
     corpus: Corpus = None,
     chunks: Chunks = 5,
@@ -48,6 +49,7 @@ def open_app(
     fit_ctx: FitCtx = 4096,
     kv_type: KvType = "F16",
     requantize: Requantize = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, and not where you left.")] = False,
     ascii: Annotated[
         bool | None,
         typer.Option("--ascii/--no-ascii", help="Draw with ASCII alone; else as the locale says."),
@@ -63,7 +65,26 @@ def open_app(
         print(f"lqtui {__version__}")
         return
     settings = runs.settings(corpus, chunks, ctx, threads, gpu_layers, fit_ctx=fit_ctx, kv_type=kv_type)
-    starting.open_app(model, settings, requantize, _command_names(), ascii=ascii)
+    given = [name for option, names in _SETTINGS.items() if _is_given(context, option) for name in names]
+    starting.open_app(model, settings, requantize, _command_names(), given=given, fresh=fresh, ascii=ascii)
+
+
+_SETTINGS = {
+    "corpus": ("corpus",),
+    "chunks": ("chunks",),
+    "ctx": ("n_ctx",),
+    "threads": ("threads",),
+    "gpu_layers": ("gpu_layers",),
+    "fit_ctx": ("fit_ctx",),
+    "kv_type": ("type_k", "type_v"),
+}
+"""The options of the app that are settings, and what the settings are called."""
+
+
+def _is_given(context: typer.Context, option: str) -> bool:
+    """Whether a person wrote an option on this command line."""
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _command_names() -> list[str]:

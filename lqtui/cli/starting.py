@@ -5,13 +5,17 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from lqtui.cli import output
 from lqtui.cli.driving import workbench
+from lqtui.store.paths import Paths
 from lqtui.workbench import Settings, WorkbenchError
 from lqtui.workbench.demo import demo_model, is_first_start
+from lqtui.workbench.preferences import read_settings
+from lqtui.workbench.remembering import settings_left
+from lqtui.workbench.session import AppSession, Sessions
 
 WELCOME = (
     "This is the bundled demo model: press {type.q4} on a block, then {run.measure}. "
@@ -25,16 +29,34 @@ def open_app(
     requantize: bool,
     known_commands: list[str],
     *,
+    given: Collection[str] = (),
+    fresh: bool = False,
     ascii: bool | None = None,
 ) -> None:
-    """Open the app, on the demo model if none is named; without a terminal say so and exit."""
+    """Open the app where it was left, on the demo model the first time; without a terminal say so and exit.
+
+    `given` are the names of the settings that the person chose now. With `fresh` nothing that was left is
+    gone on from.
+    """
     if model is not None and not _exists(model):
         near = difflib.get_close_matches(str(model), known_commands, 1)
         output.fail(f"{model} does not exist" + (f"; did you mean `lqtui {near[0]}`?" if near else ""))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         output.fail("the app needs a terminal; for scripts use the commands that `lqtui --help` lists")
-    bench = workbench(chosen)
+    paths = Paths.from_environment()
+    sessions = Sessions(paths, fresh=fresh)
+    is_kept = read_settings(paths.settings_file).preferences.session
+    left = sessions.last() if is_kept else AppSession()
+    settings, gone = settings_left(left.settings, chosen, given)
+    notices = [gone] if gone else []
+    bench = workbench(settings)
+    bench.sessions = sessions if is_kept else None
     welcome = problem = ""
+    if model is None and left.model is not None:
+        model, requantize = left.model, left.requantize
+        if not _exists(model):
+            notices.append(f"{model}, which was open last, is gone; this is the demo model.")
+            model = None
     if model is None:
         try:
             model = demo_model()
@@ -47,7 +69,7 @@ def open_app(
     from lqtui.tui.ascii_text import needs_ascii
     from lqtui.tui.own_settings import own_settings
 
-    preferences, problems = own_settings(bench.paths.settings_file)
+    preferences, problems = own_settings(paths.settings_file)
     asked = preferences.ascii if ascii is None else ascii
     tui = LqtuiApp(
         bench,
@@ -57,7 +79,8 @@ def open_app(
         problem=problem,
         ascii=needs_ascii(os.environ) if asked is None else asked,
         preferences=preferences,
-        notices=_told(problems),
+        notices=[*_told(problems), *notices],
+        look=left.look,
     )
     tui.run()
     sys.exit(tui.return_code or 0)

@@ -28,6 +28,7 @@ from lqtui.tui.screens.main import MainScreen
 from lqtui.tui.signals import leave_on_signals
 from lqtui.workbench import Change, Workbench
 from lqtui.workbench.preferences import Preferences
+from lqtui.workbench.session import Look
 
 _CLOSING_SECONDS = 5.0
 _TWICE_SECONDS = 3.0
@@ -69,6 +70,7 @@ class LqtuiApp(App[None]):
         read_meters: Callable[[], meters.Snapshot] | None = meters.read,
         preferences: Preferences | None = None,
         notices: Sequence[str] = (),
+        look: Look | None = None,
     ) -> None:
         super().__init__()
         self.preferences = preferences or Preferences()
@@ -78,6 +80,7 @@ class LqtuiApp(App[None]):
         self._welcome = welcome
         self._problem = problem
         self._notices = notices
+        self._look = look or Look()
         self.ascii = ascii
         self.main = MainScreen(workbench, read_meters)
         self._closed = False
@@ -105,12 +108,14 @@ class LqtuiApp(App[None]):
     def on_mount(self) -> None:
         """Use the keys and the theme that the person prefers."""
         self.set_keymap(full_keymap(self.preferences.keys))
-        if self.preferences.theme:
-            self.theme = self.preferences.theme
+        theme = self.preferences.theme or self._look.theme
+        if theme in self.available_themes:
+            self.theme = theme
 
     def on_ready(self) -> None:
         """Open the model to begin with; without one, say why and let the person choose."""
         _calm_garbage_collector()
+        self.main.look_as_left(self._look)
         for notice in self._notices:
             self.notify(notice, severity="warning", timeout=20, markup=False)
         if self._welcome:
@@ -187,6 +192,7 @@ class LqtuiApp(App[None]):
             return
         self._closed = True
         try:
+            self.main.remember()
             await asyncio.wait_for(self.workbench.close(), _CLOSING_SECONDS)
         except Exception as error:  # nothing may keep a person from leaving
             self.log.error(error)

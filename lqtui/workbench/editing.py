@@ -111,6 +111,12 @@ class RecipeEditing:
 
     # Inside
 
+    def _leaving_model(self) -> None:
+        """Another model is about to take the place of the one that is open, if any is."""
+
+    def _found_model(self) -> None:
+        """A model was opened, and nobody was told yet."""
+
     def _tell(self, change: Change) -> None:
         for listener in tuple(self._listeners):
             listener(change)

@@ -93,8 +93,11 @@ class Slots(RecipeEditing):
         `named` are the recipes that their names stand for: where one differs, the recipe counts as modified.
         Raises WorkbenchError, with nothing changed, where one of them does not fit the open model.
         """
+        self._hold(recipes, active, recipes if named is None else named)
+        self._tell(Change.RECIPE)
+
+    def _hold(self, recipes: Sequence[Recipe], active: int, named: Sequence[Recipe]) -> None:
         shape = self._open_model().shape
-        named = recipes if named is None else named
         if not 0 <= active < len(recipes) <= len(LETTERS) or len(named) != len(recipes):
             raise WorkbenchError(
                 f"{len(recipes)} recipes cannot be held, of which number {active + 1} is active"
@@ -108,7 +111,6 @@ class Slots(RecipeEditing):
             raise WorkbenchError(str(error)) from None
         histories = [RecipeHistory(plan, "as it was left", of) for plan, of in plans]
         self._histories = Histories(histories, active)
-        self._tell(Change.RECIPE)
 
     # The history of the active one
 

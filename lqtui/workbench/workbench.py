@@ -9,8 +9,8 @@ from lqtui.workbench.experiment import LoweringExperiment
 from lqtui.workbench.imatrices import Imatrices
 from lqtui.workbench.inspecting import Inspecting
 from lqtui.workbench.interchange import Interchange
+from lqtui.workbench.remembering import Remembering
 from lqtui.workbench.reporting import Reporting
-from lqtui.workbench.slots import Slots
 from lqtui.workbench.solving import Solving
 from lqtui.workbench.type_table import TypeTable
 from lqtui.workbench.writing import Writing
@@ -28,7 +28,7 @@ class Workbench(
     Reporting,
     TypeTable,
     Inspecting,
-    Slots,
+    Remembering,
 ):
     """Drives everything on one model; must be used inside one event loop.
 

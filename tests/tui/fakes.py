@@ -26,6 +26,8 @@ from lqtui.workbench.slots import Slots
 class FakeWorkbench(FakeImportance, Slots):
     """Edits recipes as the real workbench does; jobs and results are set by the test."""
 
+    sessions = None
+
     def __init__(
         self, shape: ModelShape | None = None, models: Mapping[str, ModelShape] | None = None
     ) -> None:

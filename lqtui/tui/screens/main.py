@@ -28,6 +28,7 @@ from lqtui.tui.screens.main_imatrix import MainImatrix
 from lqtui.tui.screens.main_interchange import MainInterchange
 from lqtui.tui.screens.main_lowering import MainLowering
 from lqtui.tui.screens.main_panes import PANES, MainPanes
+from lqtui.tui.screens.main_session import MainSession
 from lqtui.tui.screens.main_slots import MainSlots
 from lqtui.tui.screens.main_types import MainTypes
 from lqtui.tui.widgets.budget import BudgetPane
@@ -74,7 +75,7 @@ class MainScreen(
     MainInterchange,
     MainColumns,
     MainChart,
-    MainPanes,
+    MainSession,
 ):
     """Everything about one model at once, or pane by pane where the terminal is small."""
 
@@ -182,6 +183,7 @@ class MainScreen(
         rows_before = grid.rows_and_columns
         grid.show_plan(plan)
         if grid.rows_and_columns is not rows_before:
+            self.place_as_left()
             self.show_importance()
         self._show_header()
         self._show_budget()

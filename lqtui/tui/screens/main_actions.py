@@ -210,7 +210,11 @@ class MainActions(Screen[None]):
         finally:
             patience.stop()
             grid.loading = False
-            grid.focus()
+            self.call_later(self.focus_opened)
+
+    def focus_opened(self) -> None:
+        """Give the keys to the layers of the model that was opened."""
+        self.query_one(LayerGrid).focus()
 
     def open_unless_busy(self, path: Path, how: str) -> None:
         """Open a model that a job has brought, or say how, where that would cost what was begun meanwhile."""
