@@ -147,6 +147,16 @@ class Calibrating(Running):
             key = estimates_key(told.model, told.settings, calibration.corpus, calibration.imatrix)
             save_asked(estimates_folder(self.paths), key, calibration.asked)
 
+    async def _remember_found(self, calibration: Calibration) -> None:
+        """Remember the frontier and the recipe that was fitted, with why each tensor got its type."""
+        from lqtui.workbench.found import save_found
+
+        told = calibration.told
+        key = estimates_key(told.model, told.settings, calibration.corpus, calibration.imatrix)
+        of = estimates_folder(self.paths), key, calibration.drawn, calibration.solved
+        with contextlib.suppress(StoreError):  # it can be sought again
+            await asyncio.to_thread(save_found, *of)
+
     def _calibration_text(self, settings: Settings, told_on: Path, *, may_cut: bool = True) -> Corpus | None:
         """The text to fit on: the person's own, or the second half of the one that results are told on.
 
@@ -220,11 +230,13 @@ def _recalled(
     if estimates is None and asked is None:
         return None
     from lqtui.workbench.calibration import Calibration
+    from lqtui.workbench.found import recall_found
 
     alone = _calibration_book(store, told, text, asked.chunks if asked else 1)
     mixes = _calibration_book(store, told, text, MIX_CHUNKS)
     calibration = Calibration(text, alone, mixes, told, told_on, imatrix, estimates=estimates)
     if asked is not None:
         calibration.recall(asked, stop.is_set)
+        recall_found(folder, key, calibration)
     calibration.view.correlations, calibration.costs  # noqa: B018 - worked out here, and not between two keys
     return calibration

@@ -104,6 +104,7 @@ class Solving(Importance):
             if self.model is not None and self.model.shape is plan.shape:
                 self.use(plan.recipe, f"fit {met.label}", asked_in)
             self._tell(Change.IMPORTANCE)
+            await self._remember_found(calibration)
             return solved.outcome
 
         return self._add_job("fit", f"fit {met.label}", work)
@@ -124,6 +125,7 @@ class Solving(Importance):
             search = await self._search(question, running)
             await search.draw(search.problem())
             pairs = await search.measure_mixes(search.pilots(PILOTS + 1))
+            await self._remember_found(search.calibration)
             return _frontier_outcome(len(search.calibration.drawn), pairs)
 
         return self._add_job("frontier", "find the frontier", work)

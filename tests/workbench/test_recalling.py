@@ -18,11 +18,12 @@ from lqtui.recipe.recipe import Plan, resolve, with_types
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.types import TensorType
 from lqtui.store.paths import Paths
-from lqtui.workbench import ImportanceView, Settings, Workbench, calibrating
+from lqtui.workbench import FrontierPoint, ImportanceView, Settings, Solved, Why, Workbench, calibrating
 from lqtui.workbench.calibration import Calibration
 from tests.workbench.bench_jobs import QUICK, done, until
 
 TYPES = (TensorType.Q8_0, TensorType.Q4_0)
+FITTED = tuple(f"blk.{block}.attn_q.weight" for block in range(4))
 
 
 def some_plan(bench: Workbench) -> Plan:
@@ -38,6 +39,9 @@ class Before(NamedTuple):
     home: Path
     view: ImportanceView
     predicted: float | None
+    frontier: tuple[FrontierPoint, ...]
+    solved: Solved
+    why: Why
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,10 @@ def before(tmp_path_factory: pytest.TempPathFactory, demo_model: Path, english: 
         bench = Workbench(Paths.under(home), Settings(corpus=english, **QUICK))
         await bench.open(demo_model)
         await done(bench, bench.find_frontier(TYPES, Granularity.BLOCK))
-        found = Before(home, bench.importance, bench.prediction(some_plan(bench)))
+        await done(bench, bench.fit_recipe(bench.target_of_size(6 << 20), TYPES, Granularity.BLOCK))
+        predicted, solved = bench.prediction(some_plan(bench)), bench.solved
+        assert solved is not None
+        found = Before(home, bench.importance, predicted, bench.frontier, solved, bench.why(FITTED))
         await bench.close()
         return found
 
@@ -102,6 +109,23 @@ async def test_scores_estimates_and_predictions_are_those_of_the_session_before(
     assert set(shares) == {p.name for p in plan.tensors if p.effective is not p.tensor.type}
     assert sum(shares.values()) == pytest.approx(before.predicted) and min(shares.values()) >= 0
     assert [job.kind for job in later.jobs if job.kind != "fingerprint"] == []
+
+
+async def test_the_frontier_and_the_fitted_recipe_with_its_reasons_are_there_again(
+    before: Before, later: Workbench
+) -> None:
+    await recalled(later)
+    points = [(p.plan.digest, p.plan.recipe.name, p.measured_kld, p.is_knee) for p in before.frontier]
+    assert len(points) > 3
+    assert [(p.plan.digest, p.plan.recipe.name, p.measured_kld, p.is_knee) for p in later.frontier] == points
+    predicted = [point.predicted_kld for point in before.frontier]
+    assert [point.predicted_kld for point in later.frontier] == pytest.approx(predicted)
+    assert later.solved is not None
+    assert later.solved.plan.recipe == before.solved.plan.recipe
+    assert later.solved.target == before.solved.target
+    assert later.solved.outcome == before.solved.outcome
+    later.use(later.solved.plan.recipe, "again")
+    assert later.why(FITTED) == before.why and len(before.why.of) == len(FITTED)
 
 
 async def test_a_job_that_is_asked_for_at_once_waits_for_what_is_remembered(
