@@ -5,7 +5,10 @@ from __future__ import annotations
 from driving import Q4, Q8, lines, running, screen_text, status, toasts, types
 
 from lqtui.recipe.presets import preset
+from lqtui.tui.screens.compare import CompareScreen
+from lqtui.tui.screens.compare_with import CompareWith
 from lqtui.tui.screens.history import HistoryScreen
+from lqtui.tui.screens.path_prompt import PathPrompt
 from lqtui.tui.widgets.header import HeaderLine
 from lqtui.tui.widgets.key_bar import KeyBar
 from lqtui.tui.widgets.slot_tabs import slot_tabs
@@ -44,6 +47,21 @@ async def test_a_copy_is_tried_beside_the_recipe_and_flipped_to_and_closed(workb
         assert toasts(pilot) == ["this is the only slot, and a model has always one"]
 
 
+async def test_two_slots_are_compared_cell_by_cell_and_the_others_types_taken(workbench):
+    async with running(workbench, (120, 36)) as pilot:
+        await settled(pilot, "4", "N", "8", "equals_sign")
+        assert isinstance(pilot.app.screen, CompareWith)
+        assert "slot A  custom *" in screen_text(pilot)
+        await settled(pilot, "a")
+        assert isinstance(pilot.app.screen, CompareScreen)
+        shown = screen_text(pilot)
+        assert "B custom-2" in shown and "7 tensors differ" in shown and "8→4 " in shown
+        await settled(pilot, "t")
+        assert types(workbench, 0) == {Q4} and workbench.undo_label == "slot A's custom"
+        await settled(pilot, "equals_sign", "G", "enter")
+        assert isinstance(pilot.app.screen, PathPrompt)
+
+
 async def test_undo_and_redo_say_what_they_would_do_in_the_key_bar_and_the_palette(workbench):
     async with running(workbench, (160, 36)) as pilot:
         main = pilot.app.main
@@ -61,7 +79,7 @@ async def test_the_history_shows_each_step_in_the_layers_and_goes_to_the_chosen_
         await settled(pilot, "4", "j", "8", "a", "4", "u", "H")
         assert isinstance(pilot.app.screen, HistoryScreen)
         shown = screen_text(pilot)
-        assert "▸ block 1 → Q8_0" in shown and "↷ blocks 0-29 → Q4_0" in shown
+        assert "▸ block 1 → Q8_0" in shown and "◌ blocks 0-29 → Q4_0" in shown
         assert "the recipe as it is" in shown
         before = workbench.plan
         await settled(pilot, "j")

@@ -59,7 +59,7 @@ class HistoryList(LineList):
 
     def _line(self, place: int, width: int) -> Content:
         step, undone = self._steps[place], place > self._now
-        mark = "▸ " if place == self._now else "↷ " if undone else "  "
+        mark = "▸ " if place == self._now else "◌ " if undone else "  "
         name = shortened(step.now.recipe.name, max(8, width // 3))
         room = width - _MARK - len(name) - 1
         label = step.label if len(step.label) <= room else f"{step.label[: room - 1]}…"

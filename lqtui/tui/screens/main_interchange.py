@@ -8,9 +8,11 @@ from textual import work
 
 from lqtui.recipe.differences import side_of_plan
 from lqtui.tui.screens.compare import CompareScreen
+from lqtui.tui.screens.compare_with import CompareWith
 from lqtui.tui.screens.main_actions import MainActions, after_edits
 from lqtui.tui.screens.path_prompt import PathPrompt
 from lqtui.tui.screens.take_gguf import Take, TakeGguf
+from lqtui.workbench import Slot
 from lqtui.workbench.interchange import is_gguf
 
 
@@ -48,15 +50,40 @@ class MainInterchange(MainActions):
 
     @after_edits
     def action_compare(self) -> None:
-        """Compare the recipe in the grid with another file, cell by cell."""
+        """Compare the recipe in the grid with another slot's, or with a file, cell by cell."""
+        bench = self.workbench
+        others = [slot for place, slot in enumerate(bench.slots) if place != bench.active_slot]
 
+        def chosen(what: Slot | str | None) -> None:
+            if isinstance(what, Slot):
+                self._compare_slots(what)
+            elif what is not None:
+                self._ask_for_file()
+
+        if others:
+            self.app.push_screen(CompareWith(others), chosen)
+        elif self._has_model():
+            self._ask_for_file()
+
+    def _ask_for_file(self) -> None:
         def chosen(path: Path | None) -> None:
             if path is not None:
                 self._compare(path)
 
-        if self._has_model():
-            prompt = PathPrompt("compare with a GGUF or a recipe", f"{Path.cwd()}/", must_exist=True)
-            self.app.push_screen(prompt, chosen)
+        prompt = PathPrompt("compare with a GGUF or a recipe", f"{Path.cwd()}/", must_exist=True)
+        self.app.push_screen(prompt, chosen)
+
+    def _compare_slots(self, other: Slot) -> None:
+        def take(wanted: bool | None) -> None:
+            if wanted:
+                with self.refusals_told():
+                    self.workbench.use(other.plan.recipe, f"slot {other.letter}'s {other.name}")
+
+        plan = self.workbench.plan
+        if plan is not None:
+            mine = self.workbench.slots[self.workbench.active_slot]
+            sides = (side_of_plan(slot.plan)._replace(name=slot.title) for slot in (mine, other))
+            self.app.push_screen(CompareScreen(plan.shape, *sides), take)
 
     @work(exit_on_error=False, exclusive=True, group="import")
     async def _compare(self, path: Path) -> None:
