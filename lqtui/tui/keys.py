@@ -30,8 +30,8 @@ GRID_COMMANDS: tuple[Command, ...] = (
     Command(
         "grid.right", "right,l", "move(0, 1)", "Right", "Move right; from a block, into its tensors.", MOVE
     ),
-    Command("grid.page_up", "pageup", "page(-1)", "Page up", "Move up a page.", MOVE),
-    Command("grid.page_down", "pagedown", "page(1)", "Page down", "Move down a page.", MOVE),
+    Command("grid.page_up", "pageup,ctrl+u", "page(-1)", "Page up", "Move up a page.", MOVE),
+    Command("grid.page_down", "pagedown,ctrl+d", "page(1)", "Page down", "Move down a page.", MOVE),
     Command("grid.first", "g,home", "edge(-1)", "First row", "Go to the first row.", MOVE),
     Command("grid.last", "G,end", "edge(1)", "Last row", "Go to the last row.", MOVE),
     Command(

@@ -8,12 +8,13 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, ScrollableContainer, Vertical
+from textual.containers import Horizontal, Vertical
 from textual.highlight import ANSIDarkHighlightTheme, HighlightTheme, highlight
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from lqtui.tui.screens.save_target import SaveTarget
+from lqtui.tui.widgets.choices import Pages
 
 
 class ExportScreen(ModalScreen[Path | None]):
@@ -25,7 +26,7 @@ class ExportScreen(ModalScreen[Path | None]):
         width: 90%; max-width: 120; height: 90%; padding: 0 2;
         border: round $primary; background: $surface;
     }
-    ExportScreen #preview { height: 1fr; border: none; scrollbar-size: 1 1; }
+    ExportScreen #preview { height: 1fr; border: none; overflow: auto auto; scrollbar-size: 1 1; }
     ExportScreen #preview Static { width: auto; height: auto; }
     ExportScreen #target-line { height: auto; margin-top: 1; }
     ExportScreen #target-line > Static { width: 9; color: $text-primary; }
@@ -48,7 +49,7 @@ class ExportScreen(ModalScreen[Path | None]):
         with Vertical() as box:
             box.border_title = "export script"
             box.border_subtitle = "↑↓ scroll · s save · c copy · tab path · esc close"
-            with ScrollableContainer(id="preview", can_focus=True):
+            with Pages(id="preview"):
                 yield Static(id="script")
             with Horizontal(id="target-line"):
                 yield Static("save as")

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
@@ -17,6 +16,7 @@ from lqtui.tui.keyless import KEYLESS_COMMANDS
 from lqtui.tui.keys import COMMANDS
 from lqtui.tui.pane_keys import PANE_COMMANDS
 from lqtui.tui.preferred import keymap_of
+from lqtui.tui.widgets.choices import Pages
 from lqtui.tui.widgets.type_glyphs import FALLBACK_MARK
 
 _KEYS_WIDTH = 16
@@ -56,7 +56,7 @@ class HelpScreen(ModalScreen[None]):
 
     DEFAULT_CSS = """
     HelpScreen { align: center middle; }
-    HelpScreen > VerticalScroll {
+    HelpScreen > Pages {
         width: 90%; max-width: 92; height: 90%; padding: 0 2;
         border: round $primary; background: $surface; scrollbar-size-vertical: 1;
     }
@@ -64,21 +64,15 @@ class HelpScreen(ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,f1,enter", "dismiss", "Close", show=False),
-        Binding("j", "scroll(1)", "Down", show=False),
-        Binding("k", "scroll(-1)", "Up", show=False),
     ]
 
     def compose(self) -> ComposeResult:
         """The sections in one scrolling column."""
-        with VerticalScroll() as box:
+        with Pages() as box:
             box.border_title = "lqtui: keys"
             box.border_subtitle = "↑ ↓ scroll · esc close"
             for title, rows in help_sections(keymap_of(self)):
                 yield Static(_section(title, rows))
-
-    def action_scroll(self, step: int) -> None:
-        """Scroll by a line."""
-        self.query_one(VerticalScroll).scroll_relative(y=step, animate=False)
 
 
 def _section(title: str, rows: list[tuple[str, str]]) -> Content:

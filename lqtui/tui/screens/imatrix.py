@@ -18,6 +18,7 @@ from textual.widgets.option_list import Option
 
 from lqtui.recipe.imatrix import Imatrix
 from lqtui.store.paths import expanded
+from lqtui.tui.widgets.choices import Choices
 from lqtui.tui.widgets.quantities import shortened, size
 from lqtui.workbench.imatrices import IMATRIX_CHUNKS, KeptImatrix
 
@@ -95,7 +96,7 @@ class ImatrixScreen(ModalScreen[ImatrixChoice | None]):
                 "cannot do without.",
                 id="about",
             )
-            yield OptionList(*self._options())
+            yield Choices(*self._options())
             with Horizontal(id="text-line"):
                 yield Label("text")
                 yield Input(

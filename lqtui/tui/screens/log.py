@@ -29,6 +29,8 @@ class LogScreen(ModalScreen[None]):
         Binding("c", "copy", "Copy", show=False),
         Binding("g", "edge(True)", "Start", show=False),
         Binding("G", "edge(False)", "End", show=False),
+        Binding("ctrl+d", "page(1)", "Page down", show=False),
+        Binding("ctrl+u", "page(-1)", "Page up", show=False),
         Binding("j", "step(1)", "Down", show=False),
         Binding("k", "step(-1)", "Up", show=False),
     ]
@@ -64,6 +66,11 @@ class LogScreen(ModalScreen[None]):
             view.scroll_home(animate=False)
         else:
             view.scroll_end(animate=False)
+
+    def action_page(self, step: int) -> None:
+        """Scroll by a page, less a line to find one's place by."""
+        view = self.query_one(ScrollableContainer)
+        view.scroll_relative(y=step * max(1, view.size.height - 1), animate=False)
 
     def action_step(self, lines: int) -> None:
         """Scroll by lines."""

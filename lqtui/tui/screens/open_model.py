@@ -29,6 +29,16 @@ _OFFER = "This folder holds a model in safetensors: c makes a GGUF of it, by lla
 class GgufTree(DirectoryTree):
     """Folders, and the GGUF files in them with their sizes."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "cursor_down", "Down", show=False),
+        Binding("k", "cursor_up", "Up", show=False),
+        Binding("g", "scroll_home", "First", show=False),
+        Binding("G", "scroll_end", "Last", show=False),
+        Binding("h,left", "cursor_parent", "Folder above", show=False),
+        Binding("l,right", "select_cursor", "Open", show=False),
+        Binding("ctrl+d", "page_down", "Page down", show=False),
+        Binding("ctrl+u", "page_up", "Page up", show=False),
+    ]
     ICON_NODE = "▸ "
     ICON_NODE_EXPANDED = "▾ "
     ICON_FILE = "  "

@@ -19,6 +19,7 @@ from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.presets import MIX_NAMES, PRESET_NAMES, PROFILE_NAMES, preset
 from lqtui.recipe.recipe import Plan, Recipe, resolve, with_imatrix
 from lqtui.recipe.shape import ModelShape
+from lqtui.tui.widgets.choices import Choices
 from lqtui.tui.widgets.quantities import bar, mebibytes
 
 _BAR = 10
@@ -61,8 +62,6 @@ class PresetScreen(ModalScreen[Recipe | None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,p", "dismiss(None)", "Cancel", show=False),
-        Binding("j", "move(1)", "Down", show=False),
-        Binding("k", "move(-1)", "Up", show=False),
         Binding("tab", "next_group(1)", "Next group", show=False),
         Binding("shift+tab", "next_group(-1)", "Group before", show=False),
     ]
@@ -84,7 +83,7 @@ class PresetScreen(ModalScreen[Recipe | None]):
             box.border_title = "presets"
             box.border_subtitle = "↑↓ choose · tab next group · enter use · esc cancel"
             yield Static(self._heading(), id="heading")
-            yield OptionList()
+            yield Choices()
             yield Static(id="description")
 
     def on_mount(self) -> None:
@@ -145,14 +144,6 @@ class PresetScreen(ModalScreen[Recipe | None]):
         offer = self._offers.get(event.option.id or "")
         if offer is not None:
             self.dismiss(offer.recipe)
-
-    def action_move(self, step: int) -> None:
-        """Move as the arrow keys do."""
-        options = self.query_one(OptionList)
-        if step > 0:
-            options.action_cursor_down()
-        else:
-            options.action_cursor_up()
 
     def action_next_group(self, step: int) -> None:
         """Go to the first preset of the next group, or of the one before."""

@@ -39,8 +39,8 @@ class TakeGguf(ModalScreen[Take | None]):
         Binding("t", "take('TYPES')", "Types", show=False),
         Binding("f", "take('FILE')", "File", show=False),
         Binding("escape,q", "dismiss(None)", "Neither", show=False),
-        Binding("left", "app.focus_previous", "Previous", show=False),
-        Binding("right", "app.focus_next", "Next", show=False),
+        Binding("left,h", "app.focus_previous", "Previous", show=False),
+        Binding("right,l", "app.focus_next", "Next", show=False),
     ]
 
     def __init__(self, name: str) -> None:

@@ -20,6 +20,7 @@ from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.recipe import PlannedTensor
 from lqtui.recipe.rules import fitting_type, requires_imatrix
 from lqtui.recipe.types import TARGET_TYPES, Family, TensorType
+from lqtui.tui.widgets.choices import Choices
 from lqtui.tui.widgets.quantities import size
 from lqtui.tui.widgets.type_glyphs import FALLBACK_MARK, TypeStyles, code_of
 
@@ -83,8 +84,6 @@ class TypePicker(ModalScreen[TensorType | None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,t", "dismiss(None)", "Cancel", show=False),
-        Binding("j", "cursor(1)", "Down", show=False),
-        Binding("k", "cursor(-1)", "Up", show=False),
         Binding("tab", "next_family(1)", "Next family", show=False),
         Binding("shift+tab", "next_family(-1)", "Family before", show=False),
         Binding("f", "choose('F16')", "F16", show=False),
@@ -108,7 +107,7 @@ class TypePicker(ModalScreen[TensorType | None]):
             box.border_title = f"type for {self._title}"
             box.border_subtitle = "enter choose · digits jump · tab next family · esc cancel"
             yield Static(f"  {'':3} {'type':<8} {'bpw':>6} {'block':>5} {'size':>10}")
-            yield OptionList(*self._options())
+            yield Choices(*self._options())
 
     def _options(self) -> Iterator[Option]:
         styles = TypeStyles(self.app)
@@ -156,11 +155,6 @@ class TypePicker(ModalScreen[TensorType | None]):
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(TensorType(str(event.option.id)))
-
-    def action_cursor(self, step: int) -> None:
-        """Move the highlight."""
-        options = self.query_one(OptionList)
-        options.action_cursor_down() if step > 0 else options.action_cursor_up()
 
     def action_choose(self, name: str) -> None:
         """Jump to a type."""

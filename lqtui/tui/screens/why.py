@@ -7,13 +7,13 @@ from typing import ClassVar, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.style import Style
 from textual.widgets import Static
 
 from lqtui.recipe.types import TensorType
+from lqtui.tui.widgets.choices import Pages
 from lqtui.tui.widgets.type_glyphs import TypeStyles, code_of
 
 
@@ -30,7 +30,7 @@ class WhyScreen(ModalScreen[None]):
 
     DEFAULT_CSS = """
     WhyScreen { align: center middle; }
-    WhyScreen > VerticalScroll {
+    WhyScreen > Pages {
         width: 84; max-width: 96%; height: auto; max-height: 90%; padding: 0 2;
         border: round $primary; background: $surface; scrollbar-size-vertical: 1;
     }
@@ -40,8 +40,6 @@ class WhyScreen(ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,y,enter", "dismiss(None)", "Close", show=False),
-        Binding("j", "scroll(1)", "Down", show=False),
-        Binding("k", "scroll(-1)", "Up", show=False),
     ]
 
     def __init__(self, title: str, reasons: Sequence[Reason], market: str = "") -> None:
@@ -53,7 +51,7 @@ class WhyScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Each tensor with its type over its sentence."""
         styles = TypeStyles(self.app)
-        with VerticalScroll() as box:
+        with Pages() as box:
             box.border_title = f"why {self._title}"
             box.border_subtitle = "↑↓ scroll · esc close"
             if self._market:
@@ -63,7 +61,3 @@ class WhyScreen(ModalScreen[None]):
                 named = (f" {tensor} {tensor_type}", "bold")
                 yield Static(Content.assemble((f" {code_of(tensor_type):<2}", chip), named))
                 yield Static(Content(sentence), classes="sentence")
-
-    def action_scroll(self, step: int) -> None:
-        """Scroll by a line."""
-        self.query_one(VerticalScroll).scroll_relative(y=step, animate=False)

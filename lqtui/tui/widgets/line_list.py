@@ -74,8 +74,8 @@ class LineList(ScrollView, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Up", show=False, id="grid.up"),
         Binding("down,j", "move(1)", "Down", show=False, id="grid.down"),
-        Binding("pageup", "page(-1)", "Page up", show=False, id="grid.page_up"),
-        Binding("pagedown", "page(1)", "Page down", show=False, id="grid.page_down"),
+        Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False, id="grid.page_up"),
+        Binding("pagedown,ctrl+d", "page(1)", "Page down", show=False, id="grid.page_down"),
         Binding("home,g", "end(False)", "First", show=False, id="grid.first"),
         Binding("end,G", "end(True)", "Last", show=False, id="grid.last"),
         Binding("enter", "choose", "Choose", show=False),
