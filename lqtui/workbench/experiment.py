@@ -11,6 +11,8 @@ from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.types import TensorType
 from lqtui.recipe.units import singles, units
 from lqtui.workbench import lowering
+from lqtui.workbench.asked import AskedLowering
+from lqtui.workbench.expectations import lowering_stages
 from lqtui.workbench.importance import DEFAULT_CANDIDATES, PROBE, Importance, refuse_idle
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.lowering import Lowered
@@ -41,16 +43,29 @@ class LoweringExperiment(Importance):
         refuse_idle(in_blocks, [to], imatrix)
 
         async def work(running: RunningJob) -> str:
+            from lqtui.workbench.sensitivity import stages_of_singles
+
             calibration = await self._calibrated(running, imatrix=imatrix)
-            await self._estimate(calibration, running, DEFAULT_CANDIDATES)
             of = [unit for unit in units(shape, Granularity.BLOCK) if unit.block is not None]
-            await self._measure_singles(calibration, singles(shape, of, PROBE, imatrix), running)
+            probes = singles(shape, of, PROBE, imatrix)
+            settings = calibration.told.settings
+            lowered = len(lowering.counts(len(of), steps))
+            running.expect(
+                [
+                    *self._stages_of_estimate(calibration, DEFAULT_CANDIDATES),
+                    *stages_of_singles(probes, 1, calibration.singles),
+                    *lowering_stages(shape, settings, lowered),
+                ]
+            )
+            await self._estimate(calibration, running, DEFAULT_CANDIDATES)
+            await self._measure_singles(calibration, probes, running)
             await self._measure_curves(calibration, to, steps, running)
             curves = calibration.lowered[to].curves
             longest = max(curves, key=lambda curve: curve.share_at_kept or 1.0)
             return f"{len(curves)} orders measured; {longest.label} keeps 90 % longest"
 
-        return self._add_job("lowering", f"lower blocks to {to} one by one", work)
+        title, asked = f"lower blocks to {to} one by one", AskedLowering(to, steps)
+        return self._add_job("lowering", title, work, asked=asked)
 
     async def _measure_curves(
         self, calibration: Calibration, to: TensorType, steps: int, running: RunningJob

@@ -12,7 +12,9 @@ from lqtui.recipe.recipe import with_imatrix
 from lqtui.store.errors import StoreError
 from lqtui.store.imatrix_file import open_imatrix
 from lqtui.store.paths import Paths, expanded
+from lqtui.workbench.asked import AskedImatrix
 from lqtui.workbench.corpora import Corpus, check_text, corpus_digest, halves
+from lqtui.workbench.expectations import importances
 from lqtui.workbench.history import RecipeHistory
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.matrix_files import RecipeMatrices, describe
@@ -98,7 +100,8 @@ class Imatrices(Running):
             self.computed_imatrix = path
             return f"importance matrix {path}"
 
-        return self._add_job("imatrix", f"importance matrix of {chunks} chunks", work)
+        asked = AskedImatrix(corpus, chunks, n_ctx, out, use)
+        return self._add_job("imatrix", f"importance matrix of {chunks} chunks", work, asked=asked)
 
     def kept_imatrices(self) -> list[KeptImatrix]:
         """The matrices that were computed for the open model, those of the most chunks first."""
@@ -136,6 +139,7 @@ class Imatrices(Running):
         begun = await asyncio.to_thread(_begun, folder, chunks)
         if begun is not None and begun[0] == chunks and begun[1].name != _UNFINISHED:
             return begun[1]
+        running.expect(importances(model.shape, n_ctx, chunks))
         made = folder / "computed.gguf"
         task = ComputeImatrix(
             model.path,

@@ -13,8 +13,11 @@ from lqtui.recipe.shape import TensorInfo
 from lqtui.recipe.types import TensorType
 from lqtui.recipe.units import Single, singles, units
 from lqtui.store.estimates import Estimates, load_estimates, save_estimates
+from lqtui.workbench.asked import AskedEstimate, AskedSensitivity
 from lqtui.workbench.calibrating import Calibrating, estimates_folder, estimates_key
+from lqtui.workbench.expectations import estimating
 from lqtui.workbench.jobs import RunningJob
+from lqtui.workbench.outlook import Stage
 from lqtui.workbench.scores import ImportanceView
 from lqtui.workbench.values import Change, Job, WorkbenchError
 from lqtui.worker.client import run_task
@@ -79,7 +82,7 @@ class Importance(Calibrating):
             await self._estimate(calibration, running, DEFAULT_CANDIDATES)
             return f"{len(calibration.view.tensors)} tensors estimated"
 
-        return self._add_job("estimate", "estimate importance", work)
+        return self._add_job("estimate", "estimate importance", work, asked=AskedEstimate())
 
     def measure_sensitivity(
         self, by: Granularity, types: Sequence[TensorType] = (PROBE,), chunks: int = 1
@@ -93,14 +96,23 @@ class Importance(Calibrating):
         refuse_idle(quantizable_tensors(shape), types, imatrix)
 
         async def work(running: RunningJob) -> str:
+            from lqtui.workbench.sensitivity import stages_of_singles
+
             calibration = await self._calibrated(running, chunks, imatrix)
-            await self._estimate(calibration, running, DEFAULT_CANDIDATES)
             of = units(shape, by)
             wanted = [single for asked in types for single in singles(shape, of, asked, imatrix)]
+            running.expect(
+                [
+                    *self._stages_of_estimate(calibration, DEFAULT_CANDIDATES),
+                    *stages_of_singles(wanted, chunks, calibration.singles),
+                ]
+            )
+            await self._estimate(calibration, running, DEFAULT_CANDIDATES)
             await self._measure_singles(calibration, wanted, running, chunks)
             return f"{len(wanted)} measured alone, the costliest {_costliest(calibration, by)}"
 
-        return self._add_job("sensitivity", f"measure each {by} alone", work)
+        asked = AskedSensitivity(by, tuple(types), chunks)
+        return self._add_job("sensitivity", f"measure each {by} alone", work, asked=asked)
 
     async def _measure_singles(
         self, calibration: Calibration, wanted: Sequence[Single], running: RunningJob, chunks: int = 1
@@ -118,6 +130,16 @@ class Importance(Calibrating):
         ordered = in_order(wanted, calibration)
         await measure_singles(ordered, chunks, book, corpus, self.paths, running, changed)
         changed()
+
+    def _stages_of_estimate(self, calibration: Calibration, types: Sequence[TensorType]) -> list[Stage]:
+        """The stages in which what is not known of the estimates is made."""
+        model, settings = calibration.told.model, calibration.told.settings
+        kept = calibration.estimates
+        if kept is None:
+            key = estimates_key(model, settings, calibration.corpus, calibration.imatrix)
+            kept = load_estimates(estimates_folder(self.paths), key)
+        is_known = kept is not None and set(types) <= set(kept.types)
+        return [] if is_known else estimating(model.shape, settings, len(types))
 
     async def _estimate(
         self, calibration: Calibration, running: RunningJob, types: Sequence[TensorType]
@@ -148,6 +170,7 @@ class Importance(Calibrating):
         self, calibration: Calibration, running: RunningJob, types: list[TensorType]
     ) -> Estimates:
         model, settings = calibration.told.model, calibration.told.settings
+        running.expect(estimating(model.shape, settings, len(types)))
         task = Estimate(
             model.path,
             calibration.corpus.path,

@@ -14,8 +14,10 @@ from lqtui.recipe.recipe import Plan
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths
 from lqtui.store.results import ChunkScores
+from lqtui.workbench.expectations import Scored, scoring, timing
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.matrix_files import files_of
+from lqtui.workbench.outlook import Stage
 from lqtui.workbench.quantized_files import check_files
 from lqtui.workbench.result_book import Known, ResultBook
 from lqtui.worker.client import run_task
@@ -36,7 +38,7 @@ _TIMING = ("loading", "prompt speed", "generation speed")
 """The stages for each recipe whose speed is measured."""
 
 
-class _Wanted(NamedTuple):
+class Wanted(NamedTuple):
     """A plan, and what is to be measured of it."""
 
     plan: Plan
@@ -53,21 +55,26 @@ async def measure_plans(
     *,
     fresh: bool,
     speed: bool,
+    anew: dict[str, Known] | None = None,
     until_clear: float | None = None,
     show: Callable[[Progress], None] | None = None,
 ) -> None:
     """Measure what the store does not know of some plans (with `fresh`: all of it), in one child process.
 
     Where recipes are compared with the base model, that is scored too. A measurement that was stopped goes on
-    where it was. With `until_clear`, a confidence, scoring ends as soon as it is clear which of two plans is
-    better. `changed` is called whenever the book has new rows. Progress goes to `show` where that
-    tells of more than these plans. Raises JobFailed; what was measured by then is kept.
+    where it was; one that is `fresh` does so with what it notes in `anew`. With `until_clear`, a confidence,
+    scoring ends as soon as it is clear which of two plans is better. `changed` is called whenever the book
+    has new rows. Progress goes to `show` where that tells of more than these plans. Raises JobFailed; what
+    was measured by then is kept.
     """
-    missing = _missing(plans, book, fresh=fresh, speed=speed)
+    if fresh and anew is None:
+        anew = {}
+    missing = _missing(plans, book, anew, speed=speed)
     changed()
     if not missing:
         return
     asked = [wanted.plan for wanted in missing]
+    running.expect(stages_of(missing, book))
     copied = [plan.file for plan in asked]
     await check_files(copied, book.store, running.log, running.progress_of, running.started)
     settings = book.settings
@@ -92,7 +99,7 @@ async def measure_plans(
         until_clear=_until_clear(until_clear, plans, missing, book) if until_clear else None,
         files=files_of(asked),
     )
-    hearing = _Hearing(missing, book, running, changed, show)
+    hearing = _Hearing(missing, book, running, changed, show, anew)
     try:
         await run_task(task, running.log, hearing.hear, running.started)
     finally:
@@ -102,8 +109,26 @@ async def measure_plans(
         changed()
 
 
-def _missing(plans: Sequence[Plan], book: ResultBook, *, fresh: bool, speed: bool) -> list[_Wanted]:
-    """What is to be measured, of each different plan and of the base model that they are compared with."""
+def stages_of(missing: Sequence[Wanted], book: ResultBook) -> list[Stage]:
+    """The stages in which what is missing of some plans is measured."""
+    shape, settings = book.model.shape, book.settings
+    scored = [
+        Scored(wanted.plan, book.wanted - wanted.recipe.chunks_known)
+        for wanted in missing
+        if wanted.recipe.perplexity
+    ]
+    timed = [wanted.plan for wanted in missing if wanted.recipe.speed]
+    of_scoring = scoring(shape, settings, scored) if scored else []
+    return [*of_scoring, *timing(shape, settings, timed, alone=not scored)]
+
+
+def _missing(
+    plans: Sequence[Plan], book: ResultBook, anew: dict[str, Known] | None, *, speed: bool
+) -> list[Wanted]:
+    """What is to be measured, of each different plan and of the base model that they are compared with.
+
+    Where it is measured anew, nothing is known but what was so by now.
+    """
     asked_for = {plan.digest: plan for plan in plans}
     all_plans = list(asked_for.values())
     if book.settings.divergence and book.base.digest not in asked_for:
@@ -111,8 +136,8 @@ def _missing(plans: Sequence[Plan], book: ResultBook, *, fresh: bool, speed: boo
     missing = []
     for plan in all_plans:
         known = book.recall(plan)
-        if fresh:
-            known = Known(0, False, False)
+        if anew is not None:
+            known = anew.setdefault(plan.digest, Known(0, False, False))
         recipe = RecipeTypes(
             plan.encodings,
             perplexity=not known.all_chunks,
@@ -121,12 +146,12 @@ def _missing(plans: Sequence[Plan], book: ResultBook, *, fresh: bool, speed: boo
             pruned=plan.pruned,
         )
         if recipe.perplexity or recipe.speed:
-            missing.append(_Wanted(plan, recipe))
+            missing.append(Wanted(plan, recipe))
     return missing
 
 
 def _until_clear(
-    confidence: float, plans: Sequence[Plan], missing: Sequence[_Wanted], book: ResultBook
+    confidence: float, plans: Sequence[Plan], missing: Sequence[Wanted], book: ResultBook
 ) -> UntilClear:
     """How the child knows when two plans can be told apart."""
     indices = {wanted.plan.digest: index for index, wanted in enumerate(missing)}
@@ -142,11 +167,12 @@ def _until_clear(
 class _Hearing:
     """Puts what a child tells of some plans into the book."""
 
-    missing: Sequence[_Wanted]
+    missing: Sequence[Wanted]
     book: ResultBook
     running: RunningJob
     changed: Callable[[], None]
     show: Callable[[Progress], None] | None
+    anew: dict[str, Known] | None
 
     def __post_init__(self) -> None:
         """Number the stages: first those of scoring, once for all recipes, then those of each speed."""
@@ -158,6 +184,8 @@ class _Hearing:
         """Take an event of the child's."""
         match event:
             case Progress():
+                if event.recipe is not None:
+                    self.running.subject(self.missing[event.recipe].plan.recipe.name)
                 if self.show is not None:
                     self.show(event)
                     return
@@ -167,9 +195,17 @@ class _Hearing:
             case CorpusRead():
                 self.book.note_corpus(event.chunks)
             case ChunkScored():
-                self.book.add_chunk(self.missing[event.recipe].plan, event.chunk, _scores(event))
+                plan = self.missing[event.recipe].plan
+                self.book.add_chunk(plan, event.chunk, _scores(event))
+                self.running.subject(plan.recipe.name if len(self.missing) > 1 else "")
+                if self.anew is not None:
+                    done = event.chunk + 1
+                    self.anew[plan.digest] = Known(done, done >= self.book.wanted, False)
             case SpeedMeasured():
-                self.book.add_speed(self.missing[event.recipe].plan, event)
+                plan = self.missing[event.recipe].plan
+                self.book.add_speed(plan, event)
+                if self.anew is not None and event.n_gen:  # the second of two
+                    self.anew[plan.digest] = self.anew[plan.digest]._replace(speed=True)
             case _:
                 return
         self.changed()

@@ -1,8 +1,8 @@
 """How long a job still takes: what is left of all its stages, each at the pace that its kind of work goes.
 
 A stage is so many units of one kind of work. The pace of a kind, in seconds a unit, is learned while the job
-runs. Until then it is that of earlier jobs on this machine, and where there was none a usual one, as many
-times slower or faster as this machine proved to be at the other kinds.
+runs. Until then it is that of earlier jobs on this machine, and where there was none a usual one; and as many
+times slower or faster as the other kinds prove to go now.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ Units are MiB of the base model that are quantized or written, rounds of solving
 recipe for each token that is generated. For the rest they are billions of weights: once, where they are
 loaded; for each token, where text is decoded; for each type, where errors are estimated.
 """
-_TRUST_IN_EARLIER = 0.1
-_TRUST_IN_USUAL = 0.02
-"""What earlier jobs, or a usual pace, weigh beside what is seen now: like so much of all that is expected."""
+_TRUST = 0.05
+"""What was known before weighs beside what is seen now: like this share of all that is expected."""
+_STEADY = 4.0
+"""Seconds that go as before, until more is seen."""
 
 
 class Stage(NamedTuple):
@@ -99,11 +100,8 @@ class Outlook:
     def pace(self, kind: str) -> float:
         """Seconds a unit of a kind, as far as is known now."""
         seen = self._seen.get(kind, _Seen())
-        earlier = self._earlier.get(kind)
-        prior = self._usual(kind) if earlier is None else earlier
-        trust = _TRUST_IN_USUAL if earlier is None else _TRUST_IN_EARLIER
-        weight = trust * sum(stage.units for stage in self._stages if stage.kind == kind) or 1e-9
-        return (seen.seconds + weight * prior) / (seen.units + weight)
+        weight = _TRUST * sum(stage.units for stage in self._stages if stage.kind == kind) or 1e-9
+        return (seen.seconds + weight * self._before(kind) * self._drift) / (seen.units + weight)
 
     @property
     def learned(self) -> dict[str, float]:
@@ -114,16 +112,18 @@ class Outlook:
             if seen.units and seen.seconds > 0.2
         }
 
-    def _usual(self, kind: str) -> float:
-        """The usual pace, made as much slower or faster as the others are here."""
-        others = [(USUAL[other], pace) for other, pace in self._earlier.items() if other in USUAL]
-        here = sum(pace / usual for usual, pace in others)
-        count = float(len(others))
-        for other, seen in self._seen.items():
-            if other in USUAL and other != STARTING and seen.units and seen.seconds > 0.2:
-                here += seen.seconds / seen.units / USUAL[other]
-                count += 1
-        return USUAL.get(kind, 0.0) * (here / count if count else 1.0)
+    def _before(self, kind: str) -> float:
+        """Seconds a unit of a kind as they were before this job: of earlier ones, or usual and like those."""
+        if kind in self._earlier:
+            return self._earlier[kind]
+        ratios = [pace / USUAL[other] for other, pace in self._earlier.items() if other in USUAL]
+        return USUAL.get(kind, 0.0) * (sum(ratios) / len(ratios) if ratios else 1.0)
+
+    @property
+    def _drift(self) -> float:
+        """How many times slower all goes now than before: another machine, or one that is busy."""
+        took = [(seen.seconds, seen.units * self._before(kind)) for kind, seen in self._seen.items()]
+        return (sum(now for now, _ in took) + _STEADY) / (sum(before for _, before in took) + _STEADY)
 
     def _find(self, kind: str, share: float) -> int | None:
         """The stage that is meant: the present one, else the next of its kind, else the last that was."""

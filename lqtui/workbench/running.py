@@ -18,6 +18,7 @@ from lqtui.recipe.shape import ModelShape
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths, expanded
 from lqtui.store.results import FileIdentity, ResultStore
+from lqtui.workbench.asked import Asked, AskedMeasure
 from lqtui.workbench.corpora import Corpora, Corpus, check_text, corpus_digest
 from lqtui.workbench.fitting import MemoryFitting
 from lqtui.workbench.histories import Histories
@@ -45,7 +46,7 @@ from lqtui.worker.messages import Fingerprint, Progress
 if TYPE_CHECKING:  # NumPy comes with them, which takes a tenth of a second to load
     from lqtui.measure.paired import Comparison
     from lqtui.measure.sequential import Look
-    from lqtui.workbench.result_book import ResultBook
+    from lqtui.workbench.result_book import Known, ResultBook
 
 _LET_PAINT = 0.02
 """Seconds in which a screen can show a model before the results that are known of it are read."""
@@ -62,6 +63,10 @@ class Running(MemoryFitting):
         except StoreError as error:
             raise WorkbenchError(str(error)) from None
         self._queue = JobQueue(paths.logs, lambda: self._tell(Change.JOBS))
+        self._asked: dict[int, Asked] = {}
+        self._asked_on: dict[int, Path] = {}
+        self._shelved = ""
+        """Why jobs are not begun that are asked for now; empty where they are."""
         self._corpora = Corpora(paths)
         self._corpus: Corpus | None = None
         self._book: ResultBook | None = None
@@ -100,14 +105,12 @@ class Running(MemoryFitting):
             digest = self._store.get_model_digest(identity)
         except (RecipeError, StoreError) as error:
             raise WorkbenchError(str(error)) from None
-        self._leaving_model()
         for job in self._queue.jobs:
             if job.kind not in (DOWNLOAD, CONVERSION):
                 self._queue.cancel(job.id)
         self.model = OpenModel(path, shape, engine, digest)
         self._histories, self._identity, self._fingerprinting = histories, identity, None
         self._contexts.forget()
-        self._found_model()
         if fingerprint and digest is None:
             self._fingerprint()
         self._tell(Change.MODEL)
@@ -221,6 +224,7 @@ class Running(MemoryFitting):
         self._open_model()
         for plan in plans:
             refuse_without_imatrix(plan)
+        anew: dict[str, Known] | None = {} if fresh else None
 
         async def work(running: RunningJob) -> str:
             from lqtui.workbench.measuring import measure_plans
@@ -234,6 +238,7 @@ class Running(MemoryFitting):
                 running,
                 lambda: self._tell(Change.RESULTS),
                 fresh=fresh,
+                anew=anew,
                 speed=speed,
                 until_clear=until_clear,
             )
@@ -242,7 +247,9 @@ class Running(MemoryFitting):
             beside_base = [row for row in found if row.digest != book.base.digest]
             return outcome(beside_base if len(beside_base) == 1 else found)
 
-        return self._add_job("measure", title, work)
+        recipes = tuple(plan.recipe for plan in plans)
+        asked = None if until_clear else AskedMeasure(title, recipes, fresh, speed)
+        return self._add_job("measure", title, work, asked=asked)
 
     def _show_measured(self, plans: Sequence[Plan], book: ResultBook) -> None:
         """Show what was measured in a book that is not the current one: the settings changed meanwhile."""
@@ -281,11 +288,22 @@ class Running(MemoryFitting):
     def _measured_names(self) -> set[str]:
         return {result.name for result in self.results}
 
-    def _add_job(self, kind: str, title: str, work: Work, *, at_once: bool = False) -> Job:
+    def _add_job(
+        self, kind: str, title: str, work: Work, *, at_once: bool = False, asked: Asked | None = None
+    ) -> Job:
+        """Queue a job; what can be asked for again is `asked`, and nobody asks for it twice at a time."""
+        same = [self._queue.job(number) for number, other in self._asked.items() if other == asked]
+        if any(job.active for job in same):
+            raise WorkbenchError(f"{title} is among the jobs already, and not finished")
         try:
-            return self._queue.add(kind, title, work, at_once=at_once)
+            job = self._queue.add(kind, title, work, at_once=at_once, shelved=self._shelved)
         except StoreError as error:
             raise WorkbenchError(str(error)) from None
+        if asked is not None:
+            self._asked[job.id] = asked
+        if self.model is not None:
+            self._asked_on[job.id] = self.model.path
+        return job
 
     def _refuse_changed_model(self) -> None:
         model = self._open_model()

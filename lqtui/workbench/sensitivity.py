@@ -9,8 +9,10 @@ from pathlib import Path
 from lqtui.recipe.units import Single
 from lqtui.store.paths import Paths
 from lqtui.workbench.calibration import Calibration
+from lqtui.workbench.expectations import Scored, scoring
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.measuring import measure_plans
+from lqtui.workbench.outlook import Stage
 from lqtui.workbench.result_book import ResultBook
 from lqtui.workbench.scores import output_of
 from lqtui.workbench.values import Result
@@ -37,6 +39,7 @@ async def measure_singles(
     store knows is not measured again. Raises JobFailed; what was measured by then is kept.
     """
     left = list(wanted)
+    running.expect(stages_of_singles(wanted, most, book))
     for chunks in _rounds(most):
         round_book = replace(book, settings=replace(book.settings, chunks=chunks), rows={}, _chunks={})
         for start in range(0, len(left), _BATCH):
@@ -63,6 +66,23 @@ async def measure_singles(
         left = [single for single, row in zip(left, rows, strict=True) if not is_clear(row, usual)]
 
 
+def stages_of_singles(wanted: Sequence[Single], most: int, book: ResultBook) -> list[Stage]:
+    """The stages in which singles are measured, as far as they are not known.
+
+    Where all may get more chunks than the first, half of those that are left are taken to get them.
+    """
+    shape, settings = book.model.shape, book.settings
+    left = [single.plan for single in wanted if book.recall(single.plan).chunks < 1]
+    stages: list[Stage] = []
+    before = 0
+    for chunks in _rounds(most):
+        for start in range(0, len(left), _BATCH):
+            batch = [Scored(plan, chunks - before) for plan in left[start : start + _BATCH]]
+            stages += scoring(shape, settings, batch)
+        before, left = chunks, left[: len(left) // 2]
+    return stages
+
+
 @dataclass(frozen=True)
 class _Shown:
     """Shows how far a batch is as part of its whole round."""
@@ -80,7 +100,8 @@ class _Shown:
         done = self.start + self.count * event.done / max(1, event.total)
         title = "sensitivity" if self.chunks == 1 else f"sensitivity, {self.chunks} chunks"
         share = (self.start + self.count * (event.share or 0.0)) / self.total
-        self.running.progress(Progress(title, round(done), self.total, "measured", share=share))
+        shown = Progress(title, round(done), self.total, "measured", share=share)
+        self.running.progress(event, shown=shown)
 
 
 def is_clear(row: Result, usual: float) -> bool:

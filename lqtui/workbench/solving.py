@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.recipe import Plan
 from lqtui.recipe.types import TensorType
 from lqtui.recipe.units import singles, units
 from lqtui.solve.constraints import Constraints
+from lqtui.workbench.asked import AskedFrontier
 from lqtui.workbench.budgets import (
     FrontierPoint,
     Question,
@@ -20,6 +23,7 @@ from lqtui.workbench.budgets import (
     solved_plan,
     worst,
 )
+from lqtui.workbench.expectations import search_after_probes
 from lqtui.workbench.importance import PROBE, Importance
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.values import Change, Job, Result, WorkbenchError
@@ -107,7 +111,8 @@ class Solving(Importance):
             await self._remember_found(calibration)
             return solved.outcome
 
-        return self._add_job("fit", f"fit {met.label}", work)
+        asked = self._asked_for(question, met)
+        return self._add_job("fit", f"fit {met.label}", work, asked=asked)
 
     def find_frontier(
         self,
@@ -128,7 +133,7 @@ class Solving(Importance):
             await self._remember_found(search.calibration)
             return _frontier_outcome(len(search.calibration.drawn), pairs)
 
-        return self._add_job("frontier", "find the frontier", work)
+        return self._add_job("frontier", "find the frontier", work, asked=self._asked_for(question))
 
     # What was found
 
@@ -171,9 +176,19 @@ class Solving(Importance):
 
     # Inside
 
+    def _asked_for(self, question: Question, target: Target | None = None) -> AskedFrontier:
+        bounds = question.constraints
+        pins, floors = dict(bounds.pins), dict(bounds.floors)
+        asked = AskedFrontier(question.types, question.by, pins, floors, bounds.ties)
+        if target is None:
+            return asked
+        of = {"file_bytes": target.file_bytes, "label": target.label, "has_room": target.has_room}
+        return msgspec.structs.replace(asked, **of)
+
     async def _search(self, question: Question, running: RunningJob) -> Search:
         """A search that can begin: estimates and singles are there from which costs follow."""
         from lqtui.workbench.search import Search
+        from lqtui.workbench.sensitivity import stages_of_singles
 
         calibration = await self._calibrated(running, imatrix=question.imatrix)
         shape = calibration.singles.model.shape
@@ -182,9 +197,17 @@ class Solving(Importance):
             running.notice(
                 f"no tensor of {shape.name} can have {lost}: its rows do not divide into their blocks"
             )
-        await self._estimate(calibration, running, [*question.wanted_types, PROBE])
-        of = units(shape, question.by)
-        await self._measure_singles(calibration, singles(shape, of, PROBE, question.imatrix), running)
+        types = [*question.wanted_types, PROBE]
+        probes = singles(shape, units(shape, question.by), PROBE, question.imatrix)
+        running.expect(
+            [
+                *self._stages_of_estimate(calibration, types),
+                *stages_of_singles(probes, 1, calibration.singles),
+                *search_after_probes(shape, calibration.told.settings),
+            ]
+        )
+        await self._estimate(calibration, running, types)
+        await self._measure_singles(calibration, probes, running)
         costliest = sorted(calibration.view.scores, key=lambda score: -score.kld)
         fine = [score.unit for score in costliest if score.unit.block is not None][:_FINE_PROBES]
         fine_probes = singles(shape, fine, TensorType.Q8_0, question.imatrix)

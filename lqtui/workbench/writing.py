@@ -7,6 +7,8 @@ from pathlib import Path
 from lqtui.export.script import export_script
 from lqtui.recipe.recipe import Plan
 from lqtui.store.paths import expanded, is_directory
+from lqtui.workbench.asked import AskedWriting
+from lqtui.workbench.expectations import writing
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.matrix_files import refuse_without_imatrix
 from lqtui.workbench.model_file import protect_model
@@ -39,6 +41,7 @@ class Writing(Running):
             self._refuse_changed_model()
             await check_files([plan.file], self._store, running.log, running.progress_of, running.started)
             now = self._open_model()
+            running.expect(writing(now.shape))
             task = WriteModel(
                 model.path,
                 plan.encodings,
@@ -53,7 +56,8 @@ class Writing(Running):
             done = await run_task(task, running.log, running.progress_of, running.started)
             return f"wrote {out} ({done.bytes:,} bytes)"
 
-        return self._add_job("quantize", f"write {out.name}", work)
+        asked = AskedWriting(plan.recipe, out)
+        return self._add_job("quantize", f"write {out.name}", work, asked=asked)
 
     def script(self) -> str:
         """The shell script with which stock llama.cpp makes the current recipe's file, bit for bit."""
