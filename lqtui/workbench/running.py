@@ -105,12 +105,14 @@ class Running(MemoryFitting):
             digest = self._store.get_model_digest(identity)
         except (RecipeError, StoreError) as error:
             raise WorkbenchError(str(error)) from None
+        self._leaving_model()
         for job in self._queue.jobs:
             if job.kind not in (DOWNLOAD, CONVERSION):
                 self._queue.cancel(job.id)
         self.model = OpenModel(path, shape, engine, digest)
         self._histories, self._identity, self._fingerprinting = histories, identity, None
         self._contexts.forget()
+        self._found_model()
         if fingerprint and digest is None:
             self._fingerprint()
         self._tell(Change.MODEL)
