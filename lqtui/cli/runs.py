@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from pathlib import Path
 
 from lqtui.cli import output
@@ -12,9 +11,7 @@ from lqtui.cli.recipes import WantedRecipe
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.memory import parse_kv_types
 from lqtui.recipe.recipe import Plan
-from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths, expanded
-from lqtui.store.pool import Pool
 from lqtui.workbench import (
     Fit,
     Job,
@@ -119,60 +116,6 @@ def export(
         print(text, end="")
     else:
         print(f"wrote {out}")
-
-
-def cache(prune: bool, keep: str | None, older_than: int | None, model: str | None, json: bool) -> None:
-    """Show the pool, or prune it."""
-    if not prune and (keep, older_than, model) != (None, None, None):
-        output.fail("--keep, --older-than and --model go with --prune")
-    pool = Pool(Paths.from_environment().pool)
-    try:
-        freed = None
-        if prune:
-            keep_bytes = output.parse_size(keep) if keep else None
-            if (keep, older_than, model) == (None, None, None):
-                keep_bytes = 0
-            age = timedelta(days=older_than) if older_than is not None else None
-            freed = pool.prune(keep_bytes=keep_bytes, older_than=age, model=model)
-        entries = pool.models()
-    except StoreError as error:
-        output.fail(str(error), 1)
-    if json:
-        document: dict[str, object] = {
-            "directory": str(pool.root),
-            "bytes": sum(entry.bytes for entry in entries),
-            "models": [
-                {
-                    "model": entry.label,
-                    "digest": entry.model_digest,
-                    "engine": entry.engine,
-                    "bytes": entry.bytes,
-                    "last_used": entry.last_used.isoformat(timespec="seconds"),
-                }
-                for entry in entries
-            ],
-        }
-        if freed is not None:
-            document |= {"freed_bytes": freed.bytes, "in_use": [entry.label for entry in freed.in_use]}
-        output.print_json(document)
-        return
-    if freed is not None:
-        print(f"freed {freed.bytes / output.MIB:.1f} MiB")
-        for entry in freed.in_use:
-            print(output.shown(f"kept {entry.label}: a running lqtui uses it"))
-    print(output.shown(f"{pool.root}: {sum(e.bytes for e in entries) / output.MIB:.1f} MiB"))
-    if entries:
-        rows = [["model", "engine", "MiB", "last used"]]
-        rows += [
-            [
-                e.label or e.model_digest[:12],
-                e.engine,
-                f"{e.bytes / output.MIB:.1f}",
-                f"{e.last_used:%Y-%m-%d %H:%M}",
-            ]
-            for e in entries
-        ]
-        output.print_table(rows, left=2)
 
 
 def doctor(json: bool) -> None:

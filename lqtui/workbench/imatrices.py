@@ -33,7 +33,7 @@ _UNFINISHED = "unfinished.gguf"
 
 @dataclass(frozen=True)
 class KeptImatrix:
-    """An importance matrix that was computed for the open model: of which text, and how much of it."""
+    """An importance matrix that was computed for a model: of which text, and how much of it."""
 
     path: Path
     dataset: str
@@ -107,17 +107,7 @@ class Imatrices(Running):
         """The matrices that were computed for the open model, those of the most chunks first."""
         if self.model is None or self.model.digest is None:
             return []
-        folder = _model_folder(self.paths, self.model.digest)
-        found = []
-        for path in folder.glob(f"*/*{_SUFFIX}"):
-            try:
-                file = open_imatrix(path)
-                size = path.stat().st_size
-            except (StoreError, OSError):
-                continue
-            dataset = file.datasets[0] if file.datasets else path.name
-            found.append(KeptImatrix(path, dataset, file.chunks, file.chunk_size, size))
-        return sorted(found, key=lambda kept: (-kept.chunks, kept.dataset))
+        return _kept_in(_model_folder(self.paths, self.model.digest))
 
     # Inside
 
@@ -158,6 +148,26 @@ class Imatrices(Running):
         of = open_imatrix(made).chunks
         name = re.sub(r"[^\w.-]+", "-", f"{model.shape.name}-{text.name.removesuffix('.txt')}-{of}x{n_ctx}")
         return made.replace(folder / f"{name[:100]}{_SUFFIX}")
+
+
+def all_kept_imatrices(paths: Paths) -> list[KeptImatrix]:
+    """The matrices that were computed for any model, by model, those of the most chunks first."""
+    folders = sorted((paths.cache / "imatrices").glob("*/"))
+    return [kept for folder in folders for kept in _kept_in(folder)]
+
+
+def _kept_in(folder: Path) -> list[KeptImatrix]:
+    """The matrices in the folder of a model; what cannot be read is left out."""
+    found = []
+    for path in folder.glob(f"*/*{_SUFFIX}"):
+        try:
+            file = open_imatrix(path)
+            size = path.stat().st_size
+        except (StoreError, OSError):
+            continue
+        dataset = file.datasets[0] if file.datasets else path.name
+        found.append(KeptImatrix(path, dataset, file.chunks, file.chunk_size, size))
+    return sorted(found, key=lambda kept: (-kept.chunks, kept.dataset))
 
 
 def _begun(folder: Path, chunks: int) -> tuple[int, Path] | None:

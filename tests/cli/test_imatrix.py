@@ -30,6 +30,12 @@ def test_imatrix_tells_what_it_has_computed(demo_model: Path, english: Path, tmp
     assert told["seconds"] >= 0 and told["dataset"] == english.name
     again = document(lqtui("imatrix", demo_model, "--corpus", english, *COMPUTE, "--json"))
     assert again["sha256"] == told["sha256"] and again["path"] != told["path"]
+    (listed,) = document(lqtui("cache", "--json"))["importance_matrices"]
+    assert listed["path"] == again["path"] and listed["bytes"] == out.stat().st_size
+    assert (listed["text"], listed["chunks"], listed["n_ctx"]) == (english.name, 2, 128)
+    said = lqtui("cache", "--prune").stdout
+    assert "of importance matrices, never pruned" in said and Path(again["path"]).name in said
+    assert Path(again["path"]).exists()
 
 
 def test_a_mix_that_needs_a_matrix_is_written_with_one(

@@ -25,10 +25,10 @@ def cache(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show what the cache of quantized tensors holds, and prune it."""
-    from lqtui.cli import runs
+    """Show the cache of quantized tensors, and prune it; list the importance matrices that were computed."""
+    from lqtui.cli import caching
 
-    runs.cache(prune, keep, older_than, model, json)
+    caching.cache(prune, keep, older_than, model, json)
 
 
 @app.command()
