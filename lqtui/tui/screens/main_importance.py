@@ -14,7 +14,7 @@ from lqtui.tui.screens.sensitivity import AskedSensitivity, SensitivityScreen
 from lqtui.tui.screens.why import Reason, WhyScreen
 from lqtui.tui.widgets.border_words import set_border_words
 from lqtui.tui.widgets.budget import BudgetPane
-from lqtui.tui.widgets.cell_sentence import sentence
+from lqtui.tui.widgets.cell_sentence import sentences
 from lqtui.tui.widgets.grid_columns import GridFact
 from lqtui.tui.widgets.grid_selection import Scope
 from lqtui.tui.widgets.importance import ScoreKind, column_of, known_kinds
@@ -117,9 +117,9 @@ class MainImportance(MainResults):
     def _cell_wordings(self, plan: Plan) -> list[str]:
         """What is under the cursor, and how much it matters where that is shown."""
         grid = self.query_one(LayerGrid)
-        said = sentence(plan, grid.selection)
+        said = sentences(plan, grid.selection)
         if self._importance is None or grid.importance is None:
-            return [said]
+            return list(said)
         return with_importance(said, self._importance, grid.importance, grid.selection)
 
     # -- commands -----------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from textual import events, on
 from textual.widgets import Static, Tabs
 
@@ -10,6 +12,7 @@ from lqtui.tui.screens.main_importance import MainImportance
 from lqtui.tui.widgets.border_words import set_border_words
 from lqtui.tui.widgets.budget import fits
 from lqtui.tui.widgets.estimates import small
+from lqtui.tui.widgets.grid_columns import GridFact
 from lqtui.tui.widgets.key_bar import KeyBar
 from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.tui.widgets.quantities import size
@@ -130,6 +133,23 @@ class MainPanes(MainImportance):
         if self._is_splitting:
             self._is_splitting = False
             self.release_mouse()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns that the layers show, for a session to remember."""
+        facts = self.query_one(LayerGrid).facts
+        return tuple(fact.value for fact in GridFact if fact in facts)
+
+    @columns.setter
+    def columns(self, names: Iterable[str]) -> None:
+        """Show columns by their names; a name that is none of theirs is passed over."""
+        wanted = set(names)
+        self.show_facts(frozenset(fact for fact in GridFact if fact.value in wanted))
+
+    def show_facts(self, facts: frozenset[GridFact]) -> None:
+        """Show these columns beside the layers' cells."""
+        self.query_one(LayerGrid).show_facts(facts)
+        self.show_predicted_column()
 
     # -- panes --------------------------------------------------------------------------------------
 

@@ -27,10 +27,12 @@ class MainSession(MainPanes):
             self.set_interval(_SECONDS, self.remember)
 
     def look_as_left(self, look: Look) -> None:
-        """Show the chart's metric, and give the layers their width, as they were left."""
+        """Show the chart's metric and the layers' columns, and give these their width, as they were left."""
         if look.metric in list(Metric):
             self._metric = Metric(look.metric)
             self.query_one(ResultsTable).show_first(self._metric)
+        if look.columns is not None:
+            self.columns = look.columns
         self.layers_width = look.layers_width
 
     def place_as_left(self) -> None:
@@ -57,7 +59,12 @@ class MainSession(MainPanes):
         if self.workbench.sessions is not None and grids:
             selection = grids.first().selection
             row, column, scope = selection.row, selection.column, selection.scope.value
-            look = Look(theme=self.app.theme, metric=self._metric.value, layers_width=self.layers_width)
+            look = Look(
+                theme=self.app.theme,
+                metric=self._metric.value,
+                columns=self.columns,
+                layers_width=self.layers_width,
+            )
             self.workbench.remember(View(row=row, column=column, scope=scope, pane=self._pane), look)
             self._tell_notices()
 

@@ -11,26 +11,28 @@ from lqtui.workbench import ImportanceView
 
 
 def with_importance(
-    said: str, view: ImportanceView, column: ImportanceColumn, selection: GridSelection
+    said: Sequence[str], view: ImportanceView, column: ImportanceColumn, selection: GridSelection
 ) -> list[str]:
-    """What is under the cursor and its score, in wordings from long to short."""
+    """What is under the cursor and its score, in wordings from long to short; `said` are those without it."""
     if selection.is_range and column.kind.is_estimate:
-        return [said]
+        return list(said)
     scores = _scores(view, column, selection)
     if not scores:
-        return [said]
+        return list(said)
     long, short = scores
-    head = said.split(": ", 1)[0]
+    whole, *briefer = said
+    head = whole.split(": ", 1)[0].split(", ", 1)[0]
     trust = agreement(view, column.kind)
     trusted = [
-        f"{said} {long} {trust}",
-        f"{said} {short} {trust}",
-        f"{said} {short} {_briefly(view, column.kind)}",
+        f"{whole} {long} {trust}",
+        f"{whole} {short} {trust}",
+        f"{whole} {short} {_briefly(view, column.kind)}",
     ]
     return [
         *(trusted if trust else []),
-        f"{said} {long}",
-        f"{said} {short}",
+        f"{whole} {long}",
+        f"{whole} {short}",
+        *(f"{brief} {short}" for brief in briefer),
         f"{head}: {long}",
         f"{head}: {short}",
     ]
