@@ -1,4 +1,4 @@
-"""The main screen's part on the columns of the layers."""
+"""The main screen's part on what is about the layers: their columns and their legend."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from lqtui.tui.widgets.layer_grid import LayerGrid
 
 
 class MainColumns(MainPanes):
-    """Shows and hides columns of the layers."""
+    """Shows and hides columns of the layers, and takes clicks on their legend."""
 
     def action_columns(self) -> None:
         """Choose the columns of the layers."""
         grid = self.query_one(LayerGrid)
         if self._has_model():
             self.app.push_screen(ColumnsScreen(grid.facts, lambda: grid.left_out, self.show_facts))
+
+    def action_set_selected_type(self, name: str) -> None:
+        """Give a type to what is selected in the layers, as the legend's chips ask for it."""
+        self.query_one(LayerGrid).action_set_type(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from textual.content import Content
+from textual.style import Style
 from textual.widget import Widget
 
 from lqtui.tui.preferred import with_keys
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
 _GAP = 2
 _SEPARATOR = " · "
 _BY_IMATRIX = " by imatrix"
+_LEAST_FILE = 8
+"""A file's name cut shorter than this tells nothing."""
 
 
 class HeaderLine(Widget):
     """One line with the model on the left and the recipe and the corpus on the right.
 
-    Where the line is too narrow the least needed facts go first; the recipe's name stays.
+    Where the line is too narrow the least needed facts go first; the recipe's name stays. A click on a part
+    does what that part is changed by.
     """
 
     DEFAULT_CSS = """
@@ -69,7 +73,7 @@ class HeaderLine(Widget):
     def _shown(self) -> tuple[object, ...]:
         """What the line says; most edits change nothing of it."""
         recipe = self._plan.recipe if self._plan else None
-        named = (recipe.name, recipe.imatrix is not None) if recipe else None
+        named = (recipe.name, recipe.imatrix is not None, _origin(self._plan)) if recipe else None
         slots = [(slot.letter, slot.name, slot.modified) for slot in self._slots]
         return self._model, named, self._modified, self._corpus, slots, self._active
 
@@ -85,8 +89,9 @@ class HeaderLine(Widget):
         in_full, brief = f"corpus {corpus}{_SEPARATOR}{chunks}", f"{corpus}{_SEPARATOR}{chunks}"
         wordings = ((4, in_full), (3, in_full), (2, in_full), (2, brief), (1, brief), (1, corpus), (1, ""))
         for kept, last in wordings:
-            left = Content.assemble(brand, "  ", *_joined(facts[:kept]))
-            right = Content.assemble(recipe, "   ", (last, "dim")) if last else recipe
+            left = Content.assemble(brand, "  ", _doing("model.open", *_joined(facts[:kept])))
+            on = _doing("run.corpus", (last, "dim"))
+            right = Content.assemble(recipe, "   ", on) if last else recipe
             space = width - left.cell_length - right.cell_length
             if space >= _GAP:
                 return Content.assemble(left, " " * space, right)
@@ -107,15 +112,36 @@ class HeaderLine(Widget):
     def _recipe(self, width: int) -> Content:
         if self._plan is None:
             return Content("")
-        by = ("", "")
-        if self._plan.recipe.imatrix is not None:
-            by = (_BY_IMATRIX, "$text-success")
+        by = self._by(width)
         if len(self._slots) > 1:
-            tabs = slot_tabs(self._slots, self._active, width + width // 4 - len(by[0]))
-            return Content.assemble(tabs, by)
-        name = shortened(self._plan.recipe.name, width - 2 - len(by[0]))
+            tabs = slot_tabs(self._slots, self._active, width + width // 4 - len(by))
+            return Content.assemble(tabs, (by, "$text-success"))
+        name = shortened(self._plan.recipe.name, width - 2 - len(by))
         mark = (" *", "bold $warning") if self._modified else ("", "")
-        return Content.assemble((name, "bold"), mark, by)
+        return _doing("recipe.save", (name, "bold"), mark, (by, "$text-success"))
+
+    def _by(self, width: int) -> str:
+        """Where the weights come from, if not from the base model alone, in about a half of the width."""
+        assert self._plan is not None
+        how, file = _origin(self._plan)
+        by = _BY_IMATRIX if self._plan.recipe.imatrix is not None else ""
+        if not how:
+            return by
+        room = width // 2 - len(how) - len(" from ")
+        return f" {how} from {shortened(file, room)}{by}" if room >= _LEAST_FILE else f" {how}{by}"
+
+
+def _origin(plan: Plan | None) -> tuple[str, str]:
+    """Whether weights are copied from a quantized file, and from which; empty where none are."""
+    if plan is None or plan.file is None:
+        return "", ""
+    changed = sum(planned.effective is not planned.tensor.type for planned in plan.tensors)
+    return ("copied" if len(plan.copied) == changed else "partly copied"), plan.file.name
+
+
+def _doing(command: str, *parts: Content | tuple[str, str]) -> Content:
+    """What is said, and what a click on it does."""
+    return Content.assemble(*parts).stylize(Style.from_meta({"@click": f"screen.run_command('{command}')"}))
 
 
 def _joined(facts: list[str]) -> list[Content | tuple[str, str]]:

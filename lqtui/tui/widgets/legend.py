@@ -14,7 +14,10 @@ _ALWAYS = (TensorType.F16, TensorType.Q8_0, TensorType.Q4_0)
 
 
 class Legend(Widget):
-    """Explains the codes of the types that the plan uses, and of the three that have keys."""
+    """Explains the codes of the types that the plan uses, and of the three that have keys.
+
+    A click on one gives that type to what is selected in the layers.
+    """
 
     DEFAULT_CSS = """
     Legend { height: 1; width: 1fr; padding: 0 1; }
@@ -51,7 +54,7 @@ class Legend(Widget):
             chip = Content.assemble(
                 (f" {code_of(tensor_type):<2}", Style.from_rich_style(styles[tensor_type].plain)),
                 (f" {tensor_type}  ", "$text-muted"),
-            )
+            ).stylize(Style.from_meta({"@click": f"screen.set_selected_type('{tensor_type}')"}))
             if chip.cell_length > room:
                 break
             room -= chip.cell_length
