@@ -91,7 +91,8 @@ def _told(problems: Sequence[str]) -> list[str]:
     if not problems:
         return []
     others = f" `lqtui settings --check` tells of {len(problems) - 1} more." if len(problems) > 1 else ""
-    return [f"{problems[0]}.{others}"]
+    stop = "" if problems[0].endswith("?") else "."
+    return [f"{problems[0]}{stop}{others}"]
 
 
 def _exists(path: Path) -> bool:

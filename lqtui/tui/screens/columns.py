@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from lqtui.tui.preferred import with_keys
 from lqtui.tui.widgets.grid_columns import DEFAULT_FACTS, GridFact
 
 _NAME = max(len(fact) for fact in GridFact) + 2
@@ -108,7 +109,7 @@ class ColumnsScreen(ModalScreen[None]):
             box.border_title = "columns of the layers"
             box.border_subtitle = "space on or off · 0 as at first · esc close"
             yield self._toggles
-            yield Static("z and > give the layers more room.")
+            yield Static(with_keys(self, "{pane.zoom} and {pane.wider} give the layers more room."))
 
     def action_reset(self) -> None:
         """Show what is shown where nobody has chosen."""

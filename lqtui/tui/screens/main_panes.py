@@ -63,7 +63,8 @@ class MainPanes(MainImportance):
         """Arrange the panes for the new size."""
         width, height = event.size
         self.query_one("#too-small", Static).update(
-            f"lqtui needs {LEAST[0]}×{LEAST[1]}.\nThis terminal is {width}×{height}.\n\nq quits."
+            f"lqtui needs {LEAST[0]}×{LEAST[1]}.\nThis terminal is {width}×{height}.\n\n"
+            f"{self.key('app.quit')} quits."
         )
         self.set_class(height >= TALL, "-tall")
         self._arrange(width, height)
@@ -205,7 +206,8 @@ class MainPanes(MainImportance):
         elif natural == "tabs" and self._pane != "budget":
             self.announce("This pane has the whole body already.")
         else:
-            self.announce("Zoomed: z shows the other panes again, tab and the tabs go to them.")
+            zoom, after = self.key("pane.zoom"), self.key("pane.next")
+            self.announce(f"Zoomed: {zoom} shows the other panes again, {after} and the tabs go to them.")
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """A pane that gets the focus by the mouse is the present one."""

@@ -9,6 +9,7 @@ from textual.binding import BindingType
 from textual_plotext.plot import Plot
 
 from lqtui.tui.pane_keys import CHART_COMMANDS
+from lqtui.tui.preferred import with_keys
 from lqtui.tui.widgets.border_words import set_border_words
 from lqtui.tui.widgets.chart_drawing import Drawing
 from lqtui.tui.widgets.chart_pane import ChartPane, Drawn, PlotColor
@@ -27,7 +28,7 @@ _TITLE_ENDS = 2
 """Columns of a pane's inside that its title leaves to the border."""
 _CLOSER = 1.5
 """How many times closer a step of zooming comes."""
-_KEYS = "←→ walk · enter use · + - zoom"
+_KEYS = "←→ walk · enter use · {chart.closer} {chart.farther} zoom"
 
 
 class TradeoffChart(ChartPane, can_focus=True):
@@ -152,7 +153,7 @@ class TradeoffChart(ChartPane, can_focus=True):
         room = self._drawing.size[0] - _TITLE_ENDS
         keys = ""
         if self.has_focus:
-            keys = f"{_KEYS} · 0 whole" if self._view is not None else _KEYS
+            keys = with_keys(self, f"{_KEYS} · {{chart.whole}} whole" if self._view is not None else _KEYS)
             keys = f"{keys} · "
         legend = self._drawing.legend(room - len(keys))
         said = f"{keys}{legend}"
