@@ -102,6 +102,8 @@ async def test_a_recipe_that_is_a_copied_file_says_of_which(width, names, said) 
 async def test_a_click_on_a_part_of_the_header_or_the_legend_does_what_it_is_about(workbench) -> None:
     async with running(workbench) as pilot:
         header, legend = pilot.app.main.query_one(HeaderLine), pilot.app.main.query_one(Legend)
+        drawn = [segment.style for widget in (header, legend) for segment in widget.render_line(0)]
+        assert not any(style and style.underline for style in drawn), "it reads as a line, not as links"
         line = lines_of(header)[0]
         for part, dialog in (
             ("SmolLM2", OpenModelScreen),

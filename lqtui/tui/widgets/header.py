@@ -40,6 +40,7 @@ class HeaderLine(Widget):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
+        self.set_reactive(HeaderLine.auto_links, False)  # which would underline what can be clicked
         self._model: OpenModel | None = None
         self._plan: Plan | None = None
         self._modified = False

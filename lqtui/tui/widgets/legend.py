@@ -25,6 +25,7 @@ class Legend(Widget):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
+        self.set_reactive(Legend.auto_links, False)  # which would underline what can be clicked
         self._types: tuple[TensorType, ...] = _ALWAYS
         self._fallen = False
 
