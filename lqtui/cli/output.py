@@ -224,5 +224,5 @@ def _progress(job: Job) -> str:
     bar = "█" * filled + "░" * (_BAR - filled)
     count = f"{job.done}/{job.total}" if job.total else f"{job.done}"
     rate = f"  {job.rate / MIB:.1f} MiB/s" if job.rate is not None else ""
-    left = f"  {job.eta:.0f} s left in this step" if job.eta is not None else ""
+    left = f"  {job.eta:.0f} s left" if job.eta is not None else ""
     return f"{bar} {job.stage} {count} {job.unit}{rate}{left}"

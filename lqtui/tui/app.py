@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from textual import on
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.color import Color
@@ -22,6 +24,7 @@ from lqtui.tui.ascii_text import AsciiText
 from lqtui.tui.colourless import Colourless
 from lqtui.tui.harmless import HarmlessText
 from lqtui.tui.keymap import full_keymap
+from lqtui.tui.notices import TerminalNotice, terminal_notice
 from lqtui.tui.palette import LqtuiCommands, LqtuiPalette
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.main import MainScreen
@@ -150,6 +153,12 @@ class LqtuiApp(App[None]):
         else:
             self.notify("Press ctrl+c again to leave.", timeout=_TWICE_SECONDS)
 
+    @on(TerminalNotice)
+    def tell_terminal(self, event: TerminalNotice) -> None:
+        """Let the terminal tell something to a person who looks elsewhere."""
+        if self._driver is not None:
+            self._driver.write(terminal_notice(event.text, os.environ))
+
     async def action_quit(self) -> None:
         """Leave; ask first when jobs run."""
         if any(isinstance(screen, ConfirmScreen) for screen in self.screen_stack):
@@ -178,9 +187,9 @@ class LqtuiApp(App[None]):
             case 0:
                 return "No job runs any more. Leave?"
             case 1:
-                return "A job is not finished. Leave and cancel it?"
+                return "A job is not finished. Leave? It can go on at the next start."
             case count:
-                return f"{count} jobs are not finished. Leave and cancel them?"
+                return f"{count} jobs are not finished. Leave? They can go on at the next start."
 
     async def _leave(self, sure: bool | None) -> None:
         if sure:

@@ -46,6 +46,26 @@ RESULTS_COMMANDS: tuple[Command, ...] = (
 )
 
 JOBS_COMMANDS: tuple[Command, ...] = (
+    Command(
+        "jobs.pause",
+        "space",
+        "pause",
+        "Pause, or go on",
+        "Let the job give its turn to the next, or go on where it was.",
+        IN_JOBS,
+    ),
+    Command(
+        "jobs.earlier", "K,shift+up", "shift(-1)", "Move it up", "Let it have its turn earlier.", IN_JOBS
+    ),
+    Command("jobs.later", "J,shift+down", "shift(1)", "Move it down", "Let it have its turn later.", IN_JOBS),
+    Command(
+        "jobs.retry",
+        "R",
+        "retry",
+        "Do it again",
+        "Do a job again that failed or was cancelled; what it measured is kept.",
+        IN_JOBS,
+    ),
     Command("jobs.cancel", "x", "cancel", "Cancel it", "Cancel the job under the cursor.", IN_JOBS),
     Command("jobs.log", "l", "choose", "Job log", "Show the job's log; enter does so too.", IN_JOBS),
 )

@@ -40,7 +40,7 @@ def test_the_bar_is_how_much_of_its_stage_is_done(terminal: list[str]) -> None:
     line.show(replace(LOADING, done=1))
     line.show(replace(SCORING, done=20, eta=8.0))
     assert terminal[-1].count("█") == terminal[-1].count("░")
-    assert terminal[-1].endswith("scoring 20/40 chunks  8 s left in this step")
+    assert terminal[-1].endswith("scoring 20/40 chunks  8 s left")
     line.show(replace(SCORING, done=40, share=1.0))
     assert "░" not in terminal[-1]
 

@@ -171,6 +171,23 @@ class FakeWorkbench(FakeImportance, Slots):
         self.calls.append(f"cancel {job_id}")
         self.advance(job_id, state=JobState.CANCELLED, message="cancelled")
 
+    unfinished: tuple[str, ...] = ()
+
+    @property
+    def unfinished_settings(self) -> Settings:
+        return self.settings
+
+    def remember_jobs(self) -> None:
+        self.remembers_jobs = True
+
+    def decide_on_unfinished(self, *, resume: bool) -> list[str]:
+        titles, self.unfinished = self.unfinished, ()
+        for title in titles:
+            job = self._start(title, "measure")
+            if not resume:
+                self.advance(job.id, state=JobState.CANCELLED, message="not finished last time")
+        return []
+
     def log_tail(self, job_id: int, lines: int = 200) -> str:
         return f"log of job {job_id}"
 

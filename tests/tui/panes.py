@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from textual import on
 from textual.app import App, ComposeResult
 from textual.message import Message
 from textual.widget import Widget
 
+from lqtui.tui.widgets.jobs import JobsPane
 from lqtui.workbench import Job, JobState
 
 
@@ -35,10 +37,8 @@ class PaneApp(App[None]):
     def on_results_table_moved(self) -> None:
         self.moves += 1
 
-    def on_jobs_pane_cancel_requested(self, message: Message) -> None:
-        self.heard.append(message)
-
-    def on_jobs_pane_log_requested(self, message: Message) -> None:
+    @on(JobsPane.OfJob)
+    def hear_of_job(self, message: JobsPane.OfJob) -> None:
         self.heard.append(message)
 
 

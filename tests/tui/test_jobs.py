@@ -15,7 +15,8 @@ QUEUED = job(4, "ffn_q8", JobState.QUEUED)
 DONE = job(1, "uniform_q4_0", JobState.DONE, message="PPL 20.8235")
 FAILED = job(2, "first_4_layers_q8", JobState.FAILED, message="The engine stopped (signal 11).")
 CANCELLED = job(5, "last_8_layers_q8", JobState.CANCELLED)
-ALL = (DONE, FAILED, RUNNING, QUEUED, CANCELLED)
+PAUSED = job(6, "middle_8_layers_q8", JobState.PAUSED)
+ALL = (DONE, FAILED, RUNNING, QUEUED, CANCELLED, PAUSED)
 
 
 async def test_a_running_job_shows_stage_bar_count_and_time_left() -> None:
@@ -33,7 +34,7 @@ async def test_a_narrow_pane_says_it_all_on_two_lines() -> None:
         pane.show([replace(RUNNING, title="measure 11 presets", stage_number=3, stage_count=37)])
         first, second, *_ = lines_of(pane)
         assert first == "▶ measure 11 presets  scoring 3/5 chunks · stage 4/37"
-        assert "━" in second and second.endswith(" 60%  0:02 to next stage")
+        assert "━" in second and second.endswith(" 60%  0:02 left")
 
 
 async def test_of_many_stages_it_says_which_one_is_at_hand() -> None:
@@ -41,7 +42,7 @@ async def test_of_many_stages_it_says_which_one_is_at_hand() -> None:
     async with PaneApp(pane).run_test(size=(100, 12)):
         timing = replace(RUNNING, stage="generation speed", unit="runs", stage_number=11, stage_count=37)
         pane.show([timing])
-        assert "3/5 runs  stage 12/37  0:02 to next stage" in lines_of(pane)[0]
+        assert "3/5 runs  stage 12/37  0:02 left" in lines_of(pane)[0]
 
 
 @pytest.mark.parametrize("width", [24, 32, 44])
@@ -55,13 +56,6 @@ async def test_a_very_narrow_pane_keeps_the_name_and_how_much_is_done(width: int
         assert all(len(line) <= width - 4 for line in (first, second))
 
 
-async def test_the_time_of_a_stage_is_not_told_as_the_time_of_the_job() -> None:
-    pane = JobsPane()
-    async with PaneApp(pane).run_test(size=(100, 12)):
-        pane.show([replace(RUNNING, stage_number=0, stage_count=2)])
-        assert "0:02 to next stage" in lines_of(pane)[0]
-
-
 async def test_every_state_has_its_glyph_and_its_word() -> None:
     pane = JobsPane()
     async with PaneApp(pane).run_test(size=(100, 12)) as pilot:
@@ -73,19 +67,52 @@ async def test_every_state_has_its_glyph_and_its_word() -> None:
             ("✓", "PPL 20.8235"),
             ("✗", "failed"),
             ("⊘", "cancelled"),
+            ("‖", "paused at 60% of scoring"),
         ):
             assert any(line.startswith(glyph) and word in line for line in lines)
-        assert pane.border_subtitle == "x cancel · enter log · 1 running · 1 queued · 1 failed"
+        assert pane.border_subtitle == (
+            "space pause · x cancel · enter log · 1 running · 1 queued · 1 paused · 1 failed"
+        )
         pane.screen.set_focus(None)
         await pilot.pause()
-        assert pane.border_subtitle == "1 running · 1 queued · 1 failed"
+        assert pane.border_subtitle == "1 running · 1 queued · 1 paused · 1 failed"
 
 
-async def test_what_runs_comes_first_then_what_waits_then_the_newest_that_ended() -> None:
+async def test_what_runs_comes_first_then_what_waits_in_its_order_then_the_newest_that_ended() -> None:
     pane = JobsPane()
     async with PaneApp(pane).run_test(size=(100, 12)):
+        pane.show((*ALL, replace(QUEUED, id=7, place=1), replace(QUEUED, id=8, place=2)))
+        assert pane.item_keys == [3, 4, 7, 8, 6, 5, 2, 1]
+        assert "queued · next" in lines_of(pane)[2] and "queued · 2." in lines_of(pane)[3]
+
+
+async def test_of_several_recipes_it_says_which_one_is_at_hand() -> None:
+    pane = JobsPane()
+    async with PaneApp(pane).run_test(size=(120, 12)):
+        pane.show([replace(RUNNING, title="measure 11 presets", subject="ffn_q8")])
+        assert "measure 11 presets  scoring ffn_q8  " in lines_of(pane)[0]
+        pane.show([replace(RUNNING, pausing=True)])
+        assert "pauses after this step" in lines_of(pane)[0]
+
+
+async def test_each_key_asks_for_its_own_thing_and_the_border_names_those_that_help() -> None:
+    pane = JobsPane()
+    app = PaneApp(pane)
+    async with app.run_test(size=(100, 12)) as pilot:
         pane.show(ALL)
-        assert pane.item_keys == [3, 4, 5, 2, 1]
+        await pilot.press("space", "down", "J", "K", "down", "down", "R")
+        asked = [(type(message), message.job_id) for message in app.heard]
+        assert asked == [
+            (JobsPane.PauseRequested, 3),
+            (JobsPane.MoveRequested, 4),
+            (JobsPane.MoveRequested, 4),
+            (JobsPane.RetryRequested, 5),
+        ]
+        moves = [message.step for message in app.heard if isinstance(message, JobsPane.MoveRequested)]
+        assert moves == [1, -1]
+        assert pane.border_subtitle.startswith("R again · enter log")
+        await pilot.press("up", "up")
+        assert pane.border_subtitle.startswith("K J move · space pause · x cancel")
 
 
 async def test_a_failure_is_told_in_full_over_several_lines() -> None:

@@ -327,7 +327,7 @@ async def test_a_recipe_saved_over_another_is_asked_about_and_editing_withdraws(
 
 async def test_a_log_opens_at_its_end_and_is_no_markup() -> None:
     text = "\n".join(f"line {i} [red]not red[/red]" for i in range(200))
-    app = DialogApp(LogScreen("log of [x]", text))
+    app = DialogApp(LogScreen("log of [x]", lambda: text, lambda: False))
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         assert "line 199 [red]not red[/red]" in said(app)
@@ -343,6 +343,6 @@ async def test_a_log_opens_at_its_end_and_is_no_markup() -> None:
 
 
 async def test_an_empty_log_says_so() -> None:
-    app = DialogApp(LogScreen("log", ""))
+    app = DialogApp(LogScreen("log", str, lambda: False))
     async with app.run_test(size=(80, 24)):
         assert "The log is empty." in said(app)

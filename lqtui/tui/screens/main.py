@@ -26,6 +26,7 @@ from lqtui.tui.screens.main_convert import MainConvert
 from lqtui.tui.screens.main_hub import MainHub
 from lqtui.tui.screens.main_imatrix import MainImatrix
 from lqtui.tui.screens.main_interchange import MainInterchange
+from lqtui.tui.screens.main_jobs import MainJobs
 from lqtui.tui.screens.main_lowering import MainLowering
 from lqtui.tui.screens.main_panes import PANES, MainPanes
 from lqtui.tui.screens.main_session import MainSession
@@ -41,7 +42,7 @@ from lqtui.tui.widgets.overview import OverviewStrip
 from lqtui.tui.widgets.results import ResultsTable
 from lqtui.tui.widgets.status_line import StatusLine
 from lqtui.tui.widgets.tradeoff import TradeoffChart
-from lqtui.workbench import Change, Job, JobState, Workbench
+from lqtui.workbench import Change, Workbench
 
 
 class WorkbenchChanged(Message):
@@ -65,6 +66,7 @@ class MetersRead(Message):
 
 
 class MainScreen(
+    MainJobs,
     MainConvert,
     MainChat,
     MainHub,
@@ -87,8 +89,6 @@ class MainScreen(
         self._read_meters = read_meters
         self._meters: MetersThread | None = None
         self._unsubscribe: Callable[[], None] | None = None
-        self._states: dict[int, JobState] = {}
-        self._noticed: set[int] = set()
         self._welcomed_with: Path | None = None
 
     def compose(self) -> ComposeResult:
@@ -121,8 +121,8 @@ class MainScreen(
         """Show what is there, and listen for what changes."""
         self.query_one("#tabs").can_focus = False
         self._unsubscribe = self.workbench.subscribe(self._hear)
-        self._states = {job.id: job.state for job in self.workbench.jobs}
-        for show in (self._show_model, self._show_recipe, self._show_jobs, self._show_results):
+        self.workbench.remember_jobs()
+        for show in (self._show_model, self._show_recipe, self.show_jobs, self._show_results):
             show()
         if self._read_meters:
             self._meters = MetersThread(self._read_meters, lambda s: self.post_message(MetersRead(s)))
@@ -160,7 +160,7 @@ class MainScreen(
         show = {
             Change.MODEL: self._show_model,
             Change.RECIPE: self._show_recipe,
-            Change.JOBS: self._show_jobs,
+            Change.JOBS: self.show_jobs,
             Change.RESULTS: self._show_results,
             Change.FIT: self._show_budget,
             Change.IMPORTANCE: self._show_importance,
@@ -212,28 +212,6 @@ class MainScreen(
     def _show_importance(self) -> None:
         self.show_importance()
         self.summarize()
-
-    def _show_jobs(self) -> None:
-        jobs = self.workbench.jobs
-        self.query_one(JobsPane).show(jobs)
-        for job in jobs:
-            if self._states.get(job.id) is not job.state:
-                self._states[job.id] = job.state
-                self._tell_of(job)
-            if job.notice and job.id not in self._noticed:
-                self._noticed.add(job.id)
-                self.notify(job.notice, title=job.title, severity="warning", timeout=12, markup=False)
-        active = sum(job.state in (JobState.QUEUED, JobState.RUNNING) for job in jobs)
-        self.query_one("#tab-jobs", Tab).label = f"jobs ({active})" if active else "jobs"
-
-    def _tell_of(self, job: Job) -> None:
-        """A toast when a job ends that a person asked for, and when any fails."""
-        if not job.active:
-            self.query_one(StatusLine).announce("")
-        if job.state is JobState.DONE and job.kind not in ("fingerprint", "chat"):
-            self.notify(job.message or "Done.", title=job.title, markup=False)
-        elif job.state is JobState.FAILED:
-            self.notify(job.message or "Failed.", title=job.title, severity="error", timeout=12, markup=False)
 
     @on(MetersRead)
     def show_meters(self, event: MetersRead) -> None:

@@ -20,18 +20,16 @@ from lqtui.recipe.types import TensorType
 from lqtui.tui.preferred import key_of
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.help import HelpScreen
-from lqtui.tui.screens.log import LogScreen
 from lqtui.tui.screens.memory import MemoryScreen, context_said, next_context
 from lqtui.tui.screens.open_model import OpenModelScreen
 from lqtui.tui.screens.path_prompt import PathPrompt
 from lqtui.tui.screens.presets import PresetScreen
 from lqtui.tui.screens.save import SaveRecipeScreen
 from lqtui.tui.screens.type_picker import TypePicker
-from lqtui.tui.widgets.jobs import JobsPane
 from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.tui.widgets.results import ResultsTable
 from lqtui.tui.widgets.status_line import StatusLine
-from lqtui.workbench import AlreadyQuantizedError, JobState, Workbench, WorkbenchError
+from lqtui.workbench import AlreadyQuantizedError, Workbench, WorkbenchError
 from lqtui.workbench.interchange import RecipeFormat, known_format
 from lqtui.workbench.values import CONVERSION, DOWNLOAD
 
@@ -188,7 +186,7 @@ class MainActions(Screen[None]):
             if sure:
                 self.open_model(path)
 
-        question = f"Opening {path.name} stops the jobs that run; what they measured is kept."
+        question = f"Opening {path.name} stops the jobs; they can go on once this model is open again."
         self.app.push_screen(ConfirmScreen(question, "Open it", "Stay"), open_it)
 
     @property
@@ -317,36 +315,6 @@ class MainActions(Screen[None]):
             with self.refusals_told():
                 job = self.workbench.measure_presets()
                 self.announce(f"Started: {job.title}, all side by side. The chart fills at once.")
-
-    @after_edits
-    def action_cancel_job(self) -> None:
-        """Cancel the running job, or the first that waits."""
-        jobs = self.workbench.jobs
-        for state in (JobState.RUNNING, JobState.QUEUED):
-            for job in jobs:
-                if job.state is state:
-                    self._cancel(job.id, job.title)
-                    return
-        self.announce("No job runs.")
-
-    def _cancel(self, job_id: int, title: str) -> None:
-        with self.refusals_told():
-            self.workbench.cancel(job_id)
-            self.announce(f"Cancelled: {title}.")
-
-    @on(JobsPane.CancelRequested)
-    def _cancel_chosen(self, event: JobsPane.CancelRequested) -> None:
-        job = next(job for job in self.workbench.jobs if job.id == event.job_id)
-        if job.active:
-            self._cancel(job.id, job.title)
-        else:
-            self.announce(f"{job.title} has ended: there is nothing to cancel.")
-
-    @on(JobsPane.LogRequested)
-    def _show_log(self, event: JobsPane.LogRequested) -> None:
-        with self.refusals_told():
-            title = next((j.title for j in self.workbench.jobs if j.id == event.job_id), "log")
-            self.app.push_screen(LogScreen(title, self.workbench.log_tail(event.job_id)))
 
     def action_choose_corpus(self) -> None:
         """Choose the text to measure on."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _LOOKS = {
     "running": ("▶", "$primary"),
     "queued": ("◌", "dim"),
+    "paused": ("‖", "$text-warning"),
     "done": ("✓", "$text-success"),
     "failed": ("✗", "$text-error"),
     "cancelled": ("⊘", "$text-warning"),
@@ -26,30 +28,42 @@ _LOOKS = {
 _STAGES = {"perplexity": "scoring"}
 """What people call the stages of which the engine's name tells only a part."""
 _BAR, _BAR_LEAST = 30, 6
+_SUBJECT = 24
 _INDENT = 2
 
 
 class JobsPane(LineList):
-    """The jobs, running ones first; `x` asks to cancel the one under the cursor, enter or `l` for its log."""
+    """The jobs in the order in which they run; keys ask for something to be done to the one at the cursor."""
 
     BORDER_TITLE = "jobs"
     BINDINGS: ClassVar[list[BindingType]] = [command.binding for command in JOBS_COMMANDS]
     empty = "no jobs"
-    keys_hint = "{jobs.cancel} cancel · enter log"
 
-    class CancelRequested(Message):
+    class OfJob(Message):
+        """Something is to be done to a job."""
+
+        def __init__(self, job_id: int) -> None:
+            super().__init__()
+            self.job_id = job_id
+
+    class CancelRequested(OfJob):
         """A job is to be cancelled."""
 
-        def __init__(self, job_id: int) -> None:
-            super().__init__()
-            self.job_id = job_id
+    class PauseRequested(OfJob):
+        """A job is to pause, or to go on."""
 
-    class LogRequested(Message):
+    class RetryRequested(OfJob):
+        """A job is to be done again."""
+
+    class LogRequested(OfJob):
         """A job's log is to be shown."""
 
-        def __init__(self, job_id: int) -> None:
-            super().__init__()
-            self.job_id = job_id
+    class MoveRequested(OfJob):
+        """A job is to have its turn so many places later."""
+
+        def __init__(self, job_id: int, step: int) -> None:
+            super().__init__(job_id)
+            self.step = step
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -62,9 +76,32 @@ class JobsPane(LineList):
             return
         self._jobs = by_id
         states = [job.state.value for job in jobs]
-        counts = [(states.count(state), state) for state in ("running", "queued", "failed")]
-        self.show_status(" · ".join(f"{count} {state}" for count, state in counts if count))
+        counts = [(states.count(state), state) for state in ("running", "queued", "paused", "failed")]
         self.update_lines()
+        self.show_status(" · ".join(f"{count} {state}" for count, state in counts if count))
+
+    @property
+    def keys_hint(self) -> str:  # type: ignore[override]
+        """The keys that do something to the job at the cursor."""
+        job = self._jobs.get(self.cursor)
+        if job is None:
+            return ""
+        log, cancel = "enter log", "{jobs.cancel} cancel"
+        match job.state.value:
+            case "failed" | "cancelled":
+                return f"{{jobs.retry}} again · {log}"
+            case "queued":
+                return f"{{jobs.earlier}} {{jobs.later}} move · {{jobs.pause}} pause · {cancel} · {log}"
+            case "paused":
+                return f"{{jobs.pause}} go on · {cancel} · {log}"
+            case "running":
+                return f"{{jobs.pause}} {'go on' if job.pausing else 'pause'} · {cancel} · {log}"
+            case _:
+                return log
+
+    def cursor_moved(self) -> None:
+        """Say which keys do something to this job."""
+        self.show_status(self._status)
 
     def choose(self, key: Hashable) -> None:
         """Ask for the log of a job."""
@@ -72,9 +109,24 @@ class JobsPane(LineList):
 
     def action_cancel(self) -> None:
         """Ask to cancel the job under the cursor."""
+        self._ask(self.CancelRequested)
+
+    def action_pause(self) -> None:
+        """Ask to pause the job under the cursor, or to let it go on."""
+        self._ask(self.PauseRequested)
+
+    def action_retry(self) -> None:
+        """Ask to do the job under the cursor again."""
+        self._ask(self.RetryRequested)
+
+    def action_shift(self, step: int) -> None:
+        """Ask to let the job under the cursor have its turn earlier (-1) or later."""
+        self._ask(partial(self.MoveRequested, step=step))
+
+    def _ask(self, message: Callable[[int], Message]) -> None:
         job = self._jobs.get(self.cursor)
         if job is not None:
-            self.post_message(self.CancelRequested(job.id))
+            self.post_message(message(job.id))
 
     def build_lines(self, width: int) -> tuple[Content | None, list[Line]]:
         """The lines of all jobs; the newest of those that ended first."""
@@ -95,10 +147,11 @@ def _name_width(jobs: Sequence[Job], width: int) -> int:
     return min(max((len(job.title) for job in jobs), default=0), max(12, width * 2 // 5))
 
 
-def _rank(job: Job) -> tuple[bool, bool, int]:
-    if job.active:
-        return False, job.state.value == "queued", job.id
-    return True, False, -job.id
+def _rank(job: Job) -> tuple[int, int, int]:
+    """What runs, what waits in its order, what is paused, and what has ended, the newest first."""
+    if not job.active:
+        return 3, 0, -job.id
+    return ("running", "queued", "paused").index(job.state.value), job.place, job.id
 
 
 def _lines(job: Job, width: int, name_width: int) -> list[Line]:
@@ -120,11 +173,27 @@ def _lines(job: Job, width: int, name_width: int) -> list[Line]:
             )
             for first, part in zip([True] + [False] * (len(wrapped) - 1), wrapped, strict=True)
         ]
-    outcome = {"queued": "queued", "cancelled": "cancelled"}.get(state, "done")
-    if state == "done":
-        outcome = " · ".join(part for part in (job.message or "done", clock(job.elapsed)) if part)
+    outcome = _outcome(job)
     quiet = "" if state == "done" else "dim"
     return [Line(job.id, Content.assemble((f"{glyph} ", style), (name, quiet), (f"  {outcome}", "dim")))]
+
+
+def _outcome(job: Job) -> str:
+    """What is said of a job that does not run, and has not failed."""
+    match job.state.value:
+        case "queued":
+            return "queued · next" if job.place == 1 else f"queued · {job.place}." if job.place else "queued"
+        case "paused":
+            at = f" at {job.stage_fraction:.0%} of {_stage(job)}" if job.stage else ""
+            return f"paused{at} · nothing is lost"
+        case "cancelled":
+            return job.message or "cancelled"
+        case _:
+            return " · ".join(part for part in (job.message or "done", clock(job.elapsed)) if part)
+
+
+def _stage(job: Job) -> str:
+    return _STAGES.get(job.stage, job.stage)
 
 
 def _running(job: Job, width: int, name_width: int) -> list[Content]:
@@ -135,15 +204,20 @@ def _running(job: Job, width: int, name_width: int) -> list[Content]:
     stage, count, left = _progress(job)
     line = Content.assemble(mark, name, "  ", (stage, "$text-primary"), "  ")
     stages = f"stage {job.stage_number + 1}/{job.stage_count}" if job.stage_count > 1 else ""
-    for parts in ((count, stages, left), (count, left)):
+    subject = shortened(job.subject, _SUBJECT) if job.subject else ""
+    of_subject = Content.assemble(mark, name, "  ", (f"{stage} {subject}", "$text-primary"), "  ")
+    wanted = [(of_subject, (count, stages, left)), (of_subject, (count, left))] if subject else []
+    for begins, parts in (*wanted, (line, (count, stages, left)), (line, (count, left))):
         after = Content("  ".join(part for part in parts if part))
-        room = width - line.cell_length - after.cell_length - 2
+        room = width - begins.cell_length - after.cell_length - 2
         if room >= _BAR_LEAST:
-            return [Content.assemble(line, bar(job.stage_fraction, min(room, _BAR)), "  ", after)]
+            return [Content.assemble(begins, bar(job.stage_fraction, min(room, _BAR)), "  ", after)]
     name = Content.styled(shortened(job.title, width - _INDENT), "bold")
     wordings = [f"  {stage} {count}".rstrip()]
     if stages:
         wordings.insert(0, f"{wordings[0]} · {stages}")
+    if subject:
+        wordings[:0] = [f"{wording} · {subject}" for wording in wordings]
     said = next((part for part in wordings if _INDENT + name.cell_length + len(part) <= width), "")
     line = Content.assemble(mark, name, (said, "$text-primary"))
     after = Content(f" {job.stage_fraction:4.0%}{'  ' if left else ''}{left}")
@@ -154,8 +228,9 @@ def _running(job: Job, width: int, name_width: int) -> list[Content]:
 def _progress(job: Job) -> tuple[str, str, str]:
     """The stage, how much of it is done, and how long it still takes."""
     count = f"{job.done}/{job.total} {job.unit}".rstrip() if job.total else ""
-    is_last = job.stage_number + 1 >= job.stage_count
-    stage = _STAGES.get(job.stage, job.stage)
-    left = "" if job.eta is None else f"{clock(job.eta)} {'left' if is_last else 'to next stage'}"
+    stage = _stage(job)
+    left = "" if job.eta is None else f"{clock(job.eta)} left"
+    if job.pausing:
+        left = "pauses after this step"
     rate = "" if job.rate is None else f"{job.rate / MIB:.1f} MiB/s"
     return stage, count, "  ".join(part for part in (rate, left) if part)
