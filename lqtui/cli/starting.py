@@ -21,6 +21,10 @@ WELCOME = (
     "This is the bundled demo model: press {type.q4} on a block, then {run.measure}. "
     "{model.open} opens your own."
 )
+IN_BROWSER = (
+    "In the browser, files are opened and saved on the machine that runs lqtui. Copying asks the browser's "
+    "leave; paste as on any page. Closing the page ends the app."
+)
 
 
 def open_app(
@@ -41,7 +45,8 @@ def open_app(
     if model is not None and not _exists(model):
         near = difflib.get_close_matches(str(model), known_commands, 1)
         output.fail(f"{model} does not exist" + (f"; did you mean `lqtui {near[0]}`?" if near else ""))
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    served = os.environ.get("TEXTUAL_DRIVER", "").endswith(":WebDriver")
+    if not (served or (sys.stdin.isatty() and sys.stdout.isatty())):
         output.fail("the app needs a terminal; for scripts use the commands that `lqtui --help` lists")
     paths = Paths.from_environment()
     sessions = Sessions(paths, fresh=fresh)
@@ -77,9 +82,9 @@ def open_app(
         requantize=requantize,
         welcome=welcome,
         problem=problem,
-        ascii=needs_ascii(os.environ) if asked is None else asked,
+        ascii=not served and needs_ascii(os.environ) if asked is None else asked,
         preferences=preferences,
-        notices=[*_told(problems), *notices],
+        notices=[*_told(problems), *notices, *([IN_BROWSER] if served else [])],
         look=left.look,
     )
     tui.run()

@@ -28,7 +28,7 @@ from lqtui.tui.notices import TerminalNotice, terminal_notice
 from lqtui.tui.palette import LqtuiCommands, LqtuiPalette
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.main import MainScreen
-from lqtui.tui.signals import leave_on_signals
+from lqtui.tui.signals import leave_on_signals, leave_with_parent
 from lqtui.workbench import Change, Workbench
 from lqtui.workbench.preferences import Preferences
 from lqtui.workbench.session import Look
@@ -119,6 +119,8 @@ class LqtuiApp(App[None]):
         """Open the model to begin with; without one, say why and let the person choose."""
         _calm_garbage_collector()
         self.main.look_as_left(self._look)
+        if self.is_web:
+            leave_with_parent(self)
         for notice in self._notices:
             self.notify(notice, severity="warning", timeout=20, markup=False)
         if self._welcome:

@@ -1,13 +1,15 @@
-"""Signals that ask a program to end: the app then leaves as by a key, and the terminal is as it was."""
+"""What ends the app from outside: it then leaves as by a key, and its terminal is as it was."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 
 from textual.app import App
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+_LOOK_SECONDS = 1.0
 
 
 def leave_on_signals(app: App[None]) -> None:
@@ -25,3 +27,14 @@ def leave_on_signals(app: App[None]) -> None:
 
     for ending in _ENDING:
         loop.add_signal_handler(ending, leave, ending)
+
+
+def leave_with_parent(app: App[None]) -> None:
+    """Have the app leave when the process that started it, and shows it to a browser, is gone."""
+    parent = os.getppid()
+
+    def look() -> None:
+        if os.getppid() != parent:
+            app.exit()
+
+    app.set_interval(_LOOK_SECONDS, look)

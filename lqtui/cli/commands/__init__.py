@@ -15,6 +15,7 @@ from lqtui.cli.commands import (  # isort: skip
     interchange,
     models,
     converting,
+    serving,
     upkeep,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "measuring",
     "models",
     "recipe",
+    "serving",
     "types",
     "upkeep",
 ]
