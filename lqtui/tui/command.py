@@ -51,6 +51,7 @@ _NAMES = {
     "plus": "+",
     "minus": "-",
     "equals_sign": "=",
+    "slash": "/",
     "less_than_sign": "<",
     "greater_than_sign": ">",
 }

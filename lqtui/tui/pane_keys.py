@@ -34,6 +34,7 @@ RESULTS_COMMANDS: tuple[Command, ...] = (
         "Sort by the column after.",
         IN_RESULTS,
     ),
+    Command("results.all", "escape", "clear", "Show all", "Give up the filter.", IN_RESULTS),
     Command("results.reverse", "space", "reverse", "Reverse", "Reverse the order.", IN_RESULTS),
     Command(
         "results.refer",

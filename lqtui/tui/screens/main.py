@@ -21,18 +21,19 @@ from lqtui.tui.meters_thread import MetersThread
 from lqtui.tui.preferred import with_keys
 from lqtui.tui.screens.main_chart import MainChart
 from lqtui.tui.screens.main_chat import MainChat
-from lqtui.tui.screens.main_columns import MainColumns
 from lqtui.tui.screens.main_convert import MainConvert
+from lqtui.tui.screens.main_filter import MainFilter
 from lqtui.tui.screens.main_hub import MainHub
 from lqtui.tui.screens.main_imatrix import MainImatrix
 from lqtui.tui.screens.main_interchange import MainInterchange
 from lqtui.tui.screens.main_jobs import MainJobs
 from lqtui.tui.screens.main_lowering import MainLowering
-from lqtui.tui.screens.main_panes import PANES, MainPanes
+from lqtui.tui.screens.main_panes import PANES
 from lqtui.tui.screens.main_session import MainSession
 from lqtui.tui.screens.main_slots import MainSlots
 from lqtui.tui.screens.main_types import MainTypes
 from lqtui.tui.widgets.budget import BudgetPane
+from lqtui.tui.widgets.filter_line import FilterLine
 from lqtui.tui.widgets.header import HeaderLine
 from lqtui.tui.widgets.jobs import JobsPane
 from lqtui.tui.widgets.key_bar import KeyBar
@@ -74,8 +75,8 @@ class MainScreen(
     MainTypes,
     MainLowering,
     MainSlots,
+    MainFilter,
     MainInterchange,
-    MainColumns,
     MainChart,
     MainSession,
 ):
@@ -111,6 +112,7 @@ class MainScreen(
                 with Vertical(id="measured"):
                     yield ResultsTable(id="results")
                     yield JobsPane(id="jobs")
+        yield FilterLine(id="filter")
         yield StatusLine(id="status")
         yield KeyBar(id="keys")
         yield Static(id="too-small")

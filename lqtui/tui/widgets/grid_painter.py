@@ -145,8 +145,12 @@ class GridPainter:
         selected: range,
         here: CursorHere | None,
         scope: Scope = Scope.BLOCK,
+        through: frozenset[int] | None = None,
     ) -> Strip:
-        """A row: cursor mark, label, cells, type, size, importance, and its share of the base's size."""
+        """A row: cursor mark, label, cells, type, size, importance, and its share of the base's size.
+
+        `through` are the columns that a filter lets through; the others are left blank.
+        """
         on_row = here is not None and here.focused and here.scope is Scope.BLOCK
         label_style = self._cursor if on_row else self._label if here or selected else self._dim
         segments = [
@@ -155,7 +159,7 @@ class GridPainter:
         ]
         if row.note:
             return Strip([*segments, Segment(f" {row.note}", self._dim)])
-        segments += self._cells(row, content, selected, here)
+        segments += self._cells(row, content, selected, here, through)
         segments += self._facts(content)
         if self._heat is not None:
             segments += self._heat.row(y, row, scope)
@@ -184,7 +188,12 @@ class GridPainter:
         ]
 
     def _cells(
-        self, row: GridRow, content: RowContent, selected: range, here: CursorHere | None
+        self,
+        row: GridRow,
+        content: RowContent,
+        selected: range,
+        here: CursorHere | None,
+        through: frozenset[int] | None,
     ) -> list[Segment]:
         segments: list[Segment] = []
         x = 0
@@ -194,6 +203,9 @@ class GridPainter:
             x = column.x + column.width
             under = here is not None and here.scope is Scope.TENSOR and here.column == index
             cursor = self._cursor if under and here is not None and here.focused else None
+            if cell is not None and through is not None and index not in through and not under:
+                segments.append(Segment(" " * column.width, self._text))
+                continue
             if cell is None:
                 glyph = "·" if row.block is not None else " "
                 segments.append(Segment(glyph.center(column.width), cursor or self._dim))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from lqtui.recipe.presets import ranges
+from lqtui.tui.widgets.filters import said_of
 from lqtui.tui.widgets.grid_layout import GridLayout, GridRow
 
 
@@ -18,7 +19,11 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class GridSelection:
-    """The cursor, a range's other end, and how much "select all" took: 0, 1 (blocks) or 2 (everything)."""
+    """The cursor, a range's other end, and how much "select all" took: 0, 1 (blocks) or 2 (everything).
+
+    Where a filter is on, `matching` are the tensors that it lets through: ranges and "select all" take no
+    other, and the cursor steps from row to row of theirs.
+    """
 
     layout: GridLayout
     scope: Scope = Scope.BLOCK
@@ -26,6 +31,7 @@ class GridSelection:
     column: int = 0
     anchor: tuple[int, int] | None = None
     everything: int = 0
+    matching: frozenset[str] | None = None
 
     @property
     def cursor_row(self) -> GridRow:
@@ -87,8 +93,24 @@ class GridSelection:
             name
             for y in self.rows
             for x in self.columns_in(y)
-            if x < len(rows[y].cells) and (name := rows[y].cells[x])
+            if x < len(rows[y].cells) and (name := rows[y].cells[x]) and self._takes(name)
         )
+
+    def _takes(self, name: str) -> bool:
+        """Whether keys act on a tensor that is selected; one by itself is there to be seen."""
+        return self.matching is None or not self.is_range or name in self.matching
+
+    def shown_in(self, row: int) -> frozenset[int] | None:
+        """The columns of a row that the filter lets through, None where there is no filter."""
+        if self.matching is None:
+            return None
+        cells = self.layout.rows[row].cells
+        return frozenset(x for x, name in enumerate(cells) if name in self.matching)
+
+    def shows(self, row: int) -> bool:
+        """Whether the filter lets anything of a row through."""
+        names = self.layout.rows[row].names
+        return self.matching is None or any(name in self.matching for name in names)
 
     @property
     def title(self) -> str:
@@ -97,6 +119,8 @@ class GridSelection:
         if self.scope is Scope.TENSOR and not self.is_range:
             name = self.cursor_tensor
             return name.removesuffix(".weight") if name else self.cursor_row.title
+        if self.matching is not None and self.is_range:
+            return said_of(self.layout, self.tensors)
         if self.everything == 2:
             return "everything"
         selected = [y for y in self.rows if len(self.columns_in(y))]
@@ -117,6 +141,17 @@ class GridSelection:
         row = min(max(self.row + rows, 0), len(self.layout.rows) - 1)
         column = min(max(self.column + columns, 0), max(len(self.layout.columns) - 1, 0))
         return replace(self, row=row, column=column, everything=0)
+
+    def stepped(self, step: int) -> GridSelection:
+        """The cursor on the next row in a direction that the filter lets through; without one, it stays."""
+        rows = range(self.row + step, len(self.layout.rows) if step > 0 else -1, 1 if step > 0 else -1)
+        there = next((row for row in rows if self.shows(row)), None)
+        return replace(self, everything=0) if there is None else self.moved(there - self.row, 0)
+
+    def at_edge(self, step: int) -> GridSelection:
+        """The cursor on the last row (1) or the first (-1) that the filter lets through."""
+        rows = [row for row in range(len(self.layout.rows)) if self.shows(row)]
+        return self.moved(rows[-1 if step > 0 else 0] - self.row, 0) if rows else self
 
     def placed(self, row: int, column: int | None) -> GridSelection:
         """The cursor on a row, and on one of its cells or, with None, on the whole of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -21,6 +21,7 @@ from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
 from lqtui.tui.keys import GRID_COMMANDS
 from lqtui.tui.preferred import with_keys
+from lqtui.tui.widgets.filters import count_of, matching_tensors
 from lqtui.tui.widgets.grid_columns import DEFAULT_FACTS, GridFact, fixed_width, place_facts
 from lqtui.tui.widgets.grid_layout import GridLayout, grid_layout
 from lqtui.tui.widgets.grid_mouse import HEADER_LINES, GridMouse
@@ -91,6 +92,7 @@ class LayerGrid(GridMouse, can_focus=True, inherit_bindings=False):
         super().__init__(id=id, classes=classes)
         self.plan: Plan | None = None
         self.importance: ImportanceColumn | None = None
+        self.filter = ""
         self._shape: ModelShape | None = None
         self._contents: dict[int, RowContent] = {}
         self._strips: LRUCache[tuple[object, ...], Strip] = LRUCache(1024)
@@ -110,6 +112,7 @@ class LayerGrid(GridMouse, can_focus=True, inherit_bindings=False):
             return
         self.plan = plan
         self._show_what_differs()
+        self._match_again()
 
     def _show_what_differs(self) -> None:
         before, self._contents = self._contents, {}
@@ -152,7 +155,7 @@ class LayerGrid(GridMouse, can_focus=True, inherit_bindings=False):
         layout = grid_layout(plan.shape) if plan else _NOTHING
         self.plan, self._contents = plan, {}
         self.selection = GridSelection(layout, row=layout.block_rows[0] if layout.block_rows else 0)
-        self._left, self.importance = 0, None
+        self._left, self.importance, self.filter = 0, None, ""
         self._forget_drawings()
         self.virtual_size = self._whole_size()
         self.scroll_to(0, 0, animate=False, force=True)
@@ -174,6 +177,36 @@ class LayerGrid(GridMouse, can_focus=True, inherit_bindings=False):
         top = self.scroll_offset.y
         bottom = min(top + self.size.height - HEADER_LINES, len(self.rows_and_columns.rows))
         return range(top, max(top, bottom))
+
+    def show_filter(self, text: str) -> None:
+        """Show, and take into ranges and "select all", no tensors but those that a filter lets through."""
+        self.filter = text.strip()
+        self._match_again(still=False)
+        if self.selection.matching and not self.selection.shows(self.selection.row):
+            self.select(self._nearest())
+
+    @property
+    def filter_said(self) -> str:
+        """The filter and how much it lets through: `/Q4_0 6 of 30`; empty where there is none."""
+        found = self.selection.matching
+        return "" if found is None else f"/{self.filter} {count_of(self.rows_and_columns, found)}"
+
+    def _nearest(self) -> GridSelection:
+        """The cursor on the nearest row that the filter lets through."""
+        selection = self.selection
+        ways = [selection.stepped(way) for way in (1, -1)]
+        moved = [way for way in ways if way.row != selection.row]
+        return min(moved, key=lambda way: abs(way.row - selection.row), default=selection)
+
+    def _match_again(self, *, still: bool = True) -> None:
+        """Apply the filter to the plan; `still` holds on to what is selected until it is let go."""
+        if self.plan is None or (still and (not self.filter or self.selection.is_range)):
+            return
+        found = matching_tensors(self.plan, self.rows_and_columns, self.filter)
+        if found != self.selection.matching:
+            self.selection = replace(self.selection, matching=found)
+            self.refresh()
+            self.drawn.publish(None)
 
     # -- drawing ------------------------------------------------------------------------------------
 
@@ -247,10 +280,12 @@ class LayerGrid(GridMouse, can_focus=True, inherit_bindings=False):
             else None
         )
         content = self._content(y)
-        key = (y, content, selected.start, selected.stop, here, selection.scope)
+        through = selection.shown_in(y)
+        key = (y, content, selected.start, selected.stop, here, selection.scope, through)
         strip = self._strips.get(key)
         if strip is None:
-            strip = painter.row(y, self.rows_and_columns.rows[y], content, selected, here, selection.scope)
+            row = self.rows_and_columns.rows[y]
+            strip = painter.row(y, row, content, selected, here, selection.scope, through)
             self._strips[key] = strip
         return strip
 
@@ -271,6 +306,8 @@ class LayerGrid(GridMouse, can_focus=True, inherit_bindings=False):
                 self._refresh_row(y)
         self.refresh(Region(0, 1, self.size.width, 1))
         self._keep_cursor_visible()
+        if before.is_range and not selection.is_range:
+            self._match_again()
         self.drawn.publish(None)
 
     def _keep_cursor_visible(self) -> None:
@@ -300,6 +337,8 @@ class LayerGrid(GridMouse, can_focus=True, inherit_bindings=False):
                 self.select(selection.placed(selection.row, 0))
         elif columns < 0 and selection.cursor_column == 0 and not selection.is_range:
             self.select(selection.scoped(Scope.BLOCK))
+        elif rows and selection.matching is not None:
+            self.select(selection.stepped(rows))
         else:
             self.select(selection.moved(rows, columns))
 
@@ -309,7 +348,7 @@ class LayerGrid(GridMouse, can_focus=True, inherit_bindings=False):
 
     def action_edge(self, direction: int) -> None:
         """Move to the first or the last row."""
-        self.select(self.selection.moved(direction * len(self.rows_and_columns.rows), 0))
+        self.select(self.selection.at_edge(direction))
 
     def action_open_block(self) -> None:
         """Pass between the block and its tensors."""
@@ -329,9 +368,12 @@ class LayerGrid(GridMouse, can_focus=True, inherit_bindings=False):
         self.select(self.selection.with_more_selected())
 
     def action_clear(self) -> None:
-        """End the range; without one, go back to block scope."""
+        """End the range; without one, the filter; without either, go back to block scope."""
         selection = self.selection
-        self.select(selection.cleared() if selection.is_range else selection.scoped(Scope.BLOCK))
+        if selection.is_range or selection.matching is None:
+            self.select(selection.cleared() if selection.is_range else selection.scoped(Scope.BLOCK))
+        else:
+            self.show_filter("")
 
     # -- changing types -----------------------------------------------------------------------------
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
 from textual.content import Content
+from textual.markup import escape
 from textual.message import Message
 
 from lqtui.tui.pane_keys import RESULTS_COMMANDS
 from lqtui.tui.widgets.border_words import set_border_words
+from lqtui.tui.widgets.filters import matches_name
 from lqtui.tui.widgets.line_list import Line, LineList
 from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.quantities import shortened
@@ -66,6 +68,7 @@ class ResultsTable(LineList):
         self._metric = Metric.KLD
         self._sort = LEADING[Metric.KLD]
         self._descending = False
+        self.filter = ""
         self._order: list[Hashable] = []
         self._order_is_of: tuple[object, ...] = ()
         self._titles: list[tuple[int, str]] = []
@@ -104,8 +107,38 @@ class ResultsTable(LineList):
             return
         self._rows, self._selected = rows, selected
         self._show_reference()
-        self.show_status(f"{len(results)} measured" if results else "")
+        self._show_count()
         self.update_lines()
+
+    def show_filter(self, text: str) -> None:
+        """Show no recipes but those whose names a filter matches."""
+        self.filter = text.strip()
+        self._show_count()
+        self.update_lines()
+
+    def _show_count(self) -> None:
+        count = len(self._rows)
+        said = f"{count} measured" if count else ""
+        if self.filter:
+            said = f"/{escape(self.filter)} {len(self._shown_keys)} of {count}"
+        self.show_status(said)
+
+    @property
+    def _shown_keys(self) -> list[Hashable]:
+        """The keys of the recipes that the filter lets through, in their order."""
+        keys = self._ordered_keys()
+        return [key for key in keys if matches_name(self._rows[key].result.title, self.filter)]
+
+    @property
+    def empty_now(self) -> str:
+        """What to say as long as there are no lines."""
+        if not self._rows:
+            return self.empty
+        return f"no recipe here goes by /{self.filter}\n{{results.all}} shows all"
+
+    def action_clear(self) -> None:
+        """Show all recipes again."""
+        self.show_filter("")
 
     def _show_reference(self) -> None:
         """Name the recipe that verdicts are against, where there are any."""
@@ -204,7 +237,9 @@ class ResultsTable(LineList):
         """The titles and one line a result."""
         if not self._rows:
             return None, []
-        keys = self._ordered_keys()
+        keys = self._shown_keys
+        if not keys:
+            return None, []
         rows = [self._rows[key] for key in keys]
         layout = fitting(rows, width - _MARK, self._metric)
         self._titles = _ends(layout)
