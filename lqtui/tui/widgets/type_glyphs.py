@@ -72,6 +72,24 @@ _TONES: tuple[tuple[float, _Tone], ...] = (
 """From the most bits per weight to the fewest: calm for unquantized, then green over amber to red."""
 
 
+LEGIBLE = 4.5
+"""The least contrast of letters, by WCAG 2.1."""
+_BLACK, _WHITE = Color(0, 0, 0), Color(255, 255, 255)
+
+
+def contrast(ink: Color, behind: Color) -> float:
+    """The contrast ratio of two colours, from 1 to 21 (WCAG 2.1)."""
+    low, high = sorted((_luminance(ink), _luminance(behind)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(color: Color) -> float:
+    red, green, blue = (
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in color.normalized
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
 @dataclass(frozen=True)
 class TypeStyle:
     """How cells of a type are drawn: usually, and while selected."""
@@ -87,8 +105,8 @@ class TypeStyles:
         theme = app.current_theme
         self._variables = app.theme_variables
         self._ansi = theme.ansi
-        self._background = Color(0, 0, 0) if theme.ansi else self._colour("background")
-        self._ink = Color(255, 255, 255) if theme.dark else Color(0, 0, 0)
+        self._background = _BLACK if theme.ansi else self._colour("background")
+        self._ink = _WHITE if theme.dark else _BLACK
         self._styles: dict[TensorType, TypeStyle] = {}
 
     def __getitem__(self, tensor_type: TensorType) -> TypeStyle:
@@ -105,8 +123,9 @@ class TypeStyles:
             return TypeStyle(Style(color=ansi, bold=True), Style(color=ansi, bold=True, reverse=True))
         colour = self._colour(tone.colour).blend(self._colour(tone.towards), tone.share)
         muted = colour.blend(self._background, 0.6)
-        ink = colour.blend(self._ink, 0.55)
-        vivid_ink = colour.get_contrast_text(1.0)
+        inks = (colour.blend(self._ink, share) for share in (0.55, 0.7, 0.85))
+        ink = next((ink for ink in inks if contrast(ink, muted) >= LEGIBLE), self._ink)
+        vivid_ink = max(_BLACK, _WHITE, key=lambda ink: contrast(ink, colour))
         return TypeStyle(
             Style(color=ink.rich_color, bgcolor=muted.rich_color),
             Style(color=vivid_ink.rich_color, bgcolor=colour.rich_color, bold=True),
