@@ -7,6 +7,7 @@ from pathlib import Path
 from lqtui.cli import output
 from lqtui.cli.driving import exit_unless_done, followed, on_bench
 from lqtui.cli.recipes import WantedRecipe, named_recipe
+from lqtui.export.chart_kind import ChartKind
 from lqtui.recipe.differences import Difference, Side, differences, side_of_plan
 from lqtui.recipe.presets import preset_name
 from lqtui.workbench import JobState, Settings, Workbench, WorkbenchError
@@ -39,14 +40,17 @@ def compare(one: str, other: str, model: Path | None, requantize: bool, json: bo
         _print(a, b, found)
 
 
-def report(model: Path, out: Path, chosen: Settings, requantize: bool, json: bool) -> None:
-    """Write the report of what is known of a model under some settings."""
+def report(
+    model: Path, out: Path, chart: ChartKind | None, chosen: Settings, requantize: bool, json: bool
+) -> None:
+    """Write the report of what is known of a model under some settings; of charts, `chart` alone."""
 
     async def run(bench: Workbench) -> int:
         await bench.open(model, requantize=requantize)
         if bench.jobs:  # the model's digest is being computed, under which results are kept
             exit_unless_done(await followed(bench, bench.jobs[0]))
-        bench.write_report(out)
+        await bench.recalled_importance()
+        bench.write_report(out, chart)
         return len(bench.results)
 
     count = on_bench(chosen, run)

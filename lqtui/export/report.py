@@ -1,17 +1,21 @@
-"""What was measured of a model as a document: Markdown, HTML, CSV, or the chart alone."""
+"""What was measured of a model as a document: Markdown, HTML, CSV, or its charts alone."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from html import escape
 from itertools import count
 
-from lqtui.export.chart import ChartPoint, mark, svg_chart, text_chart
+from lqtui.export.chart import ChartPoint, TradeOff, mark, text_chart, trade_off_figure
+from lqtui.export.chart_kind import ChartKind
+from lqtui.export.depth_charts import Depth, Lowering, depth_figure, lowering_figure
+from lqtui.export.figure import Figure, svg
+from lqtui.export.png import png
 from lqtui.recipe.printable import printable
 
 _MIB = 1 << 20
@@ -24,6 +28,7 @@ class ReportFormat(StrEnum):
     HTML = ".html"
     CSV = ".csv"
     SVG = ".svg"
+    PNG = ".png"
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Measured:
     delta_percent: float | None
     delta_percent_se: float | None
     same_top: float | None
+    same_top_se: float | None
     prompt_tps: float | None
     prompt_tps_sd: float | None
     generation_tps: float | None
@@ -59,6 +65,10 @@ class Report:
     facts: Mapping[str, str]
     """What is to know about model, text and machine, in order."""
     measured: Sequence[Measured]
+    predicted: Sequence[tuple[float, float]] = ()
+    """MiB and predicted KLD of the best recipe of each size."""
+    depths: Sequence[Depth] = ()
+    lowerings: Sequence[Lowering] = ()
 
     @property
     def has_kld(self) -> bool:
@@ -75,13 +85,65 @@ class Report:
         y, error = (row.kld, row.kld_se) if self.has_kld else (row.perplexity, row.perplexity_se)
         if y is None or not math.isfinite(y):
             return None
-        finite = error if error is not None and math.isfinite(error) else 0.0
-        return ChartPoint(row.name, row.file_bytes / _MIB, y, finite)
+        return ChartPoint(row.name, row.file_bytes / _MIB, y, _finite(error))
 
     @property
     def quality(self) -> str:
         """What the chart's upright axis is."""
         return "KL divergence from the base model, nats" if self.has_kld else "perplexity"
+
+    def figures(self, only: ChartKind | None = None) -> list[Figure]:
+        """The charts that there is something for, or those of one kind."""
+        found: list[tuple[ChartKind, Figure]] = []
+        for kind, (quality, axis, value_of, more_is_better) in _TRADE_OFFS.items():
+            values = [(row, *value_of(row)) for row in self.measured]
+            points = [
+                ChartPoint(row.name, row.file_bytes / _MIB, value, _finite(error))
+                for row, value, error in values
+                if value is not None and math.isfinite(value)
+            ]
+            predicted = self.predicted if kind is ChartKind.KLD else ()
+            if points:
+                chart = TradeOff(quality, axis, points, more_is_better, predicted)
+                found.append((kind, trade_off_figure(chart)))
+        found += [(ChartKind.DEPTH, depth_figure(depth)) for depth in self.depths]
+        found += [(ChartKind.LOWERING, lowering_figure(lowering)) for lowering in self.lowerings]
+        return [figure for kind, figure in found if only in (None, kind)]
+
+
+_Estimate = tuple[float | None, float | None]
+
+
+def _same_top(row: Measured) -> _Estimate:
+    percent = None if row.same_top is None else 100 * row.same_top
+    return percent, None if row.same_top_se is None else 100 * row.same_top_se
+
+
+_TRADE_OFFS: Mapping[ChartKind, tuple[str, str, Callable[[Measured], _Estimate], bool]] = {
+    ChartKind.KLD: (
+        "KL divergence from the base model",
+        "KLD in nats",
+        lambda row: (row.kld, row.kld_se),
+        False,
+    ),
+    ChartKind.PERPLEXITY: (
+        "perplexity",
+        "perplexity",
+        lambda row: (row.perplexity, row.perplexity_se),
+        False,
+    ),
+    ChartKind.SAME_TOP: ("same top token as the base model", "same top token, %", _same_top, True),
+    ChartKind.SPEED: (
+        "speed of generation",
+        "tokens/s",
+        lambda row: (row.generation_tps, row.generation_tps_sd),
+        True,
+    ),
+}
+
+
+def _finite(error: float | None) -> float:
+    return error if error is not None and math.isfinite(error) else 0.0
 
 
 _NOTES = (
@@ -90,8 +152,8 @@ _NOTES = (
 )
 
 
-def written(report: Report, form: ReportFormat) -> str:
-    """A report in some form; of the chart alone, an SVG document."""
+def written(report: Report, form: ReportFormat, only: ChartKind | None = None) -> str | bytes:
+    """A report in some form; as a picture all its charts one below the other, or those of one kind."""
     match form:
         case ReportFormat.MARKDOWN:
             return _markdown(report)
@@ -100,7 +162,9 @@ def written(report: Report, form: ReportFormat) -> str:
         case ReportFormat.CSV:
             return _csv(report)
         case ReportFormat.SVG:
-            return svg_chart(report.points, report.quality).replace("<svg ", '<svg color="#444" ', 1) + "\n"
+            return svg(report.figures(only)) + "\n"
+        case ReportFormat.PNG:
+            return png(svg(report.figures(only)))
 
 
 def _markdown(report: Report) -> str:
@@ -153,7 +217,7 @@ def _html(report: Report) -> str:
         f"<details><summary>{escape(printable(row.name))}</summary><pre>{escape(row.recipe)}</pre></details>"
         for row in report.measured
     )
-    chart = svg_chart(report.points, report.quality) if report.points else ""
+    charts = "\n".join(svg([figure], color=None) for figure in report.figures())
     return f"""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
@@ -162,7 +226,7 @@ def _html(report: Report) -> str:
 </style></head>
 <body>
 <h1>{title}</h1>
-{chart}
+{charts}
 <table><thead><tr>{head}</tr></thead>
 <tbody>
 {body}

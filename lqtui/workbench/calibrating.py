@@ -71,6 +71,12 @@ class Calibrating(Running):
             self._stop_recalling = threading.Event()
             self._recalling = asyncio.create_task(self._recall(wanted, told, self._stop_recalling))
 
+    async def recalled_importance(self) -> None:
+        """Bring it back, and wait until it is there."""
+        self.recall_importance()
+        if self._recalling is not None:
+            await asyncio.wait([self._recalling])
+
     async def close(self) -> None:
         """Read nothing any more, stop all jobs and close the store."""
         self._stop_recalling.set()

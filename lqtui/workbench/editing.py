@@ -179,6 +179,6 @@ class RecipeEditing:
         """The names by which results go; the workbench knows them."""
         return set()
 
-    def _write(self, path: Path, text: str, *, executable: bool = False) -> None:
+    def _write(self, path: Path, content: str | bytes, *, executable: bool = False) -> None:
         protect_model(self._open_model().path, expanded(path))
-        write_text(path, text, executable=executable)
+        write_text(path, content, executable=executable)

@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
 from lqtui import __version__
+from lqtui.export.chart_kind import ChartKind
+from lqtui.export.depth_charts import BlockBar, Depth, LoweredLine, Lowering
 from lqtui.export.report import Measured, Report, ReportFormat, written
 from lqtui.recipe.recipe_file import format_recipe
 from lqtui.system.meters import Meters
+from lqtui.workbench.depth import WHOLE, DepthScores, depth_scores
+from lqtui.workbench.experiment import LoweringExperiment
+from lqtui.workbench.lowering import KEPT, Lowered
 from lqtui.workbench.matrix_files import without_folders
-from lqtui.workbench.running import Running
+from lqtui.workbench.solving import Solving
 from lqtui.workbench.values import OpenModel, Result, WorkbenchError
 
+_MIB = 1 << 20
+_LEAST_PREDICTED = 1e-4
+"""Nats that nobody would notice: what is predicted below would have most of an axis to itself."""
+_TO_KNOW: Mapping[ChartKind | None, str] = {
+    ChartKind.KLD: " of KLD; measure recipes with the base model beside them",
+    ChartKind.PERPLEXITY: " of perplexity; measure recipes",
+    ChartKind.SAME_TOP: " of same top tokens; measure recipes with the base model beside them",
+    ChartKind.SPEED: " of speed; measure recipes with their speed",
+    ChartKind.DEPTH: " by depth; measure or estimate what matters",
+    ChartKind.LOWERING: " of lowered blocks; measure the lowering curves in the app",
+}
 
-class Reporting(Running):
+
+class Reporting(Solving, LoweringExperiment):
     """The part of the workbench that reports."""
 
     def report(self) -> Report:
@@ -33,11 +51,28 @@ class Reporting(Running):
                 f"chunks of {settings.n_ctx} yet; measure recipes first"
             )
         by_size = sorted(whole, key=lambda result: (result.file_bytes, result.title))
-        return Report(model.shape.name, self._facts(model), [_measured(r, model) for r in by_size])
+        return Report(
+            model.shape.name,
+            self._facts(model),
+            [_measured(r, model) for r in by_size],
+            [
+                (point.plan.file_bytes / _MIB, point.predicted_kld)
+                for point in self.frontier
+                if point.predicted_kld >= _LEAST_PREDICTED
+            ],
+            _depths(depth_scores(self.importance, model.shape)),
+            [_lowering(lowered) for lowered in self.lowered.values() if lowered.curves],
+        )
 
-    def write_report(self, path: Path) -> None:
-        """Write the report, in the form that the end of the file's name asks for."""
-        self._write(path, written(self.report(), report_format(path)))
+    def write_report(self, path: Path, only: ChartKind | None = None) -> None:
+        """Write the report, in the form that the end of the file's name asks for; of charts, `only` some.
+
+        Raises WorkbenchError where there is nothing to report, or no such chart.
+        """
+        form, report = report_format(path), self.report()
+        if form in (ReportFormat.SVG, ReportFormat.PNG) and not report.figures(only):
+            raise WorkbenchError(f"nothing is known for a chart{_TO_KNOW.get(only, '')}")
+        self._write(path, written(report, form, only))
 
     def _facts(self, model: OpenModel) -> dict[str, str]:
         shape, settings = model.shape, self.settings
@@ -82,12 +117,41 @@ def _measured(result: Result, model: OpenModel) -> Measured:
         delta_percent=result.delta_percent,
         delta_percent_se=result.delta_percent_se,
         same_top=result.top1_agreement,
+        same_top_se=result.top1_agreement_se,
         prompt_tps=prompt.mean if prompt else None,
         prompt_tps_sd=prompt.sd if prompt else None,
         generation_tps=generation.mean if generation else None,
         generation_tps_sd=generation.sd if generation else None,
         chunks=result.chunks,
         recipe=format_recipe(without_folders(result.recipe), shape),
+    )
+
+
+def _depths(known: Sequence[DepthScores]) -> list[Depth]:
+    """What whole blocks cost; of estimates what is of whole blocks too."""
+    return [
+        Depth(
+            scores.described,
+            [BlockBar(score.block, score.value, score.se or 0.0) for score in scores.blocks],
+            scores.is_estimate,
+        )
+        for scores in known
+        if scores.part == WHOLE
+    ]
+
+
+def _lowering(lowered: Lowered) -> Lowering:
+    return Lowering(
+        f"{lowered.to}{'' if lowered.is_whole else ', so far'}",
+        [
+            LoweredLine(
+                curve.label,
+                [(100 * point.share, 100 * point.kept, 100 * point.sd) for point in curve.points],
+                curve.is_pruned,
+            )
+            for curve in lowered.curves
+        ],
+        100 * KEPT,
     )
 
 

@@ -1,4 +1,4 @@
-"""Small text files that people name: recipes read, recipes and scripts written, errors as sentences."""
+"""Small files that people name: recipes read, recipes, scripts and reports written, errors as sentences."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def read_text(path: Path) -> str:
         raise WorkbenchError(f"{path} is not a TOML recipe: it is not UTF-8 text") from None
 
 
-def write_text(path: Path, text: str, *, executable: bool = False) -> None:
-    """Write a text file in place of what was there; WorkbenchError where that fails."""
+def write_text(path: Path, content: str | bytes, *, executable: bool = False) -> None:
+    """Write a text, or a picture, in place of what was there; WorkbenchError where that fails."""
     path = expanded(path)
     try:
         with atomic_write(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
             if executable:
                 mode = temporary.stat().st_mode
                 temporary.chmod(mode | (mode & 0o444) >> 2)

@@ -58,12 +58,14 @@ def test_a_report_holds_what_was_measured(demo_model: Path, quick: list[str], tm
     measured = document(lqtui("measure", demo_model, "--preset", "uniform_q4_0", "--kld", *quick, "--json"))[
         "results"
     ]
-    for suffix in (".html", ".md", ".csv", ".svg"):
+    for suffix in (".html", ".md", ".csv", ".svg", ".png"):
         out = tmp_path / f"r{suffix}"
         done = document(lqtui("report", demo_model, "-o", out, *quick[:-2], "--json"))
         assert done["results"] >= 1
-        if suffix != ".svg":
+        if suffix not in (".svg", ".png"):
             assert f"{measured[0]['kld']:.5f}"[:6] in out.read_text()
+    depth = lqtui("report", demo_model, "-o", tmp_path / "depth.png", "--chart", "depth", *quick[:-2])
+    refused(depth, "nothing is known for a chart by depth")
     refused(lqtui("report", demo_model, "-o", tmp_path / "r.pdf", *quick[:-2]), "end its name with")
 
 

@@ -11,7 +11,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lqtui.export.chart import ChartPoint, axes, svg_chart, text_chart
+from lqtui.export.chart import ChartPoint, TradeOff, axes, text_chart, trade_off_figure
+from lqtui.export.chart_kind import ChartKind
+from lqtui.export.depth_charts import BlockBar, Depth, LoweredLine, Lowering
+from lqtui.export.figure import svg
+from lqtui.export.png import png
 from lqtui.export.report import Measured, Report, ReportFormat, written
 
 ROW = Measured(
@@ -26,6 +30,7 @@ ROW = Measured(
     delta_percent=3.0,
     delta_percent_se=0.4,
     same_top=0.75,
+    same_top_se=0.01,
     prompt_tps=600.0,
     prompt_tps_sd=5.0,
     generation_tps=None,
@@ -67,6 +72,9 @@ class Visible(HTMLParser):
 @pytest.mark.parametrize("form", list(ReportFormat))
 def test_every_form_names_recipes_and_numbers(form: ReportFormat) -> None:
     text = written(report("first_4", "last_4"), form)
+    if isinstance(text, bytes):
+        assert text.startswith(b"\x89PNG")
+        return
     assert "last" in text and text.endswith("\n")
     if form is not ReportFormat.SVG:
         assert re.search(r"19\.5", text) and re.search(r"0\.2", text)
@@ -109,12 +117,12 @@ def test_a_recipe_of_backticks_stays_in_its_fence() -> None:
 
 def test_the_picture_is_a_document_with_a_point_and_a_name_for_each() -> None:
     points = [ChartPoint(f"recipe {i}", 90 + 10 * i, 0.3 / (i + 1), 0.02) for i in range(5)]
-    root = ET.fromstring(svg_chart(points, "KLD"))
+    root = ET.fromstring(svg([trade_off_figure(TradeOff("KLD", "KLD", points))]))
     space = "{http://www.w3.org/2000/svg}"
-    assert len(root.findall(f"{space}circle")) == 5
-    texts = {element.text for element in root.findall(f"{space}text")}
+    assert len(list(root.iter(f"{space}circle"))) == 5
+    texts = {element.text for element in root.iter(f"{space}text")}
     assert {point.name for point in points} <= texts
-    heights = [float(c.attrib["cy"]) for c in root.findall(f"{space}circle")]
+    heights = [float(c.attrib["cy"]) for c in root.iter(f"{space}circle")]
     assert heights == sorted(heights), "a smaller KLD is drawn lower"
 
 
@@ -127,7 +135,7 @@ def test_any_values_have_a_place_on_the_axes(values: list[float]) -> None:
     for point in points:
         assert 0 <= x.place(point.x) <= 600 and 0 <= y.place(point.y) <= 300
     assert y.ticks() and all(y.low <= tick <= y.high * (1 + 1e-9) for tick in y.ticks())
-    ET.fromstring(svg_chart(points, "KLD"))
+    ET.fromstring(svg([trade_off_figure(TradeOff("KLD", "KLD", points))]))
     assert "\x1b" not in text_chart(points, "KLD")
 
 
@@ -143,3 +151,79 @@ def test_what_breaks_the_model_is_in_the_table_and_not_on_the_chart() -> None:
     made = Report("m", {}, [ROW, broken])
     assert [point.name for point in made.points] == ["first_4"]
     assert "NaN" in written(made, ReportFormat.MARKDOWN)
+
+
+DEPTHS = [
+    Depth("KLD measured at Q4_0, nats", [BlockBar(b, 0.01 * (b + 1), 0.001) for b in range(12)], False),
+    Depth("estimate: LIM", [BlockBar(b, -0.9 + 0.01 * b) for b in range(12)], True),
+]
+LOWERINGS = [
+    Lowering(
+        "Q2_K",
+        [
+            LoweredLine("measured", [(0.0, 100.0, 0.0), (50.0, 96.0, 0.0), (100.0, 80.0, 0.0)]),
+            LoweredLine("random, mean of 3", [(0.0, 100.0, 0.0), (50.0, 91.0, 2.0), (100.0, 80.0, 0.0)]),
+            LoweredLine("LIM, pruned", [(0.0, 100.0, 0.0), (50.0, 3.0, 0.0)], True),
+        ],
+        90.0,
+    )
+]
+
+
+def everything() -> Report:
+    return replace(report("first_4", "last_4"), depths=DEPTHS, lowerings=LOWERINGS, predicted=[(98.0, 0.1)])
+
+
+def test_a_picture_holds_all_charts_that_there_is_something_for_or_one_kind() -> None:
+    assert [len(everything().figures(kind)) for kind in ChartKind] == [1, 1, 1, 0, 2, 1]
+    assert len(everything().figures()) == 6 and len(report("one").figures()) == 3
+    html = written(everything(), ReportFormat.HTML)
+    assert isinstance(html, str) and html.count("<svg ") == 6
+    one = written(everything(), ReportFormat.SVG, ChartKind.LOWERING)
+    assert isinstance(one, str) and "90 % kept" in one and "LIM, pruned" in one and "perplexity" not in one
+
+
+def test_what_is_estimated_or_predicted_looks_other_than_what_was_measured() -> None:
+    measured, estimated = (svg([figure]) for figure in everything().figures(ChartKind.DEPTH))
+    assert "By depth: KLD measured" in measured and "url(#hatch)" not in measured
+    assert "By depth: estimate" in estimated and estimated.count("url(#hatch)") == 12
+    [trade_off] = everything().figures(ChartKind.KLD)
+    circles = re.findall(r"<circle[^>]*>", svg([trade_off]))
+    assert ['fill="none"' in circle for circle in circles] == [True, False, False]
+
+
+def test_better_recipes_are_joined_though_more_of_a_metric_is_better() -> None:
+    points = [ChartPoint("a", 80, 70.0), ChartPoint("b", 90, 65.0), ChartPoint("c", 100, 90.0)]
+    assert [p.name for p in TradeOff("top", "top", points, more_is_better=True).best] == ["a", "c"]
+    assert [p.name for p in TradeOff("kld", "kld", points).best] == ["a", "b"]
+
+
+def test_a_picture_of_strange_names_is_still_a_document() -> None:
+    text = written(report("plain", HOSTILE), ReportFormat.SVG)
+    assert isinstance(text, str)
+    ET.fromstring(text)
+    assert "<script" not in text and "\u202e" not in text
+
+
+def test_an_image_has_letters_where_the_machine_has_no_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
+    import resvg_py
+
+    render, asked = resvg_py.svg_to_bytes, {}
+
+    def without_fonts(**options: object) -> object:
+        asked.update(options)
+        return render(**{**options, "skip_system_fonts": True})
+
+    monkeypatch.setattr(resvg_py, "svg_to_bytes", without_fonts)
+    words = png(svg([trade_off_figure(TradeOff("KLD", "KLD", [ChartPoint("a recipe ± Δ", 90, 0.1)]))]))
+    bare = render(**{**asked, "font_files": [], "skip_system_fonts": True})
+    assert len(words) > len(bytes(bare)) + 3000
+
+
+def test_a_much_larger_file_is_told_of_at_the_edge_and_squeezes_nothing() -> None:
+    points = [ChartPoint(f"r{i}", 90 + 5 * i, 0.3 / (i + 1)) for i in range(5)]
+    chart = TradeOff("KLD", "KLD", [*points, ChartPoint("base", 258.3, 0.0)])
+    near, far = chart.near_and_far
+    assert near == points and [point.name for point in far] == ["base"]
+    text = svg([trade_off_figure(chart)])
+    assert "base: 0 at 258.3 MiB →" in text and text.count("<circle") == 5 and ">r4<" in text

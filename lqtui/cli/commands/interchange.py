@@ -9,6 +9,7 @@ import typer
 
 from lqtui.cli.app import app
 from lqtui.cli.options import Chunks, Corpus, Ctx, Json, Requantize
+from lqtui.export.chart_kind import ChartKind
 
 
 @app.command()
@@ -33,15 +34,23 @@ def report(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model whose results to report.")],
     out: Annotated[
         Path,
-        typer.Option("-o", "--out", metavar="FILE", help="The report: .md, .html, .csv or .svg (the chart)."),
+        typer.Option(
+            "-o", "--out", metavar="FILE", help="The report: .html, .md or .csv; or its charts: .svg or .png."
+        ),
     ],
+    chart: Annotated[
+        ChartKind | None, typer.Option("--chart", help="Of the charts, this one alone; by default all.")
+    ] = None,
     corpus: Corpus = None,
     chunks: Chunks = 5,
     ctx: Ctx = 512,
     requantize: Requantize = False,
     json: Json = False,
 ) -> None:
-    """Write what was measured of a model as a report, with a chart and what it was measured on."""
+    """Write what was measured of a model as a report, with charts and what it was measured on.
+
+    Examples: lqtui report model.gguf -o report.html; lqtui report model.gguf -o kld.png --chart kld
+    """
     from lqtui.cli import interchange, runs
 
-    interchange.report(model, out, runs.settings(corpus, chunks, ctx), requantize, json)
+    interchange.report(model, out, chart, runs.settings(corpus, chunks, ctx), requantize, json)

@@ -109,5 +109,5 @@ class MainInterchange(MainActions):
         model = self.workbench.model
         if self._has_model() and model:
             default = str(Path.cwd() / f"{model.path.stem}-report.html")
-            title = "report (.html, .md, .csv, or .svg for the chart)"
+            title = "report (.html, .md, .csv; its charts: .svg, .png)"
             self.app.push_screen(PathPrompt(title, default, must_exist=False), write)
