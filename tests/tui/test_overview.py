@@ -39,10 +39,11 @@ def test_every_row_is_in_one_line_and_a_line_tells_the_type_of_most_of_its_tenso
     )
 
 
-def test_where_all_rows_find_room_there_is_nothing_to_overlook() -> None:
+def test_where_most_rows_are_in_sight_there_is_nothing_to_overlook() -> None:
     plan = resolve(SHAPE, base_recipe(SHAPE))
-    assert overview_lines(plan, grid_layout(SHAPE).rows, 130) == ()
-    assert len(overview_lines(plan, grid_layout(SHAPE).rows, 129)) == 129
+    for height in (98, 130, 131, 0):
+        assert overview_lines(plan, grid_layout(SHAPE).rows, height) == ()
+    assert len(overview_lines(plan, grid_layout(SHAPE).rows, 97)) == 97
 
 
 async def test_the_strip_follows_edits_and_the_cursor_and_a_click_goes_there() -> None:
@@ -86,6 +87,6 @@ async def test_a_model_that_fits_has_no_strip_until_the_terminal_is_too_low(work
     async with running(workbench, size=(120, 40)) as pilot:
         await rested(pilot)
         assert pilot.app.main.query_one(OverviewStrip).region.area == 0
-        await pilot.resize_terminal(120, 30)
+        await pilot.resize_terminal(80, 24)
         await rested(pilot)
         assert pilot.app.main.query_one(OverviewStrip).region.area

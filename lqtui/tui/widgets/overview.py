@@ -24,6 +24,8 @@ from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.tui.widgets.type_glyphs import TypeStyles, code_of
 
 _DELAY = 0.06
+_DEEP = 4 / 3
+"""So many times the rows that there is room for are worth an overview."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,9 @@ class OverviewLine:
 def overview_lines(
     plan: Plan, rows: tuple[GridRow, ...], height: int, scores: ImportanceColumn | None = None
 ) -> tuple[OverviewLine, ...]:
-    """A line for each few of the rows; nothing where all rows find room in `height` lines."""
+    """A line for each few of the rows; nothing where all or most of them find room in `height` lines."""
     count = len(rows)
-    if count <= height or height < 1:
+    if height < 1 or count < _DEEP * height:
         return ()
     lines = []
     for y in range(height):
@@ -59,8 +61,8 @@ def overview_lines(
 class OverviewStrip(Widget):
     """One cell a line for the types, one more for the scores where the layers show these.
 
-    The cursor's line has a mark and its colours; a click, or the mouse drawn along it, goes there. Without
-    more rows than lines there is no strip.
+    The cursor's line has a mark and its colours; a click, or the mouse drawn along it, goes there. Where most
+    rows are in sight anyway there is no strip.
     """
 
     DEFAULT_CSS = """
