@@ -162,12 +162,12 @@ class JobQueue:
         self,
         logs: Path,
         changed: Callable[[], None],
-        paces: Mapping[str, float] | None = None,
+        paces: Callable[[], Mapping[str, float]] = dict,
         learned: Callable[[Mapping[str, float]], None] | None = None,
     ) -> None:
         self._logs = logs
         self._changed = changed
-        self._paces = paces if paces is not None else {}
+        self._paces = paces
         self._learned = learned
         self._jobs: dict[int, Job] = {}
         self._entries: dict[int, _Entry] = {}
@@ -404,7 +404,7 @@ class JobQueue:
         entry = self._entries[job_id]
         entry.began, entry.heard = time.monotonic(), False
         self.update(job_id, state=JobState.RUNNING)
-        running = RunningJob(self, job_id, self._jobs[job_id].log, self._paces)
+        running = RunningJob(self, job_id, self._jobs[job_id].log, self._paces())
         try:
             message = await entry.work(running)
         finally:

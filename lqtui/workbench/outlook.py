@@ -21,7 +21,7 @@ USUAL: Mapping[str, float] = {
     "prompt speed": 0.019,
     "generation speed": 0.055,
     "activations": 0.03,
-    "estimating": 0.4,
+    "estimating": 2.5,
     "importances": 0.03,
     "writing": 0.006,
     "solving": 0.3,

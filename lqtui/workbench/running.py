@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
@@ -26,6 +26,7 @@ from lqtui.workbench.history import RecipeHistory, Step
 from lqtui.workbench.jobs import JobQueue, RunningJob, Work
 from lqtui.workbench.matrix_files import RecipeMatrices, refuse_without_imatrix
 from lqtui.workbench.model_file import model_identity, read_header
+from lqtui.workbench.paces import Paces
 from lqtui.workbench.quantized_files import RecipeFiles
 from lqtui.workbench.values import (
     CONVERSION,
@@ -62,7 +63,10 @@ class Running(MemoryFitting):
             self._store = ResultStore(paths.results_db)
         except StoreError as error:
             raise WorkbenchError(str(error)) from None
-        self._queue = JobQueue(paths.logs, lambda: self._tell(Change.JOBS))
+        self._paces = Paces(paths.state / "paces.json")
+        self._queue = JobQueue(
+            paths.logs, lambda: self._tell(Change.JOBS), self._known_paces, self._learn_paces
+        )
         self._asked: dict[int, Asked] = {}
         self._asked_on: dict[int, Path] = {}
         self._shelved = ""
@@ -289,6 +293,12 @@ class Running(MemoryFitting):
 
     def _measured_names(self) -> set[str]:
         return {result.name for result in self.results}
+
+    def _known_paces(self) -> Mapping[str, float]:
+        return self._paces.of(self.settings.threads_used, self.settings.gpu_layers)
+
+    def _learn_paces(self, learned: Mapping[str, float]) -> None:
+        self._paces.learn(self.settings.threads_used, self.settings.gpu_layers, learned)
 
     def _add_job(
         self, kind: str, title: str, work: Work, *, at_once: bool = False, asked: Asked | None = None
