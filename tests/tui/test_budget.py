@@ -189,3 +189,11 @@ async def test_the_prediction_says_what_it_rests_on(width, mixes, measured, said
         pane.show_prediction(0.041, measured, mixes)
         await pilot.pause()
         assert lines_of(pane)[1].removeprefix("◇").strip() == said
+
+
+@pytest.mark.parametrize(("width", "said"), [(80, "no NVIDIA GPU"), (44, "no GPU"), (36, "CPU 34%")])
+async def test_the_meters_are_told_in_words_that_fit(width, said) -> None:
+    pane = BudgetPane()
+    async with PaneApp(pane).run_test(size=(width, 10)):
+        pane.show_meters(NO_GPU)
+        assert lines_of(pane)[2].rstrip().endswith(said)

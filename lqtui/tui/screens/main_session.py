@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lqtui.tui.screens.main_panes import PANES, MainPanes
+from lqtui.tui.screens.main_columns import MainColumns
+from lqtui.tui.screens.main_panes import PANES
 from lqtui.tui.widgets.grid_selection import Scope
 from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.tui.widgets.metric import Metric
@@ -14,7 +15,7 @@ _SECONDS = 1.0
 """So often it is looked whether there is something to remember: no more than this is ever lost."""
 
 
-class MainSession(MainPanes):
+class MainSession(MainColumns):
     """Remembers cursor, pane and looks, over the workbench of the main screen."""
 
     def __init__(self, workbench: Workbench) -> None:

@@ -201,9 +201,13 @@ class BudgetPane(Widget):
         rows = [_gpu_row(gpu) for gpu in meters.gpus]
         rows.append(("RAM", meters.ram_used, meters.ram_total))
         if len(rows) == 1:
-            note = "no NVIDIA GPU" if meters.gpu_absent else "GPU unknown"
-            tail = Content.assemble((f"  CPU {meters.cpu_percent:.0f}%", ""), (f"  {note}", "dim"))
-            return _meter(*rows[0], width - tail.cell_length, _LABEL).append(tail)
+            notes = ("no NVIDIA GPU", "no GPU", "") if meters.gpu_absent else ("GPU unknown", "")
+            for note in notes:
+                tail = Content.assemble((f"  CPU {meters.cpu_percent:.0f}%", ""), (f"  {note}", "dim"))
+                line = _meter(*rows[0], width - tail.cell_length, _LABEL).append(tail)
+                if line.cell_length <= width:
+                    break
+            return line
         shown = rows
         while len(shown) > 2 and width // len(shown) < 26:
             shown = [*shown[:-2], shown[-1]]
