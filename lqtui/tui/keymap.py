@@ -104,13 +104,14 @@ def _meant(key: str) -> str:
 def _clashes(keys: Mapping[str, str]) -> Iterator[str]:
     """Commands that would share a key in one place, where they do not by their own keys."""
     told = set()
+    own = {command.id: set(_keys(command.keys)) for command in ALL_COMMANDS}
+    now = {id: set(_keys(keys[id])) if id in keys else of_command for id, of_command in own.items()}
     for place, commands in _CONTEXTS.items():
-        for one, other in combinations(commands, 2):
-            mine, its = (set(_keys(keys.get(c.id, c.keys))) for c in (one, other))
-            if (one.id in keys or other.id in keys) and (one.id, other.id) not in told:
-                for key in sorted(mine & its - (set(_keys(one.keys)) & set(_keys(other.keys)))):
-                    told.add((one.id, other.id))
-                    yield f"{one.id} and {other.id} both have the key {shown_key(key)!r} in {place}"
+        for one, other in combinations((command.id for command in commands), 2):
+            if (one in keys or other in keys) and (one, other) not in told:
+                for key in sorted((now[one] & now[other]) - (own[one] & own[other])):
+                    told.add((one, other))
+                    yield f"{one} and {other} both have the key {shown_key(key)!r} in {place}"
 
 
 def _keys(keys: str) -> tuple[str, ...]:

@@ -45,21 +45,24 @@ class Remembering(Running, Slots):
     def remember(self, view: View, look: Look) -> None:
         """Remember in the background where the person is, if that is another place than before."""
         self._view, self._look = view, look
-        if self._saving is None or self._saving.done():
-            if (left := self._left()) is not None and left != self._remembered:
-                self._saving = asyncio.create_task(self._save_soon(left))
+        is_saving = self._saving is not None and not self._saving.done()
+        left = None if is_saving else self._left()
+        if left is not None and left != self._remembered:
+            self._saving = asyncio.create_task(self._save_soon(left))
 
     async def close(self) -> None:
         """Remember where the person is, stop all jobs and close the store."""
         if self._saving is not None:
             await asyncio.wait([self._saving])
-        self._remember_now()
+        if (left := self._left()) is not None:
+            self._save(left, is_last=True)
         if self.sessions is not None:
             self.sessions.close()
         await super().close()
 
     def _leaving_model(self) -> None:
-        self._remember_now()
+        if (left := self._left()) is not None and left != self._remembered:
+            self._save(left)
         self._view = View()
 
     def _found_model(self) -> None:
@@ -91,15 +94,11 @@ class Remembering(Running, Slots):
     async def _save_soon(self, left: Left) -> None:
         await asyncio.to_thread(self._save, left)
 
-    def _remember_now(self) -> None:
-        if (left := self._left()) is not None and left != self._remembered:
-            self._save(left)
-
-    def _save(self, left: Left) -> None:
+    def _save(self, left: Left, *, is_last: bool = False) -> None:
         if self.sessions is None:
             return
         try:
-            self.sessions.save(left)
+            self.sessions.save(left, is_last=is_last)
             self._remembered = left
         except (StoreError, OSError) as error:  # a full disk must not end the app, nor be told each second
             if not self._is_told:

@@ -89,6 +89,7 @@ class Sessions:
         self._fresh = fresh
         self._lock = contextlib.ExitStack()
         self._file: Path | None = None
+        self._saved: Left | None = None
         self.notices: list[str] = []
 
     def last(self) -> AppSession:
@@ -125,15 +126,22 @@ class Sessions:
         self._note(f"{model.name} is open in {_MOST} other lqtui; nothing is remembered of this session.")
         return None
 
-    def save(self, left: Left) -> None:
-        """Remember both; StoreError where that fails. Any thread may ask for it, one at a time."""
-        if self._file is not None:
+    def save(self, left: Left, *, is_last: bool = False) -> None:
+        """Remember both, as far as they changed; StoreError where that fails.
+
+        With `is_last` the next start goes on from here, whatever other lqtui remembered meanwhile. Any thread
+        may ask for it, one at a time.
+        """
+        before, self._saved = self._saved, None
+        if self._file is not None and (before is None or before.model != left.model):
             write_state(self._file, _VERSION, left.model)
-        write_state(self._app_file, _VERSION, left.app)
+        if is_last or before is None or before.app != left.app:
+            write_state(self._app_file, _VERSION, left.app)
+        self._saved = left
 
     def close(self) -> None:
         """Let others have the session."""
-        self._file = None
+        self._file = self._saved = None
         self._lock.close()
 
     @property

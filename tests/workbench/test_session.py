@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +17,7 @@ from lqtui.store.paths import Paths
 from lqtui.store.state_file import ASIDE, read_state
 from lqtui.workbench import Settings, Workbench
 from lqtui.workbench.remembering import settings_left
-from lqtui.workbench.session import AppSession, Look, ModelSession, Sessions, View
-
-Opener = Callable[..., Workbench]
+from lqtui.workbench.session import AppSession, Left, Look, ModelSession, Sessions, View
 
 
 @asynccontextmanager
@@ -105,20 +103,26 @@ async def test_a_second_one_on_the_same_model_says_so_and_keeps_a_session_of_its
         ('{"version": 1, "model": 3}', "is damaged"),
     ],
 )
-async def test_what_cannot_be_read_is_told_of_once_and_set_aside(
-    paths: Paths, tiny_model: Path, document: str, why: str
+def test_what_cannot_be_read_is_told_of_once_and_set_aside(
+    paths: Paths, tmp_path: Path, document: str, why: str
 ) -> None:
-    async with session(paths, tiny_model) as bench:
-        bench.assign(["blk.1.attn_q.weight"], TensorType.Q4_0, "one")
-    file = file_of(paths, tiny_model)
-    file.write_text(document)
-    async with session(paths, tiny_model) as bench:
-        (notice,) = bench.take_notices()
-        assert notice == f"{file} {why}; it is set aside as {file.name}{ASIDE}, and lqtui begins anew."
-        assert bench.plan.unchanged
-    assert file.with_name(file.name + ASIDE).read_text() == document
-    async with session(paths, tiny_model) as bench:
-        assert bench.take_notices() == []
+    model = tmp_path / "some.gguf"
+    writer = Sessions(paths)
+    assert writer.take(model) is None
+    writer.save(Left(ModelSession(model), AppSession(model)))
+    writer.close()
+    files = [file_of(paths, model), paths.state / "sessions" / "app.json"]
+    for file in files:
+        file.write_text(document)
+    reader = Sessions(paths)
+    assert reader.take(model) is None and reader.last() == AppSession()
+    assert reader.notices == [
+        f"{file} {why}; it is set aside as {file.name}{ASIDE}, and lqtui begins anew." for file in files
+    ]
+    assert [file.with_name(file.name + ASIDE).read_text() for file in files] == [document] * 2
+    reader.close()
+    again = Sessions(paths)
+    assert again.take(model) is None and again.last() == AppSession() and again.notices == []
 
 
 async def test_recipes_that_fit_the_model_no_more_are_told_of(paths: Paths, tiny_model: Path) -> None:
