@@ -11,7 +11,7 @@ from fakes import FakeWorkbench
 from hypothesis import given
 from hypothesis import strategies as st
 from model_shapes import llama_shape
-from panes import PaneApp, lines_of
+from panes import PaneApp, lines_of, text_of
 from scripted_results import scores_of, seed_results
 
 from lqtui.recipe.presets import preset
@@ -135,6 +135,19 @@ async def test_any_zoom_draws_axes_and_points(size: tuple[int, int], spread: flo
             assert len(lines) == size[1] - 2 and any("┤" in line for line in lines)
             assert chart.at_hand.cell is not None
         assert chart._view is None
+
+
+async def test_zooming_at_a_file_beyond_the_edge_comes_closer_to_what_is_in_sight() -> None:
+    chart = TradeoffChart()
+    async with PaneApp(chart).run_test(size=(110, 34)) as pilot:
+        chart.show(RESULTS, plan("baseline_fp16"))
+        await pilot.pause()
+        await pilot.press("right")
+        assert here(chart) == "baseline_fp16"
+        for _ in range(6):
+            await pilot.press("+")
+            await pilot.pause()
+            assert "●" in text_of(chart._canvas)
 
 
 async def test_the_mouse_tells_of_points_and_walks_to_them_and_its_wheel_zooms() -> None:

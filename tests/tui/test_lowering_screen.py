@@ -259,3 +259,31 @@ async def test_without_a_model_it_says_how_to_open_one() -> None:
         await pilot.press("L")
         await pilot.pause()
         assert pilot.app.screen is pilot.app.main
+
+
+async def test_every_mark_of_every_curve_can_be_walked_to_and_is_told_of() -> None:
+    async with running(known(), size=(120, 36)) as pilot:
+        await pilot.press("L")
+        await pilot.pause(0.1)
+        chart = pilot.app.screen.query_one(CurvesChart)
+        lines = lines_of(chart._canvas)
+        marks = {look.mark for look in LOOKS}
+        assert (
+            len(chart.spots) == 41
+        )  # eight of five orders, and one before the blocks left out leave the scale
+        assert all(lines[spot.cell[1]][spot.cell[0]] == spot.mark in marks for spot in chart.spots)
+        await pilot.press("down")
+        await pilot.pause()
+        assert chart.has_focus
+        await pilot.press("g")
+        line = chart.at_hand.line
+        await pilot.press(*["right"] * 3)
+        await pilot.pause()
+        assert chart.at_hand.key == (line, 4) and chart.at_hand.place[0] == 50.0
+        assert "with 12 of 24 blocks lowered to Q2_K, " in screen_text(pilot).replace("\n", " ")
+        await pilot.press("k")
+        await pilot.pause()
+        assert chart.at_hand.line != line and chart.at_hand.place[0] == 50.0
+        await pilot.press("tab")
+        await pilot.pause()
+        assert "Quality: the base's perplexity" in screen_text(pilot)

@@ -18,8 +18,11 @@ from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.rules import fitting_type, quantizable_tensors
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
+from lqtui.tui.widgets.chart_pane import ChartPane
+from lqtui.tui.widgets.chart_spots import Spot
 from lqtui.tui.widgets.chooser import Chooser
 from lqtui.tui.widgets.curves import CurvesChart, table_of
+from lqtui.tui.widgets.estimates import small
 from lqtui.tui.widgets.jobs import progress_of
 from lqtui.tui.widgets.type_toggles import types_for
 from lqtui.workbench import PROBE, Change, Job, JobState, Lowered, Workbench, WorkbenchError
@@ -43,6 +46,7 @@ class LoweringScreen(ModalScreen[TensorType]):
         Binding("escape,q,L", "leave", "Close", show=False),
         Binding("enter", "measure", "Measure", show=False),
         Binding("x", "cancel", "Cancel", show=False),
+        Binding("down,j", "walk", "Walk the curves", show=False),
     ]
 
     def __init__(self, workbench: Workbench, to: TensorType = LOWEST) -> None:
@@ -59,7 +63,7 @@ class LoweringScreen(ModalScreen[TensorType]):
         """The type, the curves, the same in numbers, and what is being done."""
         with Vertical() as box:
             box.border_title = "how long quality lasts as blocks are lowered"
-            box.border_subtitle = "←→ type · enter measure · x cancel · esc close"
+            box.border_subtitle = "←→ type · ↓ walk · enter start · x stop · esc close"
             yield Chooser("lowered to", id="to")
             yield CurvesChart()
             yield Static(id="table")
@@ -133,7 +137,10 @@ class LoweringScreen(ModalScreen[TensorType]):
 
     def _say(self) -> None:
         job, said = self._job, self.query_one("#said", Static)
-        if self._refused:
+        spot = self.query_one(CurvesChart).at_hand
+        if spot is not None:
+            said.update(Content(self._of_point(spot)))
+        elif self._refused:
             said.update(Content.styled(self._refused, "$text-warning"))
         elif job is not None and job.active:
             said.update(progress_of(job, said.size.width or self.size.width - 8))
@@ -141,6 +148,22 @@ class LoweringScreen(ModalScreen[TensorType]):
             said.update(Content.styled(f"Failed: {job.message}", "$text-error"))
         else:
             said.update(Content(self._how()))
+
+    def _of_point(self, spot: Spot) -> str:
+        """A point of a curve in words."""
+        known, model = self._known, self._workbench.model
+        label, number = spot.key if isinstance(spot.key, tuple) else ("", 0)
+        curve = next((curve for curve in known.curves if curve.label == label), None) if known else None
+        if curve is None or model is None:
+            return ""
+        point, blocks = curve.points[number], model.shape.block_count
+        deviation = f" ±{100 * point.sd:.1f}" if point.sd else ""
+        kld = "" if point.kld is None else f", KLD {small(point.kld)[0]} nats"
+        what = "left out" if curve.is_pruned else f"lowered to {self._to}"
+        return (
+            f"{curve.label}: with {round(point.share * blocks)} of {blocks} blocks {what}, "
+            f"{100 * point.kept:.1f}{deviation} % of the quality is kept{kld}."
+        )
 
     def _how(self) -> str:
         """What the numbers are, once there are some; before that, what becomes of the type."""
@@ -183,6 +206,18 @@ class LoweringScreen(ModalScreen[TensorType]):
         """Stop measuring; the points that are known stay."""
         if (job := self._active) is not None:
             self._workbench.cancel(job.id)
+
+    @on(ChartPane.Walked)
+    def _follow_walk(self) -> None:
+        self._say()
+
+    @on(ChartPane.Chosen)
+    def _measure_from_chart(self) -> None:
+        self.action_measure()
+
+    def action_walk(self) -> None:
+        """Give the keys to the curves; tab gives them back to the type."""
+        self.query_one(CurvesChart).focus()
 
     def action_leave(self) -> None:
         """Close the screen; what is measured goes on."""

@@ -12,6 +12,7 @@ from textual_plotext.plot import Plot
 
 from lqtui.tui.widgets.chart_layout import Axis, padded
 from lqtui.tui.widgets.chart_pane import PlotColor
+from lqtui.tui.widgets.chart_spots import Spot
 from lqtui.workbench import KEPT, Curve
 
 _LEAST_SPAN = 2.0
@@ -68,6 +69,7 @@ class CurvesDrawing:
         canvas_width = width - 1 - max(len(label) for _, label in self.y_ticks)
         self.x = Axis(-2.0, 103.0, canvas_width)
         self.taken: set[tuple[int, int]] = set()
+        self._spots: list[Spot] = []
 
     def content(self) -> Content:
         """The finished drawing; the first curves lie above the later ones."""
@@ -153,7 +155,7 @@ class CurvesDrawing:
     def _draw_marks(self, line: _Line) -> None:
         """A mark for each point but the first, which all share; beside others of the same place."""
         cells = []
-        for x, y in line.points[1:]:
+        for number, (x, y) in enumerate(line.points[1:], 1):
             if y < self.y.low:
                 break
             column, row = self.x.cell(x), self.y.cell(y)
@@ -162,13 +164,27 @@ class CurvesDrawing:
             if cell is not None:
                 cells.append(cell)
                 self.taken.add(cell)
+            self._spots.append(self._spot(line, number, cell or (column, row)))
         self._marks(cells, line.look.mark, line.look.component)
+
+    def _spot(self, line: _Line, number: int, cell: tuple[int, int]) -> Spot:
+        (x, y), sd = line.points[number], line.sds[number]
+        seen = self.size[0] - self.x.cells + cell[0], self.y.cells - 1 - cell[1]
+        kept = f"{y:.1f} ±{sd:.1f} %" if sd else f"{y:.1f} %"
+        says = f"{line.label} · {x:.0f} % lowered · {kept} kept", f"{kept} kept", kept
+        return Spot((line.label, number), (x, y), seen, line.look.mark, says, line.label)
+
+    @property
+    def spots(self) -> tuple[Spot, ...]:
+        """The marks, once they are drawn."""
+        return tuple(self._spots)
 
 
 @dataclass(frozen=True)
 class _Line:
     """A curve in percent."""
 
+    label: str
     look: Look
     points: tuple[tuple[float, float], ...]
     sds: tuple[float, ...]
@@ -176,7 +192,7 @@ class _Line:
     @classmethod
     def of(cls, curve: Curve) -> _Line:
         points = tuple((100 * point.share, 100 * point.kept) for point in curve.points)
-        return cls(look_of(curve), points, tuple(100 * point.sd for point in curve.points))
+        return cls(curve.label, look_of(curve), points, tuple(100 * point.sd for point in curve.points))
 
     @property
     def reach(self) -> list[float]:

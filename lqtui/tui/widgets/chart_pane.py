@@ -201,6 +201,8 @@ class ChartPane(Widget):
         super().watch_has_focus(has_focus)
         if has_focus and self.spots:
             self.walk_to(spot_of(self.spots, self._key) or self.first_spot(self.spots))
+        elif not has_focus:
+            self.post_message(self.Walked(self, self.at_hand))
         self._canvas.refresh()
 
     # The mouse, as the canvas hears it.

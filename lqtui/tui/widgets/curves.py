@@ -27,7 +27,7 @@ class CurvesScene:
     invitation: tuple[str, ...] = ("No curves are known yet.",)
 
 
-class CurvesChart(ChartPane):
+class CurvesChart(ChartPane, can_focus=True):
     """The share of quality that is kept against the share of blocks that is lowered."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -81,8 +81,10 @@ class CurvesChart(ChartPane):
         return self.scene.invitation
 
     def draw(self, plot: Plot, width: int, height: int, colors: Mapping[str, PlotColor]) -> Drawn:
-        """The curves."""
-        return Drawn(CurvesDrawing(plot, self.scene.curves, (width, height), colors).content())
+        """The curves, and their marks to walk."""
+        drawing = CurvesDrawing(plot, self.scene.curves, (width, height), colors)
+        content = drawing.content()
+        return Drawn(content, drawing.spots)
 
 
 def table_of(curves: Sequence[Curve], width: int, hue: Callable[[Curve], Style]) -> Content:

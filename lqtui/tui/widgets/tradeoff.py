@@ -174,9 +174,17 @@ class TradeoffChart(ChartPane, can_focus=True):
     def action_come_closer(self, steps: int) -> None:
         """Come closer to the point at hand, or go farther away."""
         if self._drawing is not None:
-            here, view = self.at_hand, self._drawing.view
-            middle = (view.x[0] + view.x[1]) / 2, (view.y[0] + view.y[1]) / 2
-            self._zoom(steps, here.place if here is not None else middle)
+            self._zoom(steps, self._middle(self._drawing.view))
+
+    def _middle(self, view: View) -> tuple[float, float]:
+        """The point at hand, or what is in sight next to it: far files are beyond the edge."""
+        here = self.at_hand
+        if here is not None and view.has(here.place):
+            return here.place
+        seen = [spot.place for spot in self.spots if view.has(spot.place)]
+        aim = here.place if here is not None else (view.x[0], view.y[0])
+        middle = (view.x[0] + view.x[1]) / 2, (view.y[0] + view.y[1]) / 2
+        return min(seen, key=lambda place: abs(place[0] - aim[0]), default=middle)
 
     def action_whole(self) -> None:
         """Show all of the chart again."""
