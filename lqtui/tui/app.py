@@ -16,7 +16,9 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.color import Color
 from textual.filter import LineFilter, Monochrome, NoColor
+from textual.keys import key_to_character
 from textual.screen import Screen
+from textual.widgets import Input, TextArea
 from textual.worker import Worker, WorkerState
 
 from lqtui.system import meters
@@ -56,7 +58,7 @@ class LqtuiApp(App[None]):
     COMMANDS: ClassVar = {LqtuiCommands, *App.COMMANDS}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
-        Binding("ctrl+p", "command_palette", "Command palette", show=False, id="app.palette"),
+        Binding("ctrl+p", "command_palette", "Command palette", show=False, priority=True, id="app.palette"),
         Binding("ctrl+z", "suspend_process", "Suspend", show=False),
     ]
     ENABLE_COMMAND_PALETTE = True
@@ -160,6 +162,16 @@ class LqtuiApp(App[None]):
         """Let the terminal tell something to a person who looks elsewhere."""
         if self._driver is not None:
             self._driver.write(terminal_notice(event.text, os.environ))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A key that writes a character opens no palette where a person types."""
+        if action == "command_palette" and isinstance(self.focused, Input | TextArea):
+            return all(key_to_character(key) is None for key in self._palette_keys)
+        return super().check_action(action, parameters)
+
+    @property
+    def _palette_keys(self) -> list[str]:
+        return self.preferences.keys.get("app.palette", "ctrl+p").split(",")
 
     async def action_quit(self) -> None:
         """Leave; ask first when jobs run."""

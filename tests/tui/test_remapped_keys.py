@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 from driving import Q4, Q8, screen_text, status, toasts, types
 from fakes import FakeWorkbench
+from textual.command import CommandPalette
+from textual.widgets import Input
 
 from lqtui.tui.app import LqtuiApp
 from lqtui.tui.preferred import with_keys
 from lqtui.tui.screens.help import HelpScreen
 from lqtui.tui.screens.open_model import OpenModelScreen
+from lqtui.tui.screens.save import SaveRecipeScreen
 from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.workbench.preferences import Preferences
 
@@ -76,6 +79,21 @@ async def test_everything_that_names_a_key_names_the_chosen_one(workbench: FakeW
         assert isinstance(app.screen, HelpScreen)
         shown = {tuple(line.split(maxsplit=2)[:2]) for line in screen_text(pilot).splitlines() if "│" in line}
         assert ("│", "n") in shown or any("n ↓" in line for line in screen_text(pilot).splitlines())
+
+
+async def test_a_palette_key_that_writes_a_character_writes_it_where_a_person_types(
+    workbench: FakeWorkbench,
+) -> None:
+    app = remapped(workbench)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.pause()
+        await pilot.press("j")  # name and save
+        assert isinstance(app.screen, SaveRecipeScreen)
+        await pilot.press("colon")
+        assert isinstance(app.screen, SaveRecipeScreen)
+        assert ":" in app.screen.query_one(Input).value
+        await pilot.press("escape", "?", "colon")
+        assert CommandPalette.is_open(app)  # over a dialog too
 
 
 async def test_without_a_model_the_chosen_key_for_opening_one_is_told() -> None:
