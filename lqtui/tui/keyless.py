@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lqtui.tui.command import Command
-from lqtui.tui.keys import MATTERS
+from lqtui.tui.keys import MATTERS, VIEW
 from lqtui.tui.slot_keys import SLOTS
 
 KEYLESS_COMMANDS: tuple[Command, ...] = (
@@ -15,5 +15,7 @@ KEYLESS_COMMANDS: tuple[Command, ...] = (
         "See what each block costs along the depth of the model, measured or estimated.",
         MATTERS,
     ),
+    Command("tour.start", "", "tour", "Tour", "Show the five hints for newcomers, from the first on.", VIEW),
+    Command("tour.skip", "", "skip_tour", "Skip the tour", "Show no more hints, now and later.", VIEW),
     Command("slot.close", "", "close_slot", "Close slot", "Forget this slot and its history.", SLOTS),
 )

@@ -10,6 +10,7 @@ from lqtui.workbench.interchange import Interchange
 from lqtui.workbench.remembering import Remembering
 from lqtui.workbench.reporting import Reporting
 from lqtui.workbench.resuming import Resuming
+from lqtui.workbench.touring import Touring
 from lqtui.workbench.type_table import TypeTable
 
 
@@ -23,6 +24,7 @@ class Workbench(
     TypeTable,
     Inspecting,
     Remembering,
+    Touring,
 ):
     """Drives everything on one model; must be used inside one event loop.
 

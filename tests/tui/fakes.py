@@ -21,6 +21,7 @@ from lqtui.workbench import Change, Fit, Job, JobState, OpenModel, Result, Setti
 from lqtui.workbench.histories import Histories
 from lqtui.workbench.history import RecipeHistory
 from lqtui.workbench.slots import Slots
+from lqtui.workbench.touring import TourProgress
 
 
 class FakeWorkbench(FakeImportance, Slots):
@@ -43,6 +44,7 @@ class FakeWorkbench(FakeImportance, Slots):
         self.refuse: str | None = None
         self.context_problem: str | None = ""
         self.calls: list[str] = []
+        self.tour = TourProgress(over=True)
         if shape is not None:
             self._adopt(Path(f"/models/{shape.name}.gguf"), shape)
 
@@ -133,6 +135,9 @@ class FakeWorkbench(FakeImportance, Slots):
         self.jobs += (job,)
         self.tell(Change.JOBS)
         return job
+
+    def keep_tour(self, progress: TourProgress) -> None:
+        self.tour = progress
 
     def advance(self, job_id: int, **changes: object) -> None:
         """Let a job say something new."""

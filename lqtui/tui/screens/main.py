@@ -31,6 +31,7 @@ from lqtui.tui.screens.main_lowering import MainLowering
 from lqtui.tui.screens.main_panes import PANES
 from lqtui.tui.screens.main_session import MainSession
 from lqtui.tui.screens.main_slots import MainSlots
+from lqtui.tui.screens.main_tour import MainTour
 from lqtui.tui.screens.main_types import MainTypes
 from lqtui.tui.widgets.budget import BudgetPane
 from lqtui.tui.widgets.filter_line import FilterLine
@@ -75,6 +76,7 @@ class MainScreen(
     MainTypes,
     MainLowering,
     MainSlots,
+    MainTour,
     MainFilter,
     MainInterchange,
     MainChart,

@@ -99,6 +99,9 @@ class MainActions(Screen[None]):
         # After the change that the workbench told of is shown, else its explanation would hide this.
         self.call_later(self.query_one(StatusLine).announce, *wordings)
 
+    def followed(self, hint: str) -> None:
+        """A person did what a hint of the tour is about; the tour, where there is one, goes on."""
+
     def _has_model(self) -> bool:
         if self.workbench.model is None:
             self.notify(f"No model is open: press {self.key('model.open')} to open one.", severity="warning")
@@ -261,6 +264,7 @@ class MainActions(Screen[None]):
 
         plan = self.workbench.plan
         if self._has_model() and plan:
+            self.followed("export")
             from lqtui.tui.screens.export import ExportScreen  # its syntax highlighting is slow to load
 
             with self.refusals_told():
