@@ -160,7 +160,7 @@ class GridPainter:
         if row.note:
             return Strip([*segments, Segment(f" {row.note}", self._dim)])
         segments += self._cells(row, content, selected, here, through)
-        segments += self._facts(content)
+        segments += self._facts(content, self._dim if through == frozenset() else self._text)
         if self._heat is not None:
             segments += self._heat.row(y, row, scope)
         if GridFact.PREDICTED in self.shown:
@@ -173,13 +173,13 @@ class GridPainter:
             segments.append(Segment("─" * (self._bar_width - filled), self._track))
         return Strip(segments)
 
-    def _facts(self, content: RowContent) -> list[Segment]:
+    def _facts(self, content: RowContent, look: Style) -> list[Segment]:
         """The type, the size and the bits of a row."""
         label = f"  {content.type_label}".ljust(WIDTHS[GridFact.TYPE])
         texts = {
-            GridFact.TYPE: (label, self._dim if content.type_label == "mixed" else self._text),
-            GridFact.SIZE: (mebibytes(content.size), self._text),
-            GridFact.BPW: (f"{content.bits_per_weight:.2f}", self._text),
+            GridFact.TYPE: (label, self._dim if content.type_label == "mixed" else look),
+            GridFact.SIZE: (mebibytes(content.size), look),
+            GridFact.BPW: (f"{content.bits_per_weight:.2f}", look),
         }
         return [
             Segment(text.rjust(WIDTHS[fact]), style)
