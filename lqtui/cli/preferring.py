@@ -7,7 +7,25 @@ import sys
 import msgspec
 
 from lqtui.cli import output
-from lqtui.store.paths import Paths
+from lqtui.store.errors import StoreError
+from lqtui.store.paths import Paths, make_directory
+from lqtui.workbench.text_files import write_text
+from lqtui.workbench.values import WorkbenchError
+
+
+def create() -> None:
+    """Write a settings file that changes nothing, where there is none."""
+    from lqtui.tui.own_settings import template
+
+    path = Paths.from_environment().settings_file
+    if path.exists():
+        output.fail(f"{path} is there already; edit it, or move it away")
+    try:
+        make_directory(path.parent)
+        write_text(path, template())
+    except (StoreError, WorkbenchError) as error:
+        output.fail(str(error), 1)
+    print(output.shown(f"wrote {path}"))
 
 
 def settings(default: bool, check: bool, json: bool) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from lqtui.store.paths import Paths
 from lqtui.tui.keymap import ALL_COMMANDS
-from tests.cli.running import document, lqtui
+from tests.cli.running import document, lqtui, refused
 
 
 @pytest.fixture
@@ -43,6 +43,8 @@ def test_mistakes_are_told_one_by_one_and_fail_only_a_check(file) -> None:
     assert len(document(lqtui("settings", "--json"))["problems"]) == 2
 
 
-def test_the_default_is_a_file_to_begin_with(file) -> None:
-    file.write_text(lqtui("settings", "--default").stdout)
+def test_the_default_is_a_file_to_begin_with_and_is_never_written_over_another(file) -> None:
+    assert lqtui("settings", "--create").stdout == f"wrote {file}\n"
+    assert file.read_text() == lqtui("settings", "--default").stdout
     assert lqtui("settings", "--check").stdout == f"{file}: no mistakes\n"
+    refused(lqtui("settings", "--create"), f"{file} is there already")

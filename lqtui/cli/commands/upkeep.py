@@ -36,6 +36,9 @@ def settings(
     default: Annotated[
         bool, typer.Option("--default", help="Print a file of all settings, as comments, to begin with.")
     ] = False,
+    create: Annotated[
+        bool, typer.Option("--create", help="Write that file to its place, if there is none.")
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Only look for mistakes in the file; with any, exit with 2.")
     ] = False,
@@ -44,7 +47,10 @@ def settings(
     """Show where the settings file is, what it sets, and all keys as they are now."""
     from lqtui.cli import preferring
 
-    preferring.settings(default, check, json)
+    if create:
+        preferring.create()
+    else:
+        preferring.settings(default, check, json)
 
 
 @app.command()
