@@ -132,7 +132,7 @@ class MainActions(Screen[None]):
                     self.call_later(self.run_action, "offer_imatrix")
 
         planned = [plan.by_name[name] for name in event.tensors]
-        self.app.push_screen(TypePicker(planned, event.title, plan.recipe.imatrix), assign)
+        self.app.push_screen(TypePicker(planned, event.title, plan.recipe.imatrix, plan.recipe.file), assign)
 
     @after_edits
     def action_undo(self) -> None:

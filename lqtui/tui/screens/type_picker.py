@@ -17,11 +17,12 @@ from textual.widgets.option_list import Option
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.imatrix import Imatrix
+from lqtui.recipe.quantized_file import QuantizedFile
 from lqtui.recipe.recipe import PlannedTensor
 from lqtui.recipe.rules import fitting_type, requires_imatrix
 from lqtui.recipe.types import TARGET_TYPES, Family, TensorType
 from lqtui.tui.widgets.choices import Choices
-from lqtui.tui.widgets.quantities import size
+from lqtui.tui.widgets.quantities import fine_size, shortened
 from lqtui.tui.widgets.type_glyphs import FALLBACK_MARK, TypeStyles, code_of
 
 _GROUPS = {
@@ -34,19 +35,28 @@ _GROUPS = {
 }
 """The families, as llama.cpp's documentation groups the types, and what is special about each."""
 _IMATRIX = "needs an importance matrix"
+_NAME = 24
+"""Cells for the name of a matrix or a file."""
 _UNKNOWN = "not in the importance matrix"
 
 
 class Outlook:
     """What giving tensors a type would do: their bytes, how many fall back, and why it may be impossible.
 
-    What lacks no more than an importance matrix can be chosen: one can be made.
+    What lacks no more than an importance matrix can be chosen: one can be made. What has the type in the
+    recipe's quantized file is copied from that, and needs none.
     """
 
     def __init__(
-        self, planned: Sequence[PlannedTensor], tensor_type: TensorType, imatrix: Imatrix | None = None
+        self,
+        planned: Sequence[PlannedTensor],
+        tensor_type: TensorType,
+        imatrix: Imatrix | None = None,
+        file: QuantizedFile | None = None,
     ) -> None:
         self.bytes = 0
+        self.copied = 0
+        self.has_imatrix = False
         self.fallbacks: dict[TensorType, int] = {}
         self.problem = ""
         self.needs_imatrix = False
@@ -56,11 +66,15 @@ class Outlook:
             except RecipeError:
                 self.problem = f"rows of {each.tensor.columns} do not fit"
                 return
-            if requires_imatrix(each.tensor, effective, imatrix=imatrix):
+            if file is not None and file.encoding(each.tensor, effective).file:
+                self.copied += 1
+            elif requires_imatrix(each.tensor, effective, imatrix=imatrix):
                 if imatrix is not None:
                     self.problem = _UNKNOWN
                     return
                 self.needs_imatrix = True
+            elif imatrix is not None and requires_imatrix(each.tensor, effective):
+                self.has_imatrix = True
             self.bytes += each.tensor.bytes_as(effective)
             if effective is not tensor_type:
                 self.fallbacks[effective] = self.fallbacks.get(effective, 0) + 1
@@ -95,11 +109,18 @@ class TypePicker(ModalScreen[TensorType | None]):
         Binding("2", "choose('Q2_K')", "Q2_K", show=False),
     ]
 
-    def __init__(self, planned: Sequence[PlannedTensor], title: str, imatrix: Imatrix | None = None) -> None:
+    def __init__(
+        self,
+        planned: Sequence[PlannedTensor],
+        title: str,
+        imatrix: Imatrix | None = None,
+        file: QuantizedFile | None = None,
+    ) -> None:
         super().__init__()
+        self._imatrix, self._file = imatrix, file
         self._planned = planned
         self._title = title
-        self._outlooks = {t: Outlook(planned, t, imatrix) for t in TARGET_TYPES}
+        self._outlooks = {t: Outlook(planned, t, imatrix, file) for t in TARGET_TYPES}
 
     def compose(self) -> ComposeResult:
         """A heading, and under the name of each family one line per type."""
@@ -137,12 +158,22 @@ class TypePicker(ModalScreen[TensorType | None]):
         if outlook.problem:
             parts.append((f"  {outlook.problem}", "italic"))
         else:
-            parts.append((f"{size(outlook.bytes):>10}", ""))
+            parts.append((f"{fine_size(outlook.bytes):>10}", ""))
             if outlook.needs_imatrix:
                 parts.append((f"  {_IMATRIX}", "$text-warning"))
+            elif outlook.has_imatrix and self._imatrix is not None:
+                parts.append((f"  by {shortened(self._imatrix.name, _NAME)}", "$text-success"))
+            if outlook.copied and self._file is not None:
+                parts.append((f"  {self._copies(outlook)}", "$text-success"))
             if outlook.fallbacks:
                 parts.append((f"  {FALLBACK_MARK} {self._fallbacks(outlook)}", "$text-warning"))
         return Content.assemble(*parts)
+
+    def _copies(self, outlook: Outlook) -> str:
+        """What is copied, where that is not all, and from which file."""
+        some = "" if outlook.copied == len(self._planned) else f"{outlook.copied} "
+        name = self._file.name if self._file is not None else ""
+        return f"{some}copied from {shortened(name, _NAME)}"
 
     def _fallbacks(self, outlook: Outlook) -> str:
         """What the tensors really become, and how many of them."""

@@ -21,6 +21,11 @@ def size(count: int) -> str:
     return f"{count / GIB:.1f} GiB"
 
 
+def fine_size(count: int) -> str:
+    """As `size`, in KiB below one MiB, where a small model's types would look alike: `61.9 KiB`."""
+    return f"{count / 1024:.1f} KiB" if count < MIB else size(count)
+
+
 def share(used: int, total: int) -> str:
     """How much of a total is used, with one unit: `3.1/8.0 GiB`."""
     unit, name = (GIB, "GiB") if total >= GIB else (MIB, "MiB")
