@@ -160,7 +160,8 @@ class Resuming(Solving, Imatrices, LoweringExperiment, Writing):
         if not self._remembers_jobs or self.model is None:
             return None
         active = [job for job in self.jobs if job.active and self._asked_on.get(job.id) == self.model.path]
-        active.sort(key=lambda job: (job.state is not JobState.RUNNING, job.place or len(active) + 1))
+        order = [JobState.RUNNING, JobState.QUEUED, JobState.PAUSED]
+        active.sort(key=lambda job: (order.index(job.state), job.place))
         asked = [self._asked[job.id] for job in active if job.id in self._asked]
         return Unfinished(self.model.path, self.settings, (*self._jobs_left, *asked))
 

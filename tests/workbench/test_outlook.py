@@ -55,7 +55,7 @@ def after_a_tenth(told: list[Told]) -> list[Told]:
 def test_after_a_tenth_of_the_work_the_time_left_is_right_within_a_quarter(job: str) -> None:
     told, _ = replayed(job, {})
     first = after_a_tenth(told)[0]
-    print(f"{job}: {first.left:.1f} s left after {first.at:.1f} s, really {first.really:.1f} ({first.off:+.0%})")
+    print(f"{job}: {first.left:.1f} s after {first.at:.1f} s, really {first.really:.1f} ({first.off:+.0%})")
     assert abs(first.off) <= WITHIN
 
 

@@ -76,6 +76,9 @@ class JobsPane(LineList):
             return
         self._jobs = by_id
         states = [job.state.value for job in jobs]
+        at = by_id.get(self._cursor)
+        if at is not None and not at.active and not self.has_focus and any(job.active for job in jobs):
+            self._cursor = None  # whoever comes here looks for what runs, not for what has ended
         counts = [(states.count(state), state) for state in ("running", "queued", "paused", "failed")]
         self.update_lines()
         self.show_status(" · ".join(f"{count} {state}" for count, state in counts if count))
