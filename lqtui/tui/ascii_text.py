@@ -75,11 +75,13 @@ def _ascii_segment(segment: Segment) -> Segment:
 @lru_cache(4096)
 def in_ascii(text: str) -> str:
     """A text in ASCII, as many cells wide."""
+    width = cell_len(text)
     if _DOTTED_BAR.fullmatch(text):
         text = text.translate(_DOTTED)
     for signs, plain in _TOGETHER:
         text = text.replace(signs, plain.ljust(len(signs)))
-    return "".join(c if c.isascii() else _in_ascii(c) for c in text)
+    plain = "".join(c if c.isascii() else _in_ascii(c) for c in text)
+    return plain[:width].ljust(width)  # signs that are drawn as one are narrower than their parts
 
 
 def _in_ascii(character: str) -> str:

@@ -6,7 +6,10 @@ import pytest
 from driving import screen_text
 from fake_importance import estimated, frontier_of, measured_scores
 from fakes import FakeWorkbench
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from model_shapes import llama_shape
+from rich.cells import cell_len
 from scripted_results import measured, seed_results
 
 from lqtui.recipe.granularity import Granularity
@@ -53,7 +56,7 @@ def beyond_ascii(text: str) -> set[str]:
 
 
 async def test_no_screen_shows_anything_beyond_ascii_or_moves_a_cell_for_it() -> None:
-    size = (120, 36)
+    size = (90, 24)
     app = LqtuiApp(bench_that_knows_much(), None, read_meters=None, ascii=True)
     async with app.run_test(size=size, notifications=True) as pilot:
         seen = set()
@@ -61,21 +64,27 @@ async def test_no_screen_shows_anything_beyond_ascii_or_moves_a_cell_for_it() ->
             await pilot.press(pane)
             await pilot.pause()
             assert not beyond_ascii(screen_text(pilot)), pane
-        for score in range(5):
-            await pilot.press("I", "right", "escape")
+        for score in range(3):
+            await pilot.press("I")
             await pilot.pause()
             assert not beyond_ascii(screen_text(pilot)), f"score {score}"
         for key in DIALOGS:
             await pilot.press(key)
-            await pilot.pause(0.02)
             seen.add(type(app.screen).__name__)
             text = screen_text(pilot)
             assert not beyond_ascii(text), key
             assert {len(line) for line in text.splitlines()} == {size[0]}, key
             while len(app.screen_stack) > 1:
-                await pilot.press("escape")
-                await pilot.pause()
+                app.pop_screen()
+            await pilot.pause()
         assert "MainScreen" not in seen and len(seen) == len(DIALOGS) - 3, "three ask for a path alone"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters(exclude_categories=["C"])))
+def test_any_text_becomes_as_wide_a_text_of_ascii(text) -> None:
+    plain = in_ascii(text)
+    assert plain.isascii() and len(plain) == cell_len(text)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def reversed_text(pilot) -> list[str]:
     return [text for segment in reverse if (text := segment.text.strip())]
 
 
-@pytest.mark.parametrize("theme", ["textual-dark", "textual-light", "ansi-dark", "dracula"])
+@pytest.mark.parametrize("theme", ["textual-dark", "textual-light", "ansi-dark"])
 async def test_no_colour_is_sent_and_the_cursor_and_the_selection_are_reversed(
     workbench: FakeWorkbench, monkeypatch, theme
 ) -> None:
