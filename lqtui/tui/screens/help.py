@@ -34,6 +34,7 @@ _READING = (
     ("Σ sum", "a block's importance as the sum of its tensors', each measured alone"),
     ("⣿⡇ est.", "importance that is only estimated: where it ranks, not how much it is"),
     ("● ○ ◆ ◇", "in the chart, solid is measured and hollow is predicted; diamonds are this recipe"),
+    ("A │ B *", "recipes side by side, the one in the grid reversed; * was edited since it was named"),
     ("knee", "the recipe on the frontier beyond which more bytes save little"),
     ("▸ ◐", "the recipe in the grid; a measurement that some chunks are missing of"),
 )
