@@ -41,6 +41,8 @@ async def test_a_copy_is_tried_beside_the_recipe_and_flipped_to_and_closed(workb
         assert types(workbench, 0) == {Q8} and workbench.undo_label == "block 0 → Q8_0"
         await pilot.app.main.action_run_command("slot.close")
         await pilot.pause()
+        assert "custom-2 in slot B was edited since it was named" in screen_text(pilot)
+        await settled(pilot, "y")
         assert "│" not in header(pilot) and "custom *" in header(pilot)
         await pilot.app.main.action_run_command("slot.close")
         await pilot.pause()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lqtui.recipe.recipe import Plan
+from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.history import HistoryScreen
 from lqtui.tui.screens.main_actions import MainActions, after_edits
 from lqtui.tui.widgets.header import HeaderLine
@@ -60,8 +61,19 @@ class MainSlots(MainActions):
 
     @after_edits
     def action_close_slot(self) -> None:
-        """Forget the active slot."""
-        if self._has_model():
+        """Forget the active slot; ask first where edits would be lost with it."""
+        slots = self.workbench.slots
+        if not self._has_model():
+            return
+        slot = slots[self.workbench.active_slot]
+        if len(slots) > 1 and slot.modified:
+            question = f"{slot.name} in slot {slot.letter} was edited since it was named. Close it?"
+            self.app.push_screen(ConfirmScreen(question, "Close it", "Keep it"), self._close_if)
+        else:
+            self._close_if(True)
+
+    def _close_if(self, sure: bool | None) -> None:
+        if sure:
             with self.refusals_told():
                 closed = self.workbench.close_slot()
                 self.announce(f"Slot {closed.letter} with {closed.name} is closed.")
