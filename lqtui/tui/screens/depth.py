@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from lqtui.tui.preferred import key_of
 from lqtui.tui.widgets.chart_pane import ChartPane
 from lqtui.tui.widgets.depth import DepthChart
 from lqtui.tui.widgets.estimates import plus_minus, small
@@ -84,7 +85,8 @@ class DepthScreen(ModalScreen[int | None]):
         model = self._workbench.model
         self._all = depth_scores(self._workbench.importance, model.shape) if model else ()
         shown, blocks = self._shown, model.shape.block_count if model else 0
-        invitation = ["Nothing is known along the depth yet.", "", "esc, then enter  measure or estimate it"]
+        key = key_of(self, "matters.sensitivity")
+        invitation = ["Nothing is known along the depth yet.", "", f"esc {key}  measure or estimate it"]
         self.query_one(DepthChart).show(shown, blocks, invitation)
         self.query_one("#what", Static).update(Content(f"{shown.described} · {shown.part}" if shown else ""))
         self.query_one("#marks", Static).update(Content(_MARKS[shown.is_estimate] if shown else ""))

@@ -177,6 +177,10 @@ class ChartPane(Widget):
         self._canvas.refresh()
         self.post_message(self.Walked(self, spot))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without points the keys that walk them are the screen's."""
+        return bool(self.spots) if action in ("walk", "walk_to_end", "choose") else True
+
     def action_walk(self, across: int, up: int) -> None:
         """Walk to the next point, in the order of either axis."""
         here = spot_of(self.spots, self._key)

@@ -118,11 +118,11 @@ class TradeoffChart(ChartPane, can_focus=True):
             if scene.is_logarithmic
             else metric.described
         )
-        titles = [
-            f"{self.BORDER_TITLE} · {said} · c {metric.next}" for said in (axis, axis.replace(" in nats", ""))
-        ]
-        fits = len(titles[0]) <= self.size.width - _TITLE_ENDS
-        set_border_words(self, title=titles[0] if fits else titles[1])
+        then = with_keys(self, f"{{chart.metric}} {metric.next}")
+        said = (axis, axis.replace(" in nats", ""), axis.split(",")[0])
+        titles = [f"{self.BORDER_TITLE} · {of_axis} · {then}" for of_axis in said]
+        fitting = (title for title in titles if len(title) <= self.size.width - _TITLE_ENDS)
+        set_border_words(self, title=next(fitting, titles[-1]))
         self.point_out(selected_digest)
         self.show_scene(scene)
 
