@@ -201,9 +201,9 @@ class LqtuiApp(App[None]):
             case 0:
                 return "No job runs any more. Leave?"
             case 1:
-                return "A job is not finished. Leave? It can go on at the next start."
+                return "A job is not finished; it can go on next time. Leave?"
             case count:
-                return f"{count} jobs are not finished. Leave? They can go on at the next start."
+                return f"{count} jobs are not finished; they can go on next time. Leave?"
 
     async def _leave(self, sure: bool | None) -> None:
         if sure:

@@ -58,7 +58,7 @@ async def test_jobs_are_moved_paused_cancelled_done_again_and_go_on_after_a_rest
 
         await pilot.press("q")
         await pilot.pause()
-        question = "3 jobs are not finished. Leave? They can go on at the next start."
+        question = "3 jobs are not finished; they can go on next time. Leave?"
         assert isinstance(pilot.app.screen, ConfirmScreen) and pilot.app.screen.question == question
         await pilot.press("y")
 

@@ -177,10 +177,10 @@ async def test_the_question_before_leaving_follows_the_jobs(measured_bench):
         await settled(pilot)
         dialog = pilot.app.screen
         assert isinstance(dialog, ConfirmScreen)
-        assert dialog.question == "2 jobs are not finished. Leave? They can go on at the next start."
+        assert dialog.question == "2 jobs are not finished; they can go on next time. Leave?"
         measured_bench.advance(1, state=JobState.DONE)
         await settled(pilot)
-        assert dialog.question == "A job is not finished. Leave? It can go on at the next start."
+        assert dialog.question == "A job is not finished; it can go on next time. Leave?"
         measured_bench.advance(2, state=JobState.DONE)
         await settled(pilot)
         assert dialog.question == "No job runs any more. Leave?"

@@ -29,6 +29,7 @@ _STAGES = {"perplexity": "scoring"}
 """What people call the stages of which the engine's name tells only a part."""
 _BAR, _BAR_LEAST = 30, 6
 _SUBJECT = 24
+_ROOM_FOR_COUNTS = 76
 _INDENT = 2
 
 
@@ -80,8 +81,11 @@ class JobsPane(LineList):
         if at is not None and not at.active and not self.has_focus and any(job.active for job in jobs):
             self._cursor = None  # whoever comes here looks for what runs, not for what has ended
         counts = [(states.count(state), state) for state in ("running", "queued", "paused", "failed")]
+        order = self.item_keys
         self.update_lines()
         self.show_status(" · ".join(f"{count} {state}" for count, state in counts if count))
+        if self.has_focus and self._cursor is not None and self.item_keys != order:
+            self.move_cursor(self._cursor)  # its job has another place now, which may be out of sight
 
     @property
     def keys_hint(self) -> str:  # type: ignore[override]
@@ -101,6 +105,11 @@ class JobsPane(LineList):
                 return f"{{jobs.pause}} {'go on' if job.pausing else 'pause'} · {cancel} · {log}"
             case _:
                 return log
+
+    def show_status(self, status: str) -> None:
+        """Say how many jobs there are of each kind, where the keys leave room for that."""
+        super().show_status("" if self.has_focus and self.size.width < _ROOM_FOR_COUNTS else status)
+        self._status = status
 
     def cursor_moved(self) -> None:
         """Say which keys do something to this job."""
