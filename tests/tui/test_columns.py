@@ -23,6 +23,7 @@ from lqtui.tui.widgets.grid_columns import (
 )
 from lqtui.tui.widgets.grid_layout import grid_layout
 from lqtui.tui.widgets.importance import ScoreKind, column_of
+from lqtui.tui.widgets.layer_grid import LayerGrid
 
 SHAPE = llama_shape()
 
@@ -58,6 +59,17 @@ async def test_columns_are_switched_while_the_layers_show_them_and_are_known_by_
         main.columns = ("size", "no such column")
         await pilot.pause()
         assert lines(pilot)[1].split()[8:] == ["MiB"]
+
+
+async def test_a_click_on_the_title_of_the_scores_shows_the_next_ones(scored) -> None:
+    async with running(scored, size=(140, 36)) as pilot:
+        grid = pilot.app.main.query_one(LayerGrid)
+        assert "KLD" in lines(pilot)[0] and "est." not in lines(pilot)[0]
+        await pilot.click(grid, offset=(lines(pilot)[0].index("KLD"), 0))
+        await pilot.pause()
+        assert "est. err" in lines(pilot)[0]
+        await pilot.click(grid, offset=(7, 1))
+        assert grid.selection.title == "attn_q of blocks 0-29", "on a role's label it selects as before"
 
 
 async def test_a_column_without_room_says_so_and_a_click_switches_one(scored) -> None:

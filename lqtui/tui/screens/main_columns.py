@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textual import on
+
 from lqtui.tui.screens.columns import ColumnsScreen
 from lqtui.tui.screens.main_panes import MainPanes
 from lqtui.tui.widgets.layer_grid import LayerGrid
@@ -15,6 +17,10 @@ class MainColumns(MainPanes):
         grid = self.query_one(LayerGrid)
         if self._has_model():
             self.app.push_screen(ColumnsScreen(grid.facts, lambda: grid.left_out, self.show_facts))
+
+    @on(LayerGrid.NextScore)
+    def _score_clicked(self) -> None:
+        self.action_next_score()
 
     def action_set_selected_type(self, name: str) -> None:
         """Give a type to what is selected in the layers, as the legend's chips ask for it."""

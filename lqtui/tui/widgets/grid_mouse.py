@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textual import events
+from textual.message import Message
 from textual.scroll_view import ScrollView
 
 from lqtui.tui.widgets.grid_layout import GridLayout
@@ -15,6 +16,9 @@ HEADER_LINES = 2
 class GridMouse(ScrollView):
     """What the layer grid does about the mouse; `_left` is by how many cells it is scrolled sideways."""
 
+    class NextScore(Message):
+        """A person clicked the title of the scores."""
+
     selection: GridSelection
     _left = 0
     _dragging = False
@@ -24,12 +28,20 @@ class GridMouse(ScrollView):
         """The grid of the present model."""
         return self.selection.layout
 
+    @property
+    def score_span(self) -> range:
+        """The cells of a line that the scores take."""
+        return range(0)
+
     def select(self, selection: GridSelection) -> None:
         """Adopt a selection."""
         raise NotImplementedError
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Put the cursor where the mouse is; on a column's label, select that role in all blocks."""
+        """Put the cursor where the mouse is; on a column's label, select that role in all blocks.
+
+        On the title of the scores, ask for the next ones.
+        """
         row, column = self._place(event.x, event.y)
         selection = self.selection.cleared()
         if row is None and column is not None and self.rows_and_columns.block_rows:
@@ -39,6 +51,8 @@ class GridMouse(ScrollView):
             self._dragging = True
             self.capture_mouse()
             self.select(selection.placed(row, column))
+        elif event.x + self._left in self.score_span:
+            self.post_message(self.NextScore())
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Stretch a range while the button is down."""

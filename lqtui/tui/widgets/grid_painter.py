@@ -94,6 +94,15 @@ class GridPainter:
             HeatPainter(importance, layout, place.score, style) if importance and place.score else None
         )
 
+    @property
+    def score_span(self) -> range:
+        """The cells of a line that the scores take."""
+        if self._heat is None:
+            return range(0)
+        before = sum(WIDTHS[fact] for fact in _BEFORE_SCORES if fact in self.shown)
+        start = self.sticky_width + self._layout.cells_width + before
+        return range(start, start + self._heat.place.cells)
+
     def groups(self) -> Strip:
         """The header's first line: attn, ffn, experts."""
         segments = [Segment(" " * self.sticky_width, self._dim)]

@@ -24,7 +24,8 @@ from lqtui.tui.preferred import with_keys
 from lqtui.tui.widgets.filters import count_of, matching_tensors
 from lqtui.tui.widgets.grid_columns import DEFAULT_FACTS, GridFact, fixed_width, place_facts
 from lqtui.tui.widgets.grid_layout import GridLayout, grid_layout
-from lqtui.tui.widgets.grid_mouse import HEADER_LINES, GridMouse
+from lqtui.tui.widgets.grid_mouse import HEADER_LINES
+from lqtui.tui.widgets.grid_moves import GridMoves
 from lqtui.tui.widgets.grid_painter import CursorHere, GridPainter, RowContent, read_row
 from lqtui.tui.widgets.grid_selection import GridSelection, Scope
 from lqtui.tui.widgets.importance import ImportanceColumn
@@ -33,7 +34,7 @@ from lqtui.tui.widgets.type_glyphs import TypeStyles
 _NOTHING = GridLayout((), (), 3, 0)
 
 
-class LayerGrid(GridMouse, can_focus=True, inherit_bindings=False):
+class LayerGrid(GridMoves, can_focus=True, inherit_bindings=False):
     """Shows the effective type of every tensor and takes the keys that change them."""
 
     DEFAULT_CSS = """
@@ -136,6 +137,11 @@ class LayerGrid(GridMouse, can_focus=True, inherit_bindings=False):
             self._forget_drawings()
             self._keep_cursor_visible()
             self.refresh()
+
+    @property
+    def score_span(self) -> range:
+        """The cells of a line that the scores take."""
+        return self._painter.score_span if self._painter else range(0)
 
     @property
     def left_out(self) -> frozenset[GridFact]:
@@ -328,52 +334,6 @@ class LayerGrid(GridMouse, can_focus=True, inherit_bindings=False):
         if left != self._left:
             self._left = left
             self.refresh()
-
-    def action_move(self, rows: int, columns: int) -> None:
-        """Move the cursor; sideways it passes between a block and its tensors."""
-        selection = self.selection
-        if columns and selection.scope is Scope.BLOCK:
-            if columns > 0:
-                self.select(selection.placed(selection.row, 0))
-        elif columns < 0 and selection.cursor_column == 0 and not selection.is_range:
-            self.select(selection.scoped(Scope.BLOCK))
-        elif rows and selection.matching is not None:
-            self.select(selection.stepped(rows))
-        else:
-            self.select(selection.moved(rows, columns))
-
-    def action_page(self, direction: int) -> None:
-        """Move by a page."""
-        self.select(self.selection.moved(direction * max(1, self.size.height - HEADER_LINES - 1), 0))
-
-    def action_edge(self, direction: int) -> None:
-        """Move to the first or the last row."""
-        self.select(self.selection.at_edge(direction))
-
-    def action_open_block(self) -> None:
-        """Pass between the block and its tensors."""
-        other = Scope.TENSOR if self.selection.scope is Scope.BLOCK else Scope.BLOCK
-        self.select(self.selection.scoped(other))
-
-    def action_scope(self, scope: str) -> None:
-        """Let keys act on blocks or on tensors."""
-        self.select(self.selection.scoped(Scope(scope)))
-
-    def action_range(self) -> None:
-        """Begin or end a range."""
-        self.select(self.selection.with_range_toggled())
-
-    def action_all(self) -> None:
-        """Select more."""
-        self.select(self.selection.with_more_selected())
-
-    def action_clear(self) -> None:
-        """End the range; without one, the filter; without either, go back to block scope."""
-        selection = self.selection
-        if selection.is_range or selection.matching is None:
-            self.select(selection.cleared() if selection.is_range else selection.scoped(Scope.BLOCK))
-        else:
-            self.show_filter("")
 
     # -- changing types -----------------------------------------------------------------------------
 
