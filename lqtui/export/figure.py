@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from itertools import pairwise
 from typing import NamedTuple
 
 from lqtui.recipe.printable import printable
@@ -98,8 +99,14 @@ class Figure:
                 self._line(left - 3, end, left + 3, end, 0.5, color)
 
     def path(self, places: Iterable[tuple[float, float]], color: str, *, dashed: bool = False) -> None:
-        """A line through places."""
-        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in (self.at(*place) for place in places))
+        """A line through places, which labels keep clear of."""
+        corners = [self.at(*place) for place in places]
+        for (x1, y1), (x2, y2) in pairwise(corners):
+            steps = max(1, int(math.hypot(x2 - x1, y2 - y1) / _LINE_HEIGHT))
+            for n in range(1, steps):
+                x, y = x1 + (x2 - x1) * n / steps, y1 + (y2 - y1) * n / steps
+                self._taken.append((x, y, x, y))
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
         dash = ' stroke-dasharray="5 4"' if dashed else ""
         self._parts.append(
             f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="1.6"{dash}/>'

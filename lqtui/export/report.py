@@ -119,6 +119,13 @@ def _same_top(row: Measured) -> _Estimate:
     return percent, None if row.same_top_se is None else 100 * row.same_top_se
 
 
+def _paired_error(row: Measured) -> float | None:
+    """The error of a perplexity beside the base model's on the same text, which both share the chance of."""
+    if row.perplexity is None or row.delta_percent is None or row.delta_percent_se is None:
+        return row.perplexity_se
+    return row.perplexity / (1 + row.delta_percent / 100) * row.delta_percent_se / 100
+
+
 _TRADE_OFFS: Mapping[ChartKind, tuple[str, str, Callable[[Measured], _Estimate], bool]] = {
     ChartKind.KLD: (
         "KL divergence from the base model",
@@ -128,8 +135,8 @@ _TRADE_OFFS: Mapping[ChartKind, tuple[str, str, Callable[[Measured], _Estimate],
     ),
     ChartKind.PERPLEXITY: (
         "perplexity",
-        "perplexity",
-        lambda row: (row.perplexity, row.perplexity_se),
+        "perplexity (± paired with the base)",
+        lambda row: (row.perplexity, _paired_error(row)),
         False,
     ),
     ChartKind.SAME_TOP: ("same top token as the base model", "same top token, %", _same_top, True),

@@ -227,3 +227,14 @@ def test_a_much_larger_file_is_told_of_at_the_edge_and_squeezes_nothing() -> Non
     assert near == points and [point.name for point in far] == ["base"]
     text = svg([trade_off_figure(chart)])
     assert "base: 0 at 258.3 MiB →" in text and text.count("<circle") == 5 and ">r4<" in text
+
+
+def test_perplexities_have_the_errors_of_their_pairs_with_the_base() -> None:
+    alone = replace(ROW, delta_percent=None, delta_percent_se=None)
+    paired, unpaired = (
+        svg(
+            Report("m", {}, [row, replace(row, name="b", file_bytes=120 << 20)]).figures(ChartKind.PERPLEXITY)
+        )
+        for row in (ROW, alone)
+    )
+    assert "19.5" in paired and ">18<" in unpaired and ">18<" not in paired
