@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain
+from textwrap import wrap
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -20,6 +21,7 @@ from lqtui.tui.widgets.choices import Pages
 from lqtui.tui.widgets.type_glyphs import FALLBACK_MARK
 
 _KEYS_WIDTH = 16
+_LEAST_WIDTH = 20
 _READING = (
     ("blk", "a transformer block; embd and out are the embedding and the output"),
     ("8 4k F", "a cell's type: digits are bits per weight, letters tell variants apart"),
@@ -72,12 +74,21 @@ class HelpScreen(ModalScreen[None]):
         with Pages() as box:
             box.border_title = "lqtui: keys"
             box.border_subtitle = "↑ ↓ scroll · esc close"
-            for title, rows in help_sections(keymap_of(self)):
-                yield Static(_section(title, rows))
+            for _ in help_sections(keymap_of(self)):
+                yield Static()
+
+    def on_resize(self) -> None:
+        """Wrap sentences beside their keys, and not under them."""
+        width = self.query_one(Pages).scrollable_content_region.width
+        sections = help_sections(keymap_of(self))
+        for line, (title, rows) in zip(self.query(Static), sections, strict=True):
+            line.update(_section(title, rows, width))
 
 
-def _section(title: str, rows: list[tuple[str, str]]) -> Content:
+def _section(title: str, rows: list[tuple[str, str]], width: int) -> Content:
     lines = [Content.styled(title, "bold $text-primary")]
     for keys, text in rows:
-        lines.append(Content.assemble((f"  {keys:<{_KEYS_WIDTH}}", "bold $text-accent"), text))
+        first, *others = wrap(text, max(_LEAST_WIDTH, width - _KEYS_WIDTH - 2))
+        lines.append(Content.assemble((f"  {keys:<{_KEYS_WIDTH}}", "bold $text-accent"), first))
+        lines += [Content(" " * (_KEYS_WIDTH + 2) + other) for other in others]
     return Content("\n").join(lines)
