@@ -1,6 +1,6 @@
 """The app looks as it was last approved, at every size and in every kind of theme.
 
-After a change that is meant, `pytest tests/tui/test_snapshots.py --snapshot-update`; then look at the pictures.
+After a change that is meant: `pytest tests/tui/test_snapshots.py --snapshot-update`; look at what changed.
 """
 
 from __future__ import annotations
