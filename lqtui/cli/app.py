@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,12 @@ from typer.core import TyperGroup
 from lqtui.cli.options import Chunks, Corpus, Ctx, FitCtx, GpuLayers, KvType, Requantize, Threads
 
 _OPEN = "open"
+_EXAMPLES = """\b
+Examples:
+  lqtui model-f16.gguf
+  lqtui measure model-f16.gguf --preset Q4_K_M --kld
+  lqtui fit model-f16.gguf --size 400MiB -o best.toml
+  lqtui export model-f16.gguf --recipe best.toml -o quantize.sh"""
 
 
 class _ModelFirst(TyperGroup):
@@ -22,6 +29,26 @@ class _ModelFirst(TyperGroup):
             args = [_OPEN, *args]
         return super().parse_args(ctx, args)
 
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """The options of the app, which `lqtui MODEL` takes; then the commands."""
+        opening = self.commands[_OPEN]
+        records = [p.get_help_record(ctx) for p in opening.params if p.param_type_name == "option"]
+        with formatter.section("Options of the app"):
+            formatter.write_dl([record for record in records if record is not None])
+        self.format_commands(ctx, formatter)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Each command with the first words of its help."""
+        shown = [(name, self.commands[name]) for name in self.list_commands(ctx)]
+        shown = [(name, command) for name, command in shown if not command.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _short(command.help or "")) for name, command in shown])
+
+
+def _short(help: str) -> str:
+    """What a command does, in its help's first words: no clause that says more of it, no word cut."""
+    return re.split(r"[.:;](?: |$)", " ".join(help.split("\n\n")[0].split()))[0]
+
 
 app = typer.Typer(
     cls=_ModelFirst,
@@ -31,7 +58,8 @@ app = typer.Typer(
     help="Choose the quantization of every layer of a GGUF model, and see what it costs.\n\n"
     "`lqtui [MODEL]` opens the app. The commands below do the same work for scripts; all of them take --json "
     "(one JSON document on standard output, progress on standard error) and exit with 0 (done), "
-    "1 (failed) or 2 (usage or bad input).",
+    "1 (failed) or 2 (usage or bad input). `lqtui COMMAND --help` tells more of a command.",
+    epilog=_EXAMPLES,
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=False,
 )
