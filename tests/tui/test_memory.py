@@ -6,6 +6,7 @@ import pytest
 from driving import Q8, running
 from fakes import FakeWorkbench
 from model_shapes import llama_shape
+from panes import text_of
 
 from lqtui.recipe.types import TensorType
 from lqtui.tui.screens.memory import MemoryScreen, next_context
@@ -46,7 +47,7 @@ async def test_plus_and_minus_change_the_context_and_the_budget_follows(workbenc
         await pilot.press("plus")
         await pilot.pause()
         assert workbench.settings.fit_ctx == 8192
-        assert "ctx 8192" in pilot.app.screen.query_one(BudgetPane).render().plain
+        assert "ctx 8192" in text_of(pilot.app.screen.query_one(BudgetPane))
         await pilot.press("minus", "minus")
         assert workbench.settings.fit_ctx == 2048
 

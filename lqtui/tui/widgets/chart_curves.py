@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.content import Content
-from textual_plotext.plot import Plot
 
 from lqtui.tui.widgets.chart_layout import Axis, padded
 from lqtui.tui.widgets.chart_pane import PlotColor
 from lqtui.tui.widgets.chart_spots import Spot
 from lqtui.workbench import KEPT, Curve
+
+if TYPE_CHECKING:
+    from textual_plotext import Plot
 
 _LEAST_SPAN = 2.0
 """Percent of quality that the upright axis shows at least."""

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.content import Content
-from textual_plotext.plot import Plot
 
 from lqtui.tui.widgets.chart_axes import x_range, y_axis
 from lqtui.tui.widgets.chart_layout import Axis, Labels, Placed, frontier, line_cells
@@ -18,6 +18,9 @@ from lqtui.tui.widgets.chart_scene import Point, Scene, errors_fit, near_and_far
 from lqtui.tui.widgets.chart_view import View
 from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.quantities import MIB, size
+
+if TYPE_CHECKING:
+    from textual_plotext import Plot
 
 _APART = 3
 """Columns from one hollow mark of a frontier to the next, at least."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from textual import events
@@ -14,10 +14,11 @@ from textual.content import Content
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
-from textual_plotext import PlotextPlot
-from textual_plotext.plot import Plot
 
 from lqtui.tui.widgets.chart_spots import Spot, above, at_end, beside, spot_of, under
+
+if TYPE_CHECKING:
+    from textual_plotext import Plot
 
 PlotColor = str | int | tuple[int, int, int]
 """A colour as plotext takes it."""
@@ -126,13 +127,14 @@ class ChartPane(Widget):
     def came_to(self, spot: Spot) -> None:
         """Act on another point's being at hand."""
 
-    def drawn(self, plot: Plot, width: int, height: int, colors: Mapping[str, PlotColor]) -> Drawn:
+    def drawn(self, canvas: _Canvas, colors: Mapping[str, PlotColor]) -> Drawn:
         """The chart, or what to do to get one."""
+        width, height = canvas.size
         if invitation := self.invitation():
             return Drawn(_centred(invitation, width, height))
         if width < _LEAST_WIDTH or height < _LEAST_HEIGHT:
             return Drawn(_centred(["too small for a chart"], width, height))
-        return self.draw(plot, width, height, colors)
+        return self.draw(canvas.plot, width, height, colors)
 
     def color_of(self, component: str) -> PlotColor:
         """A component's colour as plotext takes it; the terminal's own colours stay what they are."""
@@ -240,14 +242,29 @@ class ChartPane(Widget):
         return False
 
 
-class _Canvas(PlotextPlot):
-    """The plot itself, with the point at hand told of on top of it."""
+class _Canvas(Widget):
+    """The plot itself, with the point at hand told of on top of it.
+
+    plotext takes a tenth of the app's start to load, so that waits until there is something to draw.
+    """
+
+    DEFAULT_CSS = "_Canvas { width: 1fr; height: 1fr; }"
 
     def __init__(self, pane: ChartPane) -> None:
         super().__init__()
         self._pane = pane
+        self._plot: Plot | None = None
         self._state: object = None
         self.drawn = Drawn(Content(""))
+
+    @property
+    def plot(self) -> Plot:
+        """What is drawn on."""
+        if self._plot is None:
+            from textual_plotext import Plot
+
+            self._plot = Plot()
+        return self._plot
 
     def render(self) -> Content:
         """The drawing, the last one where nothing differs."""
@@ -255,7 +272,7 @@ class _Canvas(PlotextPlot):
         colors = {name: pane.color_of(name) for name in sorted(pane.COMPONENT_CLASSES)}
         state = (pane.state, width, height, tuple(colors.values()))
         if self._state != state:
-            self._state, self.drawn = state, pane.drawn(self.plt, width, height, colors)
+            self._state, self.drawn = state, pane.drawn(self, colors)
         return self.drawn.content
 
     def render_line(self, y: int) -> Strip:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.content import Content
 from textual.style import Style
-from textual_plotext.plot import Plot
 
 from lqtui.tui.widgets.chart_curves import CurvesDrawing, look_of
 from lqtui.tui.widgets.chart_pane import ChartPane, Drawn, PlotColor
 from lqtui.workbench import KEPT, Curve
+
+if TYPE_CHECKING:
+    from textual_plotext import Plot
 
 _COLUMN = 7
 _REACH = 14

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.content import Content
 from textual.style import Style
-from textual_plotext.plot import Plot
 
 from lqtui.tui.widgets.chart_layout import Axis, LogAxis, padded
 from lqtui.tui.widgets.chart_pane import ChartPane, Drawn, PlotColor
 from lqtui.tui.widgets.chart_spots import Spot
 from lqtui.tui.widgets.estimates import plus_minus, small
 from lqtui.workbench import DepthScores
+
+if TYPE_CHECKING:
+    from textual_plotext import Plot
 
 _SOLID = " ▁▂▃▄▅▆▇█"
 _DOTTED = " ⡀⣀⣄⣤⣦⣶⣷⣿"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.content import Content
-from textual_plotext.plot import Plot
 
 from lqtui.recipe.inspection import BlockValues, Histogram, InspectedType, QuantizationError, WeightStatistics
 from lqtui.recipe.shape import TensorInfo
@@ -17,6 +16,9 @@ from lqtui.recipe.types import TensorType
 from lqtui.tui.inspection_plots import draw_block, draw_histogram
 from lqtui.tui.widgets.chart_pane import ChartPane, Drawn, PlotColor
 from lqtui.tui.widgets.quantities import bar
+
+if TYPE_CHECKING:
+    from textual_plotext import Plot
 
 _BAR = 8
 _DECADES = 3.0

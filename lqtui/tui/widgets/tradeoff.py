@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
-from textual_plotext.plot import Plot
 
 from lqtui.tui.pane_keys import CHART_COMMANDS
 from lqtui.tui.preferred import with_keys
@@ -21,6 +20,8 @@ from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.quantities import MIB, size
 
 if TYPE_CHECKING:
+    from textual_plotext import Plot
+
     from lqtui.recipe.recipe import Plan
     from lqtui.workbench import FrontierPoint, Result
 
