@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
@@ -20,6 +20,8 @@ from lqtui.llama.errors import EngineError, LoadFailed
 from lqtui.llama.evaluator import opened
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.graph import Changes, Hook
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 ROUNDING = 1e-5
 """llama-imatrix sums in 32 bits, and so the last of seven digits is not its own."""
@@ -77,12 +79,6 @@ def model(tmp_path_factory: pytest.TempPathFactory, demo_model: Path) -> Callabl
         return made[name]
 
     return get
-
-
-@pytest.fixture(autouse=True)
-def engine() -> Iterator[None]:
-    with runtime.backend():
-        yield
 
 
 def chunks_of(path: Path, text: Path, n_ctx: int, count: int) -> NDArray[np.int32]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +28,8 @@ from lqtui.recipe.types import TARGET_TYPES, TensorType
 from lqtui.store.estimates import BlockEstimate, TensorEstimate
 from lqtui.store.imatrix_file import open_imatrix
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 ALL_OF_IT = 1 << 60
 Q8_0, Q4_0, Q3_K = TensorType.Q8_0, TensorType.Q4_0, TensorType.Q3_K
 LEGACY = [Q8_0, TensorType.Q5_1, TensorType.Q5_0, TensorType.Q4_1, Q4_0, TensorType.IQ4_NL]
@@ -52,12 +53,6 @@ def models(tmp_path_factory: pytest.TempPathFactory, stock: StockQuantizer) -> d
     made["Q8_0"] = folder / "q8.gguf"
     assert stock.write(made["F32"], made["Q8_0"], FileType.Q8_0).done
     return made
-
-
-@pytest.fixture(autouse=True)
-def engine() -> Iterator[None]:
-    with runtime.backend():
-        yield
 
 
 def observed(base: BaseModel, text: Path, n_ctx: int = 128) -> Activations:

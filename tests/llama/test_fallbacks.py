@@ -21,11 +21,7 @@ from lqtui.worker.child.measuring import measure
 from lqtui.worker.messages import Event, Measure, RecipeTypes, SpeedMeasured
 from tests.llama.sweeps import chunks_of, own_encodings, random_recipes, run, same
 
-
-@pytest.fixture(autouse=True)
-def engine() -> Iterator[None]:
-    with runtime.backend():
-        yield
+pytestmark = pytest.mark.usefixtures("engine")
 
 
 @pytest.fixture

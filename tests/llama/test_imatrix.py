@@ -29,6 +29,8 @@ from lqtui.recipe.types import TARGET_TYPES, TensorType
 from lqtui.store.imatrix_file import open_imatrix
 from lqtui.store.pool import Pool, PoolEntry
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory, stock: StockQuantizer) -> dict[str, Path]:
@@ -59,12 +61,6 @@ def shapes(models: dict[str, Path]) -> dict[str, ModelShape]:
         with BaseModel(path) as base:
             found[name] = base.shape
     return found
-
-
-@pytest.fixture(autouse=True)
-def engine() -> object:
-    with runtime.backend():
-        yield
 
 
 def write(model: Path, recipe: Recipe, out: Path, entry: PoolEntry | None = None) -> Plan:

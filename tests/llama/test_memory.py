@@ -7,7 +7,6 @@ the log's format here and on layers in tests/recipe/test_memory.py.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -21,13 +20,14 @@ from lqtui.llama.gguf import BaseModel
 from lqtui.llama.memory import AllocationLog, context_memory
 from lqtui.llama.quantize import write_model
 from lqtui.llama.repacking import repackings
-from lqtui.llama.runtime import backend
 from lqtui.recipe.file_types import FileType
 from lqtui.recipe.memory import Buffer, Part, estimate_memory
 from lqtui.recipe.recipe import Plan, Recipe, resolve
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 F16, Q8, Q4 = TensorType.F16, TensorType.Q8_0, TensorType.Q4_0
 CONTEXTS = {512: (F16, F16), 4096: (Q8, Q8), 8192: (Q4, Q4)}
@@ -54,12 +54,6 @@ def written(base: BaseModel, plan: Plan, out: Path) -> Path:
     """The GGUF file of a plan."""
     write_model(base, plan.encodings, plan.file_type.number, out, None, 2, lambda done, total: None)
     return out
-
-
-@pytest.fixture(autouse=True)
-def engine() -> Iterator[None]:
-    with backend():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import pytest
 from gguf_files import write_tiny_llama
 from imatrices import random_imatrix
 
-from lqtui.llama import runtime
 from lqtui.llama.errors import EngineError
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.quantize import fill_pool, write_model
@@ -24,6 +23,8 @@ from lqtui.recipe.types import TensorType
 from lqtui.store.imatrix_file import open_imatrix
 from lqtui.store.pool import Pool
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 MIX = Recipe("mix", FileType.Q4_K_S, {"blk.0.attn_q.weight": TensorType.F16})
 WIDE = {"blocks": 2, "width": 256, "ffn": 512}
 
@@ -32,12 +33,6 @@ WIDE = {"blocks": 2, "width": 256, "ffn": 512}
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model whose rows divide into the blocks of every type."""
     return write_tiny_llama(tmp_path_factory.mktemp("wide") / "wide.gguf", **WIDE)  # type: ignore[arg-type]
-
-
-@pytest.fixture(autouse=True)
-def engine() -> object:
-    with runtime.backend():
-        yield
 
 
 def write(model: Path, recipe: Recipe, out: Path) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from gguf_files import write_tiny_gemma3n, write_tiny_llama
 
-from lqtui.llama import evaluator, runtime
+from lqtui.llama import evaluator
 from lqtui.llama.errors import EngineError
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.graph import GraphMismatch, Hook
@@ -21,6 +21,8 @@ from lqtui.recipe.imatrix import Encoding
 from lqtui.recipe.types import TensorType
 from lqtui.store.pool import Pool, PoolEntry
 from tests.llama.sweeps import TYPES, Scores, chunks_of, own_encodings, random_recipes, run, same
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 Q8, Q4 = Encoding(TensorType.Q8_0), Encoding(TensorType.Q4_0)
 
@@ -40,12 +42,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def demo_model() -> Path:
     return Path(__file__).parents[2] / "assets" / "lqtui-demo.gguf"
-
-
-@pytest.fixture(autouse=True)
-def engine() -> Iterator[None]:
-    with runtime.backend():
-        yield
 
 
 @pytest.fixture
