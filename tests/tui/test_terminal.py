@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -10,27 +9,6 @@ import pytest
 from tmux import Terminal, lqtui
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
-
-
-def test_open_toggle_measure_and_export(terminal: Terminal, tmp_path: Path) -> None:
-    terminal.start(*lqtui("--chunks", 1, "--threads", 1))
-    terminal.wait_for("This is the bundled demo model")
-    terminal.wait_for("F  F  F  F    F  F  F")
-    terminal.keys("v", "j", "4", "v")
-    terminal.wait_for("4  4  4  4    4  4  4")
-    terminal.keys("r")
-    terminal.keys("j", "8")  # keys stay live while the job runs
-    terminal.wait_for("8  8  8  8    8  8  8")
-    terminal.wait_for("✓ measure custom", 60)
-    terminal.wait_for("against custom")  # what the base, scored with it, and others are compared with
-    terminal.keys("e")
-    terminal.wait_for("export script")
-    terminal.keys("s")
-    terminal.wait_for("Saved")
-    script = tmp_path / "work" / "lqtui-demo-custom.sh"
-    assert "llama-quantize" in script.read_text() and os.access(script, os.X_OK)
-    terminal.keys("q")
-    terminal.wait_for("ended with 0")
 
 
 def test_a_small_terminal_shows_tabs_and_a_tiny_one_what_it_needs(
