@@ -210,14 +210,14 @@ async def test_what_is_learned_by_a_matrix_is_kept_apart_and_a_fit_takes_it_alon
     opened: Workbench, demo_shape: ModelShape, tmp_path: Path
 ) -> None:
     path = random_imatrix(tmp_path / "m.gguf", demo_shape)
-    types = (TensorType.Q8_0, TensorType.Q4_0, TensorType.IQ2_XS)
+    types = (TensorType.Q8_0, TensorType.Q4_0, TensorType.IQ3_XXS)
     with pytest.raises(WorkbenchError, match="smallest recipe"):
-        opened.fit_recipe(opened.target_of_bpw(3.2), types, Granularity.BLOCK)
+        opened.fit_recipe(opened.target_of_bpw(3.6), types, Granularity.BLOCK)
     await opened.use_imatrix(path)
-    await done(opened, opened.fit_recipe(opened.target_of_bpw(3.2), types, Granularity.BLOCK))
+    await done(opened, opened.fit_recipe(opened.target_of_bpw(3.6), types, Granularity.BLOCK))
     plan = opened.plan
     assert plan is not None and plan.imatrix is not None
-    assert TensorType.IQ2_XS in {planned.effective for planned in plan.tensors}
+    assert TensorType.IQ3_XXS in {planned.effective for planned in plan.tensors}
     assert opened.solved is not None and opened.solved.measured is not None
     assert plan.file_bytes <= opened.solved.target.file_bytes
     assert opened.importance.scores and opened.prediction(plan) is not None
