@@ -1,4 +1,8 @@
-"""What the main screen's commands do: edits, dialogs and jobs, every refusal a toast."""
+"""What the main screen's commands do: edits, dialogs and jobs, every refusal a toast.
+
+Here and in the other parts of the main screen most dialogs are imported where they are opened: the app starts
+a seventh sooner without them.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +23,7 @@ from lqtui.recipe.recipe import Recipe
 from lqtui.recipe.types import TensorType
 from lqtui.tui.preferred import key_of
 from lqtui.tui.screens.confirm import ConfirmScreen
-from lqtui.tui.screens.help import HelpScreen
-from lqtui.tui.screens.memory import MemoryScreen, context_said, next_context
-from lqtui.tui.screens.open_model import OpenModelScreen
 from lqtui.tui.screens.path_prompt import PathPrompt
-from lqtui.tui.screens.presets import PresetScreen
-from lqtui.tui.screens.save import SaveRecipeScreen
-from lqtui.tui.screens.type_picker import TypePicker
 from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.tui.widgets.results import ResultsTable
 from lqtui.tui.widgets.status_line import StatusLine
@@ -120,6 +118,8 @@ class MainActions(Screen[None]):
 
     @on(LayerGrid.PickType)
     def _pick_type(self, event: LayerGrid.PickType) -> None:
+        from lqtui.tui.screens.type_picker import TypePicker
+
         plan = self.workbench.plan
         if plan is None:
             return
@@ -157,6 +157,8 @@ class MainActions(Screen[None]):
 
     def action_presets(self) -> None:
         """Choose a preset."""
+        from lqtui.tui.screens.presets import PresetScreen
+
         plan = self.workbench.plan
         if self._has_model() and plan:
             self.app.push_screen(PresetScreen(plan.shape, plan.recipe.imatrix), self._use)
@@ -170,6 +172,8 @@ class MainActions(Screen[None]):
 
     def action_open_model(self) -> None:
         """Choose a model to open."""
+        from lqtui.tui.screens.open_model import OpenModelScreen
+
         model = self.workbench.model
         start = model.path.parent if model else Path.cwd()
         self.app.push_screen(OpenModelScreen(start), self._open_chosen)
@@ -237,6 +241,8 @@ class MainActions(Screen[None]):
     @after_edits
     def action_save_recipe(self) -> None:
         """Name the recipe and save it."""
+        from lqtui.tui.screens.save import SaveRecipeScreen
+
         plan = self.workbench.plan
 
         def save(path: Path | None) -> None:
@@ -265,7 +271,7 @@ class MainActions(Screen[None]):
         plan = self.workbench.plan
         if self._has_model() and plan:
             self.followed("export")
-            from lqtui.tui.screens.export import ExportScreen  # its syntax highlighting is slow to load
+            from lqtui.tui.screens.export import ExportScreen
 
             with self.refusals_told():
                 script = self.workbench.script()
@@ -336,11 +342,15 @@ class MainActions(Screen[None]):
 
     def action_memory(self) -> None:
         """Show what memory is needed for."""
+        from lqtui.tui.screens.memory import MemoryScreen
+
         if self._has_model():
             self.app.push_screen(MemoryScreen(self.workbench))
 
     def action_fit_context(self, step: int) -> None:
         """Tell memory for a longer or a shorter context."""
+        from lqtui.tui.screens.memory import context_said, next_context
+
         fit = self.workbench.fit
         if self._has_model() and self.workbench.model and fit:
             longest = self.workbench.model.shape.context_length
@@ -354,6 +364,8 @@ class MainActions(Screen[None]):
 
     def action_help(self) -> None:
         """Show every key."""
+        from lqtui.tui.screens.help import HelpScreen
+
         self.app.push_screen(HelpScreen())
 
     async def action_quit(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lqtui.tui.screens.chat import ChatScreen
 from lqtui.tui.screens.main_actions import MainActions, after_edits
 from lqtui.workbench import Workbench
 from lqtui.workbench.conversation import Conversation, Sampling
@@ -19,6 +18,8 @@ class MainChat(MainActions):
     @after_edits
     def action_chat(self) -> None:
         """Ask the recipe something."""
+        from lqtui.tui.screens.chat import ChatScreen
+
         plan = self.workbench.plan
         if not self._has_model() or plan is None:
             return

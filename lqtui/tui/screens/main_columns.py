@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from textual import on
 
-from lqtui.tui.screens.columns import ColumnsScreen
 from lqtui.tui.screens.main_panes import MainPanes
 from lqtui.tui.widgets.layer_grid import LayerGrid
 
@@ -14,6 +13,8 @@ class MainColumns(MainPanes):
 
     def action_columns(self) -> None:
         """Choose the columns of the layers."""
+        from lqtui.tui.screens.columns import ColumnsScreen
+
         grid = self.query_one(LayerGrid)
         if self._has_model():
             self.app.push_screen(ColumnsScreen(grid.facts, lambda: grid.left_out, self.show_facts))

@@ -9,7 +9,6 @@ from typing import Literal
 from textual import work
 
 from lqtui.store.paths import is_directory
-from lqtui.tui.screens.convert import ConvertScreen
 from lqtui.tui.screens.main_actions import MainActions
 from lqtui.workbench import Job, JobState
 from lqtui.workbench.converting import convertible
@@ -27,6 +26,8 @@ class MainConvert(MainActions):
     @work(exit_on_error=False, exclusive=True, group="convert")
     async def _offer_conversion(self, folder: Path) -> None:
         """Ask where the GGUF of a model in safetensors is to go, and make it."""
+        from lqtui.tui.screens.convert import ConvertScreen
+
         with self.refusals_told():
             found = await asyncio.to_thread(convertible, folder)
             in_cache = found.name != folder.name  # where other tools do not look for what lqtui would add

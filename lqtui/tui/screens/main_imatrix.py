@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import work
 
-from lqtui.tui.screens.imatrix import AskForFile, ComputeImatrix, ImatrixChoice, ImatrixScreen, UseImatrix
 from lqtui.tui.screens.main_actions import MainActions, after_edits
 from lqtui.tui.screens.path_prompt import PathPrompt
+
+if TYPE_CHECKING:
+    from lqtui.tui.screens.imatrix import ImatrixChoice
 
 
 class MainImatrix(MainActions):
@@ -38,12 +41,16 @@ class MainImatrix(MainActions):
             self._ask_for_imatrix(f"{first.effective} needs an importance matrix: {first.name}{others}.")
 
     def _ask_for_imatrix(self, reason: str) -> None:
+        from lqtui.tui.screens.imatrix import ImatrixScreen
+
         plan = self.workbench.plan
         current = plan.recipe.imatrix if plan else None
         screen = ImatrixScreen(self.workbench.kept_imatrices(), current, reason)
         self.app.push_screen(screen, self._imatrix_chosen)
 
     def _imatrix_chosen(self, choice: ImatrixChoice | None) -> None:
+        from lqtui.tui.screens.imatrix import AskForFile, ComputeImatrix, UseImatrix
+
         match choice:
             case UseImatrix(path):
                 self._use_imatrix(path)

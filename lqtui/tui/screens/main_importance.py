@@ -9,11 +9,9 @@ from textual.markup import escape
 from lqtui.recipe.imatrix import matrix_digest
 from lqtui.recipe.recipe import Plan, Recipe
 from lqtui.tui.screens.fit_budget import BudgetChoices, BudgetScreen, Kept
-from lqtui.tui.screens.frontier import FrontierScreen
 from lqtui.tui.screens.main_actions import after_edits
 from lqtui.tui.screens.main_results import MainResults
 from lqtui.tui.screens.sensitivity import AskedSensitivity, SensitivityScreen
-from lqtui.tui.screens.why import Reason, WhyScreen
 from lqtui.tui.widgets.border_words import set_border_words
 from lqtui.tui.widgets.budget import BudgetPane
 from lqtui.tui.widgets.cell_sentence import sentences
@@ -196,6 +194,7 @@ class MainImportance(MainResults):
     @after_edits
     def action_frontier(self) -> None:
         """List the best recipe of every size."""
+        from lqtui.tui.screens.frontier import FrontierScreen
 
         def use(recipe: Recipe | None) -> None:
             self._use(recipe)
@@ -206,6 +205,8 @@ class MainImportance(MainResults):
     @after_edits
     def action_why(self) -> None:
         """Say why the fitted recipe gave what is under the cursor its type."""
+        from lqtui.tui.screens.why import Reason, WhyScreen
+
         plan, selection = self.workbench.plan, self.query_one(LayerGrid).selection
         if not self._has_model() or plan is None:
             return

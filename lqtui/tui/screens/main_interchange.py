@@ -7,8 +7,6 @@ from pathlib import Path
 from textual import work
 
 from lqtui.recipe.differences import side_of_plan
-from lqtui.tui.screens.compare import CompareScreen
-from lqtui.tui.screens.compare_with import CompareWith
 from lqtui.tui.screens.main_actions import MainActions, after_edits
 from lqtui.tui.screens.path_prompt import PathPrompt
 from lqtui.tui.screens.take_gguf import Take, TakeGguf
@@ -51,6 +49,8 @@ class MainInterchange(MainActions):
     @after_edits
     def action_compare(self) -> None:
         """Compare the recipe in the grid with another slot's, or with a file, cell by cell."""
+        from lqtui.tui.screens.compare_with import CompareWith
+
         bench = self.workbench
         others = [slot for place, slot in enumerate(bench.slots) if place != bench.active_slot]
 
@@ -74,6 +74,8 @@ class MainInterchange(MainActions):
         self.app.push_screen(prompt, chosen)
 
     def _compare_slots(self, other: Slot) -> None:
+        from lqtui.tui.screens.compare import CompareScreen
+
         def take(wanted: bool | None) -> None:
             if wanted:
                 with self.refusals_told():
@@ -87,6 +89,8 @@ class MainInterchange(MainActions):
 
     @work(exit_on_error=False, exclusive=True, group="import")
     async def _compare(self, path: Path) -> None:
+        from lqtui.tui.screens.compare import CompareScreen
+
         def take(wanted: bool | None) -> None:
             if wanted:
                 self._import(path)

@@ -8,7 +8,6 @@ from textual.widgets import Tab
 from lqtui.tui.notices import TerminalNotice, ended_notice
 from lqtui.tui.preferred import preferences_of
 from lqtui.tui.screens.confirm import ConfirmScreen
-from lqtui.tui.screens.log import LogScreen
 from lqtui.tui.screens.main_actions import MainActions, after_edits
 from lqtui.tui.widgets.jobs import JobsPane
 from lqtui.tui.widgets.status_line import StatusLine
@@ -168,6 +167,8 @@ class MainJobs(MainActions):
 
     @on(JobsPane.LogRequested)
     def _show_log(self, event: JobsPane.LogRequested) -> None:
+        from lqtui.tui.screens.log import LogScreen
+
         with self.refusals_told():
             number = event.job_id
             screen = LogScreen(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from lqtui.recipe.types import TensorType
-from lqtui.tui.screens.depth import DepthScreen
 from lqtui.tui.screens.lowering import LOWEST, LoweringScreen
 from lqtui.tui.screens.main_actions import MainActions
 from lqtui.tui.widgets.layer_grid import LayerGrid
@@ -28,6 +27,7 @@ class MainLowering(MainActions):
 
     def action_depth(self) -> None:
         """Show what each block costs along the depth; a block that is chosen there gets the cursor."""
+        from lqtui.tui.screens.depth import DepthScreen
 
         def go_to(block: int | None) -> None:
             grid = self.query_one(LayerGrid)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from lqtui.recipe.recipe import Plan
 from lqtui.tui.screens.confirm import ConfirmScreen
-from lqtui.tui.screens.history import HistoryScreen
 from lqtui.tui.screens.main_actions import MainActions, after_edits
 from lqtui.tui.widgets.header import HeaderLine
 from lqtui.tui.widgets.key_bar import KeyBar
@@ -81,6 +80,7 @@ class MainSlots(MainActions):
     @after_edits
     def action_history(self) -> None:
         """List what was done to the recipe."""
+        from lqtui.tui.screens.history import HistoryScreen
 
         def go(position: int | None) -> None:
             if position is not None and position != self.workbench.history_position:

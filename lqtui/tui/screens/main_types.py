@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from lqtui.recipe.rules import quantizable_names
 from lqtui.recipe.types import TensorType
-from lqtui.tui.screens.inspector import InspectorScreen
 from lqtui.tui.screens.main_actions import MainActions, after_edits
 from lqtui.tui.widgets.grid_selection import Scope
 from lqtui.tui.widgets.layer_grid import LayerGrid
@@ -25,6 +24,8 @@ class MainTypes(MainActions):
     @after_edits
     def action_inspect(self) -> None:
         """Look into the tensor under the cursor; of a whole block, into its first."""
+        from lqtui.tui.screens.inspector import InspectorScreen
+
         plan, selection = self.workbench.plan, self.query_one(LayerGrid).selection
         if not self._has_model() or plan is None:
             return
