@@ -15,7 +15,7 @@ from lqtui.workbench.values import WorkbenchError
 
 def create() -> None:
     """Write a settings file that changes nothing, where there is none."""
-    from lqtui.tui.own_settings import template
+    from lqtui.tui.settings import template
 
     path = Paths.from_environment().settings_file
     if path.exists():
@@ -30,8 +30,8 @@ def create() -> None:
 
 def settings(default: bool, check: bool, json: bool) -> None:
     """Show what the person prefers, or what could be; with `check`, fail where the file has a mistake."""
-    from lqtui.tui.keymap import ALL_COMMANDS
-    from lqtui.tui.own_settings import own_settings, template
+    from lqtui.tui.keys.keymap import ALL_COMMANDS
+    from lqtui.tui.settings import own_settings, template
 
     path = Paths.from_environment().settings_file
     if default:

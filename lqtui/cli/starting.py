@@ -71,8 +71,8 @@ def open_app(
     if model is not None:
         bench.expect(model)  # the header is read while the app is being loaded
     from lqtui.tui.app import LqtuiApp
-    from lqtui.tui.ascii_text import needs_ascii
-    from lqtui.tui.own_settings import own_settings
+    from lqtui.tui.settings import own_settings
+    from lqtui.tui.terminal.ascii_text import needs_ascii
 
     preferences, problems = own_settings(paths.settings_file)
     asked = preferences.ascii if ascii is None else ascii

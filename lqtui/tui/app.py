@@ -22,15 +22,15 @@ from textual.widgets import Input, TextArea
 from textual.worker import Worker, WorkerState
 
 from lqtui.system import meters
-from lqtui.tui.ascii_text import AsciiText
-from lqtui.tui.colourless import Colourless
-from lqtui.tui.harmless import HarmlessText
-from lqtui.tui.keymap import full_keymap
-from lqtui.tui.notices import TerminalNotice, terminal_notice
+from lqtui.tui.keys.keymap import full_keymap
 from lqtui.tui.palette import LqtuiCommands, LqtuiPalette
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.main import MainScreen
-from lqtui.tui.signals import leave_on_signals, leave_with_parent
+from lqtui.tui.terminal.ascii_text import AsciiText
+from lqtui.tui.terminal.colourless import Colourless
+from lqtui.tui.terminal.harmless import HarmlessText
+from lqtui.tui.terminal.notices import TerminalNotice, terminal_notice
+from lqtui.tui.terminal.signals import leave_on_signals, leave_with_parent
 from lqtui.workbench import Change, Workbench
 from lqtui.workbench.preferences import Preferences
 from lqtui.workbench.session import Look

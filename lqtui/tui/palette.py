@@ -7,10 +7,10 @@ from functools import partial
 
 from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
-from lqtui.tui.command import Command
-from lqtui.tui.keyless import KEYLESS_COMMANDS
-from lqtui.tui.keys import COMMANDS, MOVE
-from lqtui.tui.preferred import keymap_of
+from lqtui.tui.keys.command import Command
+from lqtui.tui.keys.commands import COMMANDS, MOVE
+from lqtui.tui.keys.keyless import KEYLESS_COMMANDS
+from lqtui.tui.keys.shown import keymap_of
 
 
 class LqtuiCommands(Provider):

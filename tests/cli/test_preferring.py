@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from lqtui.store.paths import Paths
-from lqtui.tui.keymap import ALL_COMMANDS
+from lqtui.tui.keys.keymap import ALL_COMMANDS
 from tests.cli.running import document, lqtui, refused
 
 

@@ -31,7 +31,7 @@ from textual.widgets import Input
 from lqtui.recipe.recipe import resolve
 from lqtui.store.paths import Paths
 from lqtui.tui.app import LqtuiApp
-from lqtui.tui.keys import COMMANDS
+from lqtui.tui.keys.commands import COMMANDS
 from lqtui.workbench import JobState, Settings, Workbench
 from lqtui.workbench.demo import demo_model
 

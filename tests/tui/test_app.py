@@ -12,7 +12,7 @@ from scripted_results import measured
 from textual import events
 from textual.widgets import Input, Static, Tab
 
-from lqtui.tui.keys import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
+from lqtui.tui.keys.commands import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.help import HelpScreen, help_sections
 from lqtui.tui.screens.main import MainScreen

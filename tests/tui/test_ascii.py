@@ -17,7 +17,7 @@ from lqtui.recipe.presets import preset
 from lqtui.recipe.recipe import resolve
 from lqtui.recipe.types import TensorType
 from lqtui.tui.app import LqtuiApp
-from lqtui.tui.ascii_text import in_ascii, needs_ascii
+from lqtui.tui.terminal.ascii_text import in_ascii, needs_ascii
 from lqtui.workbench import JobState
 from lqtui.workbench.imatrices import KeptImatrix
 

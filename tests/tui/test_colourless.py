@@ -9,7 +9,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
 
-from lqtui.tui.colourless import Colourless
+from lqtui.tui.terminal.colourless import Colourless
 from lqtui.tui.widgets.layer_grid import LayerGrid
 
 

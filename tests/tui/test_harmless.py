@@ -10,7 +10,7 @@ from textual.color import Color
 
 from lqtui.recipe.file_types import FileType
 from lqtui.recipe.recipe import Recipe
-from lqtui.tui.harmless import HarmlessText
+from lqtui.tui.terminal.harmless import HarmlessText
 
 HOSTILE = "a\x1b]0;title\x07b\x9b2J\u202ec"
 

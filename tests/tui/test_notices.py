@@ -8,7 +8,7 @@ from model_shapes import llama_shape
 from textual import events
 
 from lqtui.tui.app import LqtuiApp
-from lqtui.tui.notices import terminal_notice
+from lqtui.tui.terminal.notices import terminal_notice
 from lqtui.workbench import JobState
 from lqtui.workbench.preferences import Notifications, Preferences
 

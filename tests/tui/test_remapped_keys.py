@@ -11,7 +11,7 @@ from textual.command import CommandPalette
 from textual.widgets import Input
 
 from lqtui.tui.app import LqtuiApp
-from lqtui.tui.preferred import with_keys
+from lqtui.tui.keys.shown import with_keys
 from lqtui.tui.screens.help import HelpScreen
 from lqtui.tui.screens.open_model import OpenModelScreen
 from lqtui.tui.screens.save import SaveRecipeScreen

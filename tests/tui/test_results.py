@@ -12,8 +12,8 @@ from panes import PaneApp, lines_of, text_of
 from scripted_results import scores_of, seed_results
 
 from lqtui.measure.paired import Interval, Quantity
-from lqtui.tui.keys import SCREEN_COMMANDS
-from lqtui.tui.pane_keys import RESULTS_COMMANDS
+from lqtui.tui.keys.commands import SCREEN_COMMANDS
+from lqtui.tui.keys.panes import RESULTS_COMMANDS
 from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.result_columns import DELTA, Row
 from lqtui.tui.widgets.result_sentence import sentences

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from lqtui.tui.preferred import with_keys
+from lqtui.tui.keys.shown import with_keys
 from lqtui.tui.widgets.grid_columns import DEFAULT_FACTS, GridFact
 
 _NAME = max(len(fact) for fact in GridFact) + 2

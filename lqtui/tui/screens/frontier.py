@@ -16,7 +16,7 @@ from textual.widgets import Static
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.recipe import Recipe
-from lqtui.tui.preferred import key_of
+from lqtui.tui.keys.shown import key_of
 from lqtui.tui.screens.fit_budget import BudgetChoices
 from lqtui.tui.widgets.estimates import plus_minus, small
 from lqtui.tui.widgets.jobs import progress_of

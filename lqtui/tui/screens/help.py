@@ -13,10 +13,10 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from lqtui.tui.keyless import KEYLESS_COMMANDS
-from lqtui.tui.keys import COMMANDS
-from lqtui.tui.pane_keys import PANE_COMMANDS
-from lqtui.tui.preferred import keymap_of
+from lqtui.tui.keys.commands import COMMANDS
+from lqtui.tui.keys.keyless import KEYLESS_COMMANDS
+from lqtui.tui.keys.panes import PANE_COMMANDS
+from lqtui.tui.keys.shown import keymap_of
 from lqtui.tui.widgets.choices import Pages
 from lqtui.tui.widgets.type_glyphs import FALLBACK_MARK
 

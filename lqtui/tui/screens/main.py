@@ -15,10 +15,10 @@ from textual.message import Message
 from textual.widgets import Static, Tab, Tabs
 
 from lqtui.system.meters import Snapshot
-from lqtui.tui.keyless import KEYLESS_COMMANDS
-from lqtui.tui.keys import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
+from lqtui.tui.keys.commands import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
+from lqtui.tui.keys.keyless import KEYLESS_COMMANDS
+from lqtui.tui.keys.shown import with_keys
 from lqtui.tui.meters_thread import MetersThread
-from lqtui.tui.preferred import with_keys
 from lqtui.tui.screens.main_chart import MainChart
 from lqtui.tui.screens.main_chat import MainChat
 from lqtui.tui.screens.main_convert import MainConvert

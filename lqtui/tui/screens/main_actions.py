@@ -21,7 +21,7 @@ from textual.screen import Screen
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.recipe import Recipe
 from lqtui.recipe.types import TensorType
-from lqtui.tui.preferred import key_of
+from lqtui.tui.keys.shown import key_of
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.path_prompt import PathPrompt
 from lqtui.tui.widgets.layer_grid import LayerGrid

@@ -5,10 +5,10 @@ from __future__ import annotations
 from textual import on
 from textual.widgets import Tab
 
-from lqtui.tui.notices import TerminalNotice, ended_notice
-from lqtui.tui.preferred import preferences_of
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.main_actions import MainActions, after_edits
+from lqtui.tui.settings import preferences_of
+from lqtui.tui.terminal.notices import TerminalNotice, ended_notice
 from lqtui.tui.widgets.jobs import JobsPane
 from lqtui.tui.widgets.status_line import StatusLine
 from lqtui.workbench import Job, JobState, Workbench

@@ -7,8 +7,9 @@ from textual.content import Content
 from textual.style import Style
 from textual.widgets import Static
 
-from lqtui.tui.preferred import preferences_of, with_keys
+from lqtui.tui.keys.shown import with_keys
 from lqtui.tui.screens.main_actions import MainActions
+from lqtui.tui.settings import preferences_of
 from lqtui.tui.tour import HINTS, next_hint
 from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.workbench import Change

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
-from lqtui.tui.preferred import key_of
+from lqtui.tui.keys.shown import key_of
 
 
 class Take(Enum):

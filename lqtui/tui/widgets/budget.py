@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from lqtui.recipe.memory import MemoryEstimate, kv_types_name
 from lqtui.recipe.types import TensorType
-from lqtui.tui.preferred import with_keys
+from lqtui.tui.keys.shown import with_keys
 from lqtui.tui.widgets.estimates import plus_minus, small
 from lqtui.tui.widgets.quantities import bar, share, size
 

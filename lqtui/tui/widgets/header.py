@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
 
-from lqtui.tui.preferred import with_keys
+from lqtui.tui.keys.shown import with_keys
 from lqtui.tui.widgets.quantities import shortened, size
 from lqtui.tui.widgets.slot_tabs import slot_tabs
 

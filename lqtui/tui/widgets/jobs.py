@@ -10,7 +10,7 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 
-from lqtui.tui.pane_keys import JOBS_COMMANDS
+from lqtui.tui.keys.panes import JOBS_COMMANDS
 from lqtui.tui.widgets.line_list import Line, LineList
 from lqtui.tui.widgets.quantities import MIB, bar, clock, shortened
 

@@ -11,9 +11,9 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from lqtui.tui.command import Command
-from lqtui.tui.keys import COMMANDS, GRID_COMMANDS
-from lqtui.tui.preferred import keymap_of
+from lqtui.tui.keys.command import Command
+from lqtui.tui.keys.commands import COMMANDS, GRID_COMMANDS
+from lqtui.tui.keys.shown import keymap_of
 from lqtui.tui.widgets.quantities import shortened
 
 _GAP = 2

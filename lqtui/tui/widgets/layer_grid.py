@@ -19,8 +19,8 @@ from textual.strip import Strip
 from lqtui.recipe.recipe import Plan
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.types import TensorType
-from lqtui.tui.keys import GRID_COMMANDS
-from lqtui.tui.preferred import with_keys
+from lqtui.tui.keys.commands import GRID_COMMANDS
+from lqtui.tui.keys.shown import with_keys
 from lqtui.tui.widgets.filters import count_of, matching_tensors
 from lqtui.tui.widgets.grid_columns import DEFAULT_FACTS, GridFact, fixed_width, place_facts
 from lqtui.tui.widgets.grid_layout import GridLayout, grid_layout

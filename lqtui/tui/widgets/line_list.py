@@ -14,7 +14,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import Visual
 
-from lqtui.tui.preferred import with_keys
+from lqtui.tui.keys.shown import with_keys
 from lqtui.tui.widgets.border_words import set_border_words
 
 

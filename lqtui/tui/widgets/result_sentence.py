@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lqtui.tui.keymap import first_key
+from lqtui.tui.keys.keymap import first_key
 from lqtui.tui.widgets.estimates import difference, plus_minus, rounded, small
 from lqtui.tui.widgets.quantities import size
 from lqtui.tui.widgets.result_columns import Row

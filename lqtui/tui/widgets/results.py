@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.markup import escape
 from textual.message import Message
 
-from lqtui.tui.pane_keys import RESULTS_COMMANDS
+from lqtui.tui.keys.panes import RESULTS_COMMANDS
 from lqtui.tui.widgets.border_words import set_border_words
 from lqtui.tui.widgets.filters import matches_name
 from lqtui.tui.widgets.line_list import Line, LineList

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
 
-from lqtui.tui.pane_keys import CHART_COMMANDS
-from lqtui.tui.preferred import with_keys
+from lqtui.tui.keys.panes import CHART_COMMANDS
+from lqtui.tui.keys.shown import with_keys
 from lqtui.tui.widgets.border_words import set_border_words
 from lqtui.tui.widgets.chart_drawing import Drawing
 from lqtui.tui.widgets.chart_pane import ChartPane, Drawn, PlotColor

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+from textual.dom import DOMNode
 from textual.theme import BUILTIN_THEMES
 
-from lqtui.tui.keymap import ALL_COMMANDS, keymap_problems
+from lqtui.tui.keys.keymap import ALL_COMMANDS, keymap_problems
 from lqtui.workbench.preferences import (
     Preferences,
     SettingsRead,
@@ -15,6 +16,14 @@ from lqtui.workbench.preferences import (
     read_settings,
     settings_template,
 )
+
+_NONE = Preferences()
+
+
+def preferences_of(node: DOMNode) -> Preferences:
+    """The preferences of the app that a screen or widget is part of; the defaults in an app without."""
+    found = getattr(node.app, "preferences", None)
+    return found if isinstance(found, Preferences) else _NONE
 
 
 def own_settings(path: Path) -> SettingsRead:
@@ -24,15 +33,14 @@ def own_settings(path: Path) -> SettingsRead:
     """
     read = read_settings(path)
     preferences, problems = read.preferences, list(read.problems)
-    default = Preferences()
     if preferences.theme and preferences.theme not in BUILTIN_THEMES:
         known = tuple(BUILTIN_THEMES)
         near = did_you_mean(preferences.theme, known) or f"; there are {', '.join(known)}"
         problems.append(f"{path}: there is no theme {preferences.theme!r}{near}")
-        preferences = msgspec.structs.replace(preferences, theme=default.theme)
+        preferences = msgspec.structs.replace(preferences, theme=_NONE.theme)
     if wrong := keymap_problems(preferences.keys):
         problems += [f"{path}: {problem}" for problem in wrong]
-        preferences = msgspec.structs.replace(preferences, keys=default.keys)
+        preferences = msgspec.structs.replace(preferences, keys=_NONE.keys)
     return SettingsRead(preferences, tuple(problems))
 
 

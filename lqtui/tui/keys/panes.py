@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lqtui.tui.command import Command
+from lqtui.tui.keys.command import Command
 
 IN_CHART, IN_RESULTS, IN_JOBS = "In the chart", "In the results", "In the jobs"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lqtui.tui.command import Command
-from lqtui.tui.slot_keys import SLOT_COMMANDS
+from lqtui.tui.keys.command import Command
+from lqtui.tui.keys.slots import SLOT_COMMANDS
 
 MOVE, SELECT, TYPES, RECIPE, RUN, MATTERS, MEMORY, VIEW = (
     "Move",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lqtui.tui.command import Command
-from lqtui.tui.keys import MATTERS, VIEW
-from lqtui.tui.slot_keys import SLOTS
+from lqtui.tui.keys.command import Command
+from lqtui.tui.keys.commands import MATTERS, VIEW
+from lqtui.tui.keys.slots import SLOTS
 
 KEYLESS_COMMANDS: tuple[Command, ...] = (
     Command(

@@ -1,4 +1,4 @@
-"""What the person at this app prefers, for any screen or widget of it, and the keys that they gave."""
+"""The keys as a screen or widget shows them: the person's own, where they gave any."""
 
 from __future__ import annotations
 
@@ -7,17 +7,10 @@ from collections.abc import Mapping
 
 from textual.dom import DOMNode
 
-from lqtui.tui.keymap import first_key, full_keymap
-from lqtui.workbench.preferences import Preferences
+from lqtui.tui.keys.keymap import first_key, full_keymap
+from lqtui.tui.settings import preferences_of
 
-_NONE = Preferences()
 _NAMED = re.compile(r"\{([a-z]+\.[a-z_0-9]+)\}")
-
-
-def preferences_of(node: DOMNode) -> Preferences:
-    """The preferences of the app that a screen or widget is part of; the defaults in an app without."""
-    found = getattr(node.app, "preferences", None)
-    return found if isinstance(found, Preferences) else _NONE
 
 
 def keymap_of(node: DOMNode) -> Mapping[str, str]:

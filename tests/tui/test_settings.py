@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lqtui.tui.keymap import ALL_COMMANDS, full_keymap, keymap_problems
-from lqtui.tui.own_settings import own_settings, template
+from lqtui.tui.keys.keymap import ALL_COMMANDS, full_keymap, keymap_problems
+from lqtui.tui.settings import own_settings, template
 from lqtui.workbench.preferences import Notifications, Preferences, SettingsRead
 
 

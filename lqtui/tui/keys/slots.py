@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lqtui.tui.command import Command
+from lqtui.tui.keys.command import Command
 
 SLOTS = "Several recipes"
 

@@ -10,9 +10,9 @@ from itertools import chain, combinations
 from textual.binding import Binding
 from textual.keys import Keys, key_to_character
 
-from lqtui.tui.command import Command, shown_key
-from lqtui.tui.keys import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
-from lqtui.tui.pane_keys import PANE_COMMANDS
+from lqtui.tui.keys.command import Command, shown_key
+from lqtui.tui.keys.commands import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
+from lqtui.tui.keys.panes import PANE_COMMANDS
 from lqtui.workbench.preferences import did_you_mean
 
 ALL_COMMANDS: tuple[Command, ...] = (*COMMANDS, *chain.from_iterable(PANE_COMMANDS.values()))

@@ -1,0 +1,1 @@
+"""What the terminal is sent in the end, and what ends the app from it."""
