@@ -21,6 +21,16 @@ class Choices(OptionList):
         Binding("ctrl+u", "page_up", "Page up", show=False),
     ]
 
+    def action_page_down(self) -> None:
+        """Move a page down, where there is room for one: Textual looks for lines that it has not laid out."""
+        if self.scrollable_content_region:
+            super().action_page_down()  # type: ignore[no-untyped-call]
+
+    def action_page_up(self) -> None:
+        """Move a page up, where there is room for one."""
+        if self.scrollable_content_region:
+            super().action_page_up()  # type: ignore[no-untyped-call]
+
 
 class Pages(VerticalScroll, can_focus=True):
     """A text to scroll through, at once and without gliding."""
