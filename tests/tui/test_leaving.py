@@ -58,9 +58,13 @@ def test_the_terminal_is_the_shells_again(
     assert jobs and terminal.modes()[1049]
     match ending:
         case "q":
-            terminal.keys("q", "y")
+            terminal.keys("q")
+            terminal.wait_for("Leave (y)")
+            terminal.keys("y")
         case "ctrl+c twice":
-            terminal.keys("C-c", "C-c", "y")
+            terminal.keys("C-c", "C-c")
+            terminal.wait_for("Leave (y)")
+            terminal.keys("y")
         case "a fault":
             terminal.keys("v")
         case name:
