@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lqtui.measure.rounding import plus_minus, small
 from lqtui.workbench.values import Result, Settings
-
-_SMALL = 1e-4
 
 
 def outcome(results: Sequence[Result]) -> str:
@@ -22,7 +21,7 @@ def outcome(results: Sequence[Result]) -> str:
         return "this recipe breaks the model: its perplexity is not a number"
     parts = []
     if result.kld is not None and result.kld_se is not None:
-        parts.append(f"KLD {_nats(result.kld)} ± {_nats(result.kld_se)}")
+        parts.append(f"KLD {plus_minus(small(result.kld, result.kld_se))}")
     parts.append(f"PPL {result.perplexity:.4f} ± {result.perplexity_se:.4f}")
     if result.prompt and result.generation:
         parts.append(f"pp {result.prompt.mean:.1f} t/s, tg {result.generation.mean:.1f} t/s")
@@ -49,8 +48,3 @@ def measured_lines(result: Result | None, settings: Settings, corpus_name: str) 
         if speed:
             lines.append(f"{test} {speed.mean:.2f} +/- {speed.sd:.2f} t/s, {settings.threads_used} threads")
     return lines
-
-
-def _nats(value: float) -> str:
-    """A divergence with four decimals, or with a power of ten where these would be zeros: `1.7e-08`."""
-    return f"{value:.4f}" if value == 0 or abs(value) >= _SMALL else f"{value:.1e}"

@@ -9,10 +9,10 @@ from pathlib import Path
 from driving import lines, running, screen_text, status, toasts
 from panes import lines_of
 
+from lqtui.measure.rounding import small
 from lqtui.store.paths import Paths
 from lqtui.tui.screens.frontier import FrontierList
 from lqtui.tui.widgets.budget import BudgetPane
-from lqtui.tui.widgets.estimates import small
 from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.tui.widgets.tradeoff import TradeoffChart
 from lqtui.workbench import JobState, Settings, Workbench

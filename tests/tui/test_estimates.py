@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from model_shapes import llama_shape
 from scripted_results import measured
 
+from lqtui.measure.rounding import decimals_of, difference, plus_minus, rounded, small
 from lqtui.recipe.presets import preset
 from lqtui.recipe.recipe import resolve
-from lqtui.tui.widgets.estimates import decimals_of, difference, plus_minus, rounded, small
 from lqtui.tui.widgets.heat import short_number
 from lqtui.tui.widgets.importance import Mark, ScoreKind
 from lqtui.tui.widgets.result_columns import KLD, Row
@@ -84,4 +84,4 @@ def test_a_small_number_is_written_alike_in_the_table_the_sentence_the_layers_an
     assert KLD.variants[0].cell(Row(result)).text == "1.70e-08"
     assert "KLD 1.70e-08 ±0.11e-08" in sentences(Row(result), Standings())[0]
     assert short_number(Mark(1.7e-8, 0.1, 1), ScoreKind.MEASURED) == "1.7e-08"
-    assert "KLD 1.7e-08 ± 1.1e-09" in outcome([result])
+    assert "KLD 1.70e-08 ±0.11e-08" in outcome([result])

@@ -12,9 +12,9 @@ from model_shapes import llama_shape, moe_shape
 from panes import lines_of
 from scripted_results import measured
 
+from lqtui.measure.rounding import small
 from lqtui.recipe.granularity import Granularity
 from lqtui.tui.widgets.budget import BudgetPane
-from lqtui.tui.widgets.estimates import small
 from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.workbench import Change
 

@@ -13,10 +13,10 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from lqtui.measure.rounding import plus_minus, small
 from lqtui.tui.keys.shown import key_of
 from lqtui.tui.widgets.chart_pane import ChartPane
 from lqtui.tui.widgets.depth import DepthChart
-from lqtui.tui.widgets.estimates import plus_minus, small
 from lqtui.workbench import Change, DepthScores, Workbench, depth_scores
 
 _MARKS = {

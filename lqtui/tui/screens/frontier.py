@@ -14,11 +14,11 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from lqtui.measure.rounding import plus_minus, small
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.recipe import Recipe
 from lqtui.tui.keys.shown import key_of
 from lqtui.tui.screens.fit_budget import BudgetChoices
-from lqtui.tui.widgets.estimates import plus_minus, small
 from lqtui.tui.widgets.jobs import progress_of
 from lqtui.tui.widgets.line_list import Line, LineList
 from lqtui.tui.widgets.quantities import mebibytes

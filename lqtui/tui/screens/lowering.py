@@ -14,6 +14,7 @@ from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from lqtui.measure.rounding import small
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.rules import fitting_type, quantizable_tensors
 from lqtui.recipe.shape import ModelShape
@@ -22,7 +23,6 @@ from lqtui.tui.widgets.chart_pane import ChartPane
 from lqtui.tui.widgets.chart_spots import Spot
 from lqtui.tui.widgets.chooser import Chooser
 from lqtui.tui.widgets.curves import CurvesChart, table_of
-from lqtui.tui.widgets.estimates import small
 from lqtui.tui.widgets.jobs import progress_of
 from lqtui.tui.widgets.type_toggles import types_for
 from lqtui.workbench import PROBE, Change, Job, JobState, Lowered, Workbench, WorkbenchError

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from textual import events, on
 from textual.widgets import Static, Tabs
 
+from lqtui.measure.rounding import small
 from lqtui.system.meters import Snapshot
 from lqtui.tui.screens.main_importance import MainImportance
 from lqtui.tui.widgets.border_words import set_border_words
 from lqtui.tui.widgets.budget import fits
-from lqtui.tui.widgets.estimates import small
 from lqtui.tui.widgets.grid_columns import GridFact
 from lqtui.tui.widgets.key_bar import KeyBar
 from lqtui.tui.widgets.layer_grid import LayerGrid

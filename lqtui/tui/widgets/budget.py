@@ -12,10 +12,10 @@ from textual.strip import Strip
 from textual.visual import Visual
 from textual.widget import Widget
 
+from lqtui.measure.rounding import plus_minus, small
 from lqtui.recipe.memory import MemoryEstimate, kv_types_name
 from lqtui.recipe.types import TensorType
 from lqtui.tui.keys.shown import with_keys
-from lqtui.tui.widgets.estimates import plus_minus, small
 from lqtui.tui.widgets.quantities import bar, share, size
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import replace
 
+from lqtui.measure.rounding import small
 from lqtui.tui.widgets.chart_drawing import Drawing
 from lqtui.tui.widgets.chart_scene import Forecast, Point
 from lqtui.tui.widgets.chart_spots import Spot
-from lqtui.tui.widgets.estimates import small
 from lqtui.tui.widgets.quantities import MIB, size
 
 FRONTIER, CURRENT = "frontier", "current"

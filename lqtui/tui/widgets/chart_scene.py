@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lqtui.tui.widgets.estimates import plus_minus, rounded
+from lqtui.measure.rounding import plus_minus, rounded
 from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.quantities import MIB
 from lqtui.tui.widgets.standings import is_base

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.content import Content
 from textual.style import Style
 
+from lqtui.measure.rounding import plus_minus, small
 from lqtui.tui.widgets.chart_layout import Axis, LogAxis, padded
 from lqtui.tui.widgets.chart_pane import ChartPane, Drawn, PlotColor
 from lqtui.tui.widgets.chart_spots import Spot
-from lqtui.tui.widgets.estimates import plus_minus, small
 from lqtui.workbench import DepthScores
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from lqtui.measure.rounding import small
 from lqtui.recipe.recipe import Plan
 from lqtui.recipe.types import TensorType
-from lqtui.tui.widgets.estimates import small
 from lqtui.tui.widgets.grid_columns import DEFAULT_FACTS, WIDTHS, GridFact, place_facts
 from lqtui.tui.widgets.grid_layout import GridLayout, GridRow
 from lqtui.tui.widgets.grid_selection import GridSelection, Scope

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lqtui.tui.widgets.estimates import plus_minus, small
+from lqtui.measure.rounding import plus_minus, small
 from lqtui.tui.widgets.grid_selection import GridSelection, Scope
 from lqtui.tui.widgets.importance import ImportanceColumn, ScoreKind
 from lqtui.workbench import ImportanceView

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lqtui.tui.widgets.estimates import plus_minus, rounded, small
+from lqtui.measure.rounding import plus_minus, rounded, small
 from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.quantities import size
 from lqtui.tui.widgets.result_columns import Row

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from lqtui.tui.widgets.estimates import difference, rounded, small
+from lqtui.measure.rounding import difference, rounded, small
 from lqtui.tui.widgets.metric import Metric
 from lqtui.tui.widgets.quantities import mebibytes
 from lqtui.tui.widgets.standings import is_base

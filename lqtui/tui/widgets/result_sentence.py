@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lqtui.measure.rounding import difference, plus_minus, rounded, small
 from lqtui.tui.keys.keymap import first_key
-from lqtui.tui.widgets.estimates import difference, plus_minus, rounded, small
 from lqtui.tui.widgets.quantities import size
 from lqtui.tui.widgets.result_columns import Row
 from lqtui.tui.widgets.standings import CONFIDENCE, Standings, is_base
