@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from rich.console import Console
+
 from lqtui.cli import output
 from lqtui.cli.driving import workbench
+from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths
 from lqtui.workbench import Settings, WorkbenchError
 from lqtui.workbench.demo import demo_model, is_first_start
+from lqtui.workbench.jobs import new_log
 from lqtui.workbench.preferences import read_settings
 from lqtui.workbench.remembering import settings_left
 from lqtui.workbench.session import AppSession, Sessions
@@ -87,8 +92,24 @@ def open_app(
         notices=[*_told(problems), *notices, *([IN_BROWSER] if served else [])],
         look=left.look,
     )
+    trace = io.StringIO()  # where Textual would print a page of it
+    tui.error_console = Console(file=trace, width=120)
     tui.run()
+    if trace.getvalue():
+        output.note(_told_of_defect(trace.getvalue(), paths))
     sys.exit(tui.return_code or 0)
+
+
+def _told_of_defect(trace: str, paths: Paths) -> str:
+    """What to say where the app ended by a defect; where it happened is for a log."""
+    last = next((line for line in reversed(trace.splitlines()) if line.strip()), "")
+    said = f"lqtui stopped at a defect of its own ({last.strip()}). Recipes and results are kept"
+    try:
+        log = new_log(paths.logs, "app")
+        log.write_text(trace, encoding="utf-8")
+    except (StoreError, OSError):
+        return f"{said}; where it happened could not be written down."
+    return f"{said}; {log} shows where it happened."
 
 
 def _told(problems: Sequence[str]) -> list[str]:

@@ -73,6 +73,12 @@ def test_the_terminal_is_the_shells_again(
     terminal.enter("status=$?; stty -g > after; echo ended with $status")
     screen = terminal.wait_for(f"ended with {status}")
     assert "$ status=" in screen  # what is typed is seen
+    if ending == "a fault":
+        said = "".join(screen.splitlines())
+        assert "stopped at a defect of its own (RuntimeError: a fault in the app)" in said
+        assert "Traceback" not in screen
+        (log,) = Path(os.environ["LQTUI_HOME"]).glob("logs/*-app.log")
+        assert "RuntimeError: a fault in the app" in log.read_text()
     assert (tmp_path / "work/before").read_text() == (tmp_path / "work/after").read_text()
     usual = {mode: on for mode, on in terminal.modes().items() if on}
     assert usual.keys() <= {_CURSOR, _LINE_WRAP} and terminal.modes()[_CURSOR]
