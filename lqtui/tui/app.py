@@ -15,6 +15,7 @@ from textual import on
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.color import Color
+from textual.driver import Driver
 from textual.filter import LineFilter, Monochrome, NoColor
 from textual.keys import key_to_character
 from textual.screen import Screen
@@ -29,6 +30,7 @@ from lqtui.tui.screens.main import MainScreen
 from lqtui.tui.terminal.ascii_text import AsciiText
 from lqtui.tui.terminal.colourless import Colourless
 from lqtui.tui.terminal.harmless import HarmlessText
+from lqtui.tui.terminal.lasting import lasting
 from lqtui.tui.terminal.notices import TerminalNotice, terminal_notice
 from lqtui.tui.terminal.signals import leave_on_signals, leave_with_parent
 from lqtui.workbench import Change, Workbench
@@ -95,6 +97,10 @@ class LqtuiApp(App[None]):
     def get_default_screen(self) -> Screen[None]:
         """The main screen."""
         return self.main
+
+    def get_driver_class(self) -> type[Driver]:
+        """What draws: it outlives its terminal for as long as it takes to leave."""
+        return lasting(super().get_driver_class())
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """What every line goes through on its way to the terminal."""
