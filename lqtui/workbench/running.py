@@ -23,7 +23,8 @@ from lqtui.workbench.corpora import Corpora, Corpus, check_text, corpus_digest
 from lqtui.workbench.fitting import MemoryFitting
 from lqtui.workbench.histories import Histories
 from lqtui.workbench.history import RecipeHistory, Step
-from lqtui.workbench.jobs import JobQueue, RunningJob, Work
+from lqtui.workbench.job_queue import JobQueue
+from lqtui.workbench.jobs import RunningJob, Work
 from lqtui.workbench.matrix_files import RecipeMatrices, refuse_without_imatrix
 from lqtui.workbench.model_file import model_identity, read_header
 from lqtui.workbench.paces import Paces

@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from lqtui.workbench import Job, JobState, Settings, Workbench, WorkbenchError
-from lqtui.workbench.jobs import JobQueue, RunningJob
+from lqtui.workbench.job_queue import JobQueue
+from lqtui.workbench.jobs import RunningJob
 from lqtui.worker.messages import Progress
 from tests.workbench.bench_jobs import done, measure, row, state, until
 

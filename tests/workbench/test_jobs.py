@@ -13,7 +13,8 @@ import pytest
 
 from lqtui.store.paths import Paths
 from lqtui.workbench import Change, JobState, Settings, Workbench
-from lqtui.workbench.jobs import JobQueue, RunningJob, new_log
+from lqtui.workbench.job_queue import JobQueue
+from lqtui.workbench.jobs import RunningJob, new_log
 from lqtui.worker.messages import Progress
 from tests.workbench.bench_jobs import done, measure, planned, state, until
 
@@ -171,7 +172,8 @@ async def test_the_time_left_is_told_by_the_pace_of_the_stage_though_others_come
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SimpleNamespace(monotonic=lambda: clock.now, strftime=time.strftime, now=100.0)
-    monkeypatch.setattr("lqtui.workbench.jobs.time", clock)
+    for module in ("jobs", "job_queue"):
+        monkeypatch.setattr(f"lqtui.workbench.{module}.time", clock)
     told: list[tuple[str, float | None]] = []
 
     async def work(running: RunningJob) -> str:
