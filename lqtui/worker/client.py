@@ -35,6 +35,8 @@ from lqtui.worker.messages import (
 _GRACE_SECONDS = 1.0
 """How long a child may take to remove what it has half-written, once it is told to stop."""
 _LOG_TAIL_BYTES = 64 << 10
+_living: set[int] = set()
+"""The children that are there: the number of one that is gone may be another program's."""
 _TELLING = re.compile(r"error|assert|fatal|abort|failed", re.IGNORECASE)
 
 
@@ -93,6 +95,7 @@ async def run_task(
         except OSError as error:
             raise JobFailed(f"no process can be started for the engine: {error.strerror}") from None
         answered = False
+        _living.add(child.pid)
         try:
             if on_start:
                 on_start(child.pid)
@@ -101,7 +104,10 @@ async def run_task(
             if not answered:
                 await _exited(child)
         finally:
-            await _end(child, answered)
+            try:
+                await _end(child, answered)
+            finally:
+                _living.discard(child.pid)
             if not answered:
                 _remove_partials(task, child.pid)
     if isinstance(last, Finished):
@@ -114,13 +120,13 @@ async def run_task(
 
 def rest(pid: int) -> bool:
     """Ask a child to do nothing from the next step of its work on; False where the system has no such way."""
-    return sys.platform != "win32" and _tell(pid, signal.SIGUSR1)
+    return sys.platform != "win32" and _tell(pid, signal.SIGUSR2)
 
 
 def wake(pid: int) -> None:
     """Ask a child that rests to go on."""
     if sys.platform != "win32":
-        _tell(pid, signal.SIGUSR2)
+        _tell(pid, signal.SIGUSR1)
 
 
 def log_tail(log: Path, lines: int = 200) -> str:
@@ -192,9 +198,10 @@ async def _exited(child: asyncio.subprocess.Process) -> None:
 
 
 def _tell(pid: int, number: int) -> bool:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
-        return True
+    if pid in _living:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+            return True
     return False
 
 

@@ -90,23 +90,27 @@ def _stop(number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
 
 
 def _rest_when_told() -> None:
-    """Let the parent's signals halt the work between two steps of Python, and let it go on."""
+    """Let the parent's signals halt the work between two steps of Python, and let it go on.
+
+    Both may come within one step. Python then hears the lower number first, and the higher one not before the
+    first handler has returned. So it is the one to go on that is lower, and counts although nothing rests.
+    """
     if sys.platform == "win32":
         return
-    resting = False
+    halts = 0
 
     def rest(number: int, frame: FrameType | None) -> None:
-        nonlocal resting
-        resting = True
-        while resting:
+        nonlocal halts
+        halts += 1
+        while halts > 0:
             time.sleep(_WAKING_SECONDS)  # the other signals are heard meanwhile, that to stop too
 
     def wake(number: int, frame: FrameType | None) -> None:
-        nonlocal resting
-        resting = False
+        nonlocal halts
+        halts = max(halts - 1, -1)
 
-    signal.signal(signal.SIGUSR1, rest)
-    signal.signal(signal.SIGUSR2, wake)
+    signal.signal(signal.SIGUSR1, wake)
+    signal.signal(signal.SIGUSR2, rest)
 
 
 def _stop_with_parent(stdin: BinaryIO) -> None:
