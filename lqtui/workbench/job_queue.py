@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from lqtui.recipe.errors import RecipeError
 from lqtui.store.errors import StoreError
@@ -54,6 +55,16 @@ class _Entry:
     """Whether its process has told of progress, and so hears signals."""
     rests: bool = False
     """Whether its process is there, and does nothing until it is told to go on."""
+    leaves: bool = False
+    """Whether its process is being ended so that the job can pause."""
+
+
+class _Ending(NamedTuple):
+    """How a job's work came to its end."""
+
+    state: JobState
+    message: str
+    crashed: bool = False
 
 
 class JobQueue:
@@ -72,6 +83,7 @@ class JobQueue:
         self._learned = learned
         self._jobs: dict[int, Job] = {}
         self._entries: dict[int, _Entry] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: list[int] = []
         self._turn: int | None = None
         self._tell_later: asyncio.TimerHandle | None = None
@@ -111,6 +123,7 @@ class JobQueue:
         if entry.task is not None:
             if job.pausing:
                 self.update(job_id, pausing=False)
+            entry.leaves = False
             entry.task.cancel()
         if job.state is not JobState.RUNNING:
             self._end(job_id, JobState.CANCELLED, "cancelled")
@@ -138,12 +151,18 @@ class JobQueue:
             return
         if job.kind in _NO_PAUSE:
             raise WorkbenchError(_NO_PAUSE[job.kind])
+        entry = self._entries[job_id]
         if job.state is JobState.QUEUED:
-            self._waiting.remove(job_id)
+            if job_id in self._waiting:
+                self._waiting.remove(job_id)
+            elif entry.task is not None:  # it was just given its turn
+                entry.task.cancel()
+                entry.task = None
             self.update(job_id, state=JobState.PAUSED)
+            self._give_up_turn(job_id)
         else:
             self.update(job_id, pausing=True)
-            if not self._entries[job_id].heard or _stage(job) in _KEPT_AT_ONCE:
+            if not entry.heard or _stage(job) in _KEPT_AT_ONCE:
                 self._leave(job_id)
             elif _stage(job) not in _KEPT_STEP_BY_STEP:
                 self._rest(job_id)
@@ -199,8 +218,7 @@ class JobQueue:
         self._waiting.clear()
         for job_id in self._jobs:
             self.cancel(job_id)
-        tasks = [entry.task for entry in self._entries.values() if entry.task is not None]
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tell()
 
     def update(self, job_id: int, **changes: object) -> None:
@@ -252,7 +270,9 @@ class JobQueue:
             if job.pid is not None:
                 wake(job.pid)
         else:
-            entry.task = asyncio.create_task(self._run(job_id), name=job.title)
+            entry.task = asyncio.create_task(self._run(job_id, entry), name=job.title)
+            self._tasks.add(entry.task)
+            entry.task.add_done_callback(self._tasks.discard)
 
     def _rest(self, job_id: int) -> None:
         """Let a job's process do nothing more until it is told to go on."""
@@ -263,9 +283,21 @@ class JobQueue:
 
     def _leave(self, job_id: int) -> None:
         """End a job's process; its work will be begun again, and go on from what is kept."""
-        task = self._entries[job_id].task
-        if task is not None:
-            task.cancel()
+        entry = self._entries[job_id]
+        if entry.task is not None and not entry.leaves:
+            entry.leaves = True
+            entry.task.cancel()
+
+    def _left(self, job_id: int) -> None:
+        """A job's process was ended so that it can pause; it goes on if that was taken back meanwhile."""
+        entry = self._entries[job_id]
+        entry.leaves = False
+        self.update(job_id, pid=None)
+        if self._jobs[job_id].pausing:
+            self._stand_still(job_id)
+        else:
+            entry.spent, entry.began = self.job(job_id).elapsed, None
+            self._begin(job_id)
 
     def _stand_still(self, job_id: int) -> None:
         """A job does nothing any more, and the next one may."""
@@ -274,46 +306,48 @@ class JobQueue:
         self.update(job_id, state=JobState.PAUSED, pausing=False)
         self._give_up_turn(job_id)
 
-    async def _run(self, job_id: int) -> None:
+    async def _run(self, job_id: int, entry: _Entry) -> None:
+        ending = await self._ending(job_id)
+        if self._entries[job_id] is not entry:  # it was cancelled at rest, and is done again by now
+            return
+        if entry.leaves and ending.state is JobState.CANCELLED:
+            self._left(job_id)
+            return
+        self._end(job_id, *ending)
+        self._give_up_turn(job_id)
+
+    async def _ending(self, job_id: int) -> _Ending:
+        """Do a job's work, and say how it ended, however that was."""
         try:
-            await self._work(job_id)
+            return _Ending(JobState.DONE, await self._work(job_id))
         except asyncio.CancelledError:
-            if self._jobs[job_id].pausing:
-                self.update(job_id, pid=None)
-                self._stand_still(job_id)
-            else:
-                self._end(job_id, JobState.CANCELLED, "cancelled")
+            return _Ending(JobState.CANCELLED, "cancelled")
         except JobFailed as error:
-            self._end(job_id, JobState.FAILED, str(error), crashed=not error.bad_input)
+            return _Ending(JobState.FAILED, str(error), crashed=not error.bad_input)
         except (WorkbenchError, StoreError, RecipeError) as error:
-            crashed = isinstance(error, WorkFailedError)
-            self._end(job_id, JobState.FAILED, str(error), crashed=crashed)
+            return _Ending(JobState.FAILED, str(error), crashed=isinstance(error, WorkFailedError))
         except Exception as error:  # a defect of ours must fail this job alone, and say where it is
             log = self._jobs[job_id].log
             with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
                 traceback.print_exc(file=file)
-            self._end(
-                job_id,
+            return _Ending(
                 JobState.FAILED,
                 f"a defect in lqtui ({type(error).__name__}: {error}); the job's log shows where",
                 crashed=True,
             )
-        finally:
-            self._give_up_turn(job_id)
 
-    async def _work(self, job_id: int) -> None:
+    async def _work(self, job_id: int) -> str:
         entry = self._entries[job_id]
         entry.began, entry.heard = time.monotonic(), False
         self.update(job_id, state=JobState.RUNNING)
         running = RunningJob(self, job_id, self._jobs[job_id].log, self._paces())
         try:
-            message = await entry.work(running)
+            return await entry.work(running)
         finally:
             if self._learned is not None:
                 self._learned(running.outlook.learned)
-        self._end(job_id, JobState.DONE, message)
 
-    def _end(self, job_id: int, state: JobState, message: str, *, crashed: bool = False) -> None:
+    def _end(self, job_id: int, state: JobState, message: str, crashed: bool = False) -> None:
         if not self._jobs[job_id].active:
             return
         entry = self._entries[job_id]

@@ -113,6 +113,71 @@ async def test_a_pause_can_be_taken_back_before_it_begins_and_a_paused_job_cance
     assert (await steps.queue.wait(two)).state is JobState.CANCELLED
 
 
+async def test_a_pause_taken_back_while_the_process_ends_begins_it_anew(tmp_path: Path) -> None:
+    queue, begun, ends = JobQueue(tmp_path, lambda: None), [0], asyncio.Event()
+
+    async def work(running: RunningJob) -> str:
+        begun[0] += 1
+        running.progress(Progress("loading", 0, 1, "tensors"))
+        if begun[0] == 1:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await ends.wait()  # as a process does that has yet to remove what it has half-written
+        return "done after all"
+
+    job = queue.add("measure", "a", work).id
+    await until(lambda: begun == [1])
+    queue.pause(job)
+    await asyncio.sleep(0)
+    queue.resume(job)
+    ends.set()
+    assert (await queue.wait(job)).state is JobState.DONE and begun == [2]
+
+
+async def test_a_job_that_was_just_given_its_turn_can_be_paused(steps: Steps) -> None:
+    one, two = steps.add("a"), steps.add("b")  # the task of the first has not run yet
+    steps.queue.pause(one)
+    steps.let()
+    await steps.queue.wait(two)
+    assert steps.states() == "a:paused b:done"
+    steps.queue.resume(one)
+    assert (await steps.queue.wait(one)).message == "a done"
+
+
+async def test_a_job_done_again_is_not_ended_by_what_is_left_of_its_first_time(tmp_path: Path) -> None:
+    queue, begun, ends = JobQueue(tmp_path, lambda: None), [0], asyncio.Event()
+
+    async def work(running: RunningJob) -> str:
+        begun[0] += 1
+        if begun[0] == 1:
+            running.started(process.pid)
+            running.progress(Progress("writing", 1, 2, "tensors"))
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await ends.wait()
+        await asyncio.sleep(0.05)
+        return "done again"
+
+    process = await asyncio.create_subprocess_exec("sleep", "60")
+    try:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("lqtui.workbench.job_queue.rest", lambda pid: True)
+            job = queue.add("quantize", "a", work).id
+            await until(lambda: begun == [1])
+            queue.pause(job)
+        assert queue.job(job).state is JobState.PAUSED
+        queue.cancel(job)
+        queue.retry(job)
+        await until(lambda: begun == [2])
+        ends.set()
+        assert (await queue.wait(job)).message == "done again"
+    finally:
+        process.kill()
+        await process.wait()
+
+
 async def test_what_cannot_be_paused_is_said_in_a_sentence(steps: Steps) -> None:
     chat = steps.add("hello", kind="chat")
     with pytest.raises(WorkbenchError, match="a chat cannot be paused"):
