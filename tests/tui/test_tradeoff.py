@@ -171,6 +171,19 @@ async def test_klds_of_several_magnitudes_are_drawn_on_a_logarithmic_axis() -> N
         assert rows["uniform_q4_0"] < rows["baseline_fp16"]
 
 
+@pytest.mark.parametrize("spread", ["a magnitude", "several magnitudes"])
+def test_a_file_beyond_the_edge_takes_no_room_from_the_others(spread: str) -> None:
+    klds = {"uniform_q4_0": 0.09, "ffn_q8": 0.03, "attention_q8": 0.02 if spread == "a magnitude" else 0.001}
+    near = [replace(r, kld=klds[r.name], kld_se=1e-5) for r in RESULTS if r.name in klds]
+    beside_base = replace(near[0], name="beside_base", digest="beside", kld=6e-5, file_bytes=250 * 2**20)
+    alone, together = (
+        Drawing(Plot(), scene_of(results, None), 96, 28, {})
+        for results in ([RESULTS[0], *near], [RESULTS[0], *near, beside_base])
+    )
+    assert {point.name for point in together.far} == {"baseline_fp16", "beside_base"}
+    assert together.whole.y == alone.whole.y
+
+
 @pytest.mark.parametrize("metric", Metric)
 async def test_every_metric_has_its_own_axis_and_says_which_way_is_better(metric: Metric) -> None:
     chart = TradeoffChart()

@@ -17,8 +17,8 @@ def y_axis(scene: Scene, near: Sequence[Point], cells: int) -> Axis:
     highs = [point.y + reach.get(point.digest, 0.0) for point in points] + scene.heights
     least = 1e-6 if scene.metric is Metric.KLD else max(highs) * 0.01
     if scene.is_logarithmic:
-        low, high = min(y for y in scene.heights if y > 0) / 1.5, max(highs) * 1.5
-        if any(point.y <= 0 for point in points):  # the lowest row is theirs alone
+        low, high = min(y for y in scene.near_heights if y > 0) / 1.5, max(highs) * 1.5
+        if any(point.y < low for point in points):  # the lowest row is theirs alone
             low /= (high / low) ** (1 / max(1, cells - 1))
         return LogAxis.of(low, high, cells)
     low, high = padded(min(lows), max(highs), 0.12, least)

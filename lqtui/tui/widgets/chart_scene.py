@@ -87,9 +87,17 @@ class Scene:
     @property
     def heights(self) -> list[float]:
         """All that has a place on the upright axis."""
+        return [*(point.y for point in self.points), *self._predicted]
+
+    @property
+    def near_heights(self) -> list[float]:
+        """Of these, what is not of files beyond the edge, whose quality is told in words."""
+        return [*(point.y for point in near_and_far(self)[0]), *self._predicted]
+
+    @property
+    def _predicted(self) -> list[float]:
         current = [] if self.current_forecast is None else [self.current_forecast]
-        of_forecasts = [y for f in self.forecasts for y in (f.y, f.measured) if y is not None]
-        return [*(point.y for point in self.points), *of_forecasts, *current]
+        return [y for f in self.forecasts for y in (f.y, f.measured) if y is not None] + current
 
     @property
     def current_is_measured(self) -> bool:
@@ -99,7 +107,7 @@ class Scene:
     @property
     def is_logarithmic(self) -> bool:
         """Whether the points would crowd at the bottom of a linear axis."""
-        positive = [y for y in self.heights if y > 0]
+        positive = [y for y in self.near_heights if y > 0]
         return self.metric is Metric.KLD and bool(positive) and max(positive) > _LOGARITHMIC * min(positive)
 
 
