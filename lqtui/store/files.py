@@ -40,8 +40,10 @@ def require_space(path: Path, needed_bytes: int) -> None:
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give an empty temporary file beside `path` to write; it becomes `path` at the end, or goes on an error.
+
+    Unless it is to be `durable`, a power cut may leave less than what was written; it then takes no time.
 
     Raises:
         StoreError: the folder cannot be written to, `path` is a folder, or the disk is full.
@@ -60,7 +62,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise StoreError(f"{path} cannot be written: {error.strerror}.") from error
     try:
         yield temporary
-        _flush(temporary)
+        if durable:
+            _flush(temporary)
         temporary.replace(path)
     except OSError as error:
         if error.errno in _DISK_FULL:
@@ -71,7 +74,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
-    _flush_directory(path.parent)
+    if durable:
+        _flush_directory(path.parent)
 
 
 def remove_partials(path: Path, writer: int) -> None:

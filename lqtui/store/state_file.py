@@ -6,12 +6,15 @@ What cannot be read is set aside under another name, so that it is told of once 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from lqtui.store.errors import StoreError
 from lqtui.store.files import atomic_write
 from lqtui.store.paths import make_directory
 
@@ -54,16 +57,29 @@ def read_state(path: Path, version: int, of: type[_State]) -> StateRead[_State]:
     return StateRead(None, f"{path} {why}; it is set aside as {aside.name}, and lqtui begins anew")
 
 
-def write_state(path: Path, version: int, state: msgspec.Struct) -> None:
+def write_state(path: Path, version: int, state: msgspec.Struct, *, durable: bool = True) -> None:
     """Remember something in a file, in place of what was there.
 
+    Unless it is to be `durable`, it may be lost with a power cut; it can be written between two keys then.
+
     Raises:
-        StoreError: the folder cannot be made or written to, or the disk is full.
+        StoreError: the folder cannot be made or written to, the disk is full, or a name in it is no Unicode.
     """
-    make_directory(path.parent)
     document = {"version": version, **msgspec.structs.asdict(state)}
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(msgspec.json.encode(document, enc_hook=_encoded))
+    try:
+        raw = msgspec.json.encode(document, enc_hook=_encoded)
+    except UnicodeEncodeError:
+        raise StoreError(
+            f"{path} cannot be written, because a file name in it is not valid Unicode."
+        ) from None
+    make_directory(path.parent)
+    with atomic_write(path, durable=durable) as temporary:
+        temporary.write_bytes(raw)
+
+
+def state_name(model: Path) -> str:
+    """How files are called that are about a model: for a person, and different for each path."""
+    return f"{model.stem[:60]}-{hashlib.sha256(os.fsencode(model)).hexdigest()[:12]}"
 
 
 def _encoded(value: Any) -> Any:

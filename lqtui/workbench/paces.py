@@ -42,7 +42,7 @@ class Paces:
         for kind, pace in learned.items():
             way[kind] = pace if kind not in way else (1 - _NEWEST) * way[kind] + _NEWEST * pace
         with contextlib.suppress(StoreError, OSError):  # it is a convenience
-            write_state(self._file, _VERSION, _Kept(known))
+            write_state(self._file, _VERSION, _Kept(known), durable=False)
 
     def _known(self) -> dict[str, dict[str, float]]:
         if self._kept is None:

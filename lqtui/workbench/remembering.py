@@ -36,10 +36,11 @@ class Remembering(Running, Slots):
         return view
 
     def take_notices(self) -> list[str]:
-        """What is to be told of sessions, each sentence once."""
-        if self.sessions is None:
-            return []
-        notices, self.sessions.notices = self.sessions.notices, []
+        """What is to be told of what was remembered, each sentence once."""
+        notices, self._notices = self._notices, []
+        if self.sessions is not None:
+            notices += self.sessions.notices
+            self.sessions.notices = []
         return notices
 
     def remember(self, view: View, look: Look) -> None:

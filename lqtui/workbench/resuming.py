@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +44,9 @@ class Resuming(Solving, Imatrices, LoweringExperiment, Writing):
         super().__init__(paths, settings)
         self._remembers_jobs = False
         self._found: Left | None = None
+        self._newest: Unfinished | None = None
         self._written: Unfinished | None = None
+        self._writing = threading.Lock()
         self._writing_down: asyncio.Task[None] | None = None
 
     def remember_jobs(self) -> None:
@@ -122,15 +125,17 @@ class Resuming(Solving, Imatrices, LoweringExperiment, Writing):
         if not self._remembers_jobs or self.model is None:
             return
         self._found = left_of(self.paths, self.model.path)
+        self._notices += [f"{problem}." for problem in self._found.problems]
         self._written = None
-        self._save_jobs(self._not_finished())  # before the files of others go
+        if self._found.found:
+            asyncio.get_running_loop().call_soon(self._tell, Change.JOBS)
+        if not self._save_jobs(self._not_finished()):
+            return  # the files of others stay, as what they say is nowhere else
         own = own_file(self.paths, self.model.path)
         for file in self._found.files:
             if file != own:
                 with contextlib.suppress(OSError):
                     file.unlink(missing_ok=True)
-        if self._found.found:
-            asyncio.get_running_loop().call_soon(self._tell, Change.JOBS)
 
     def _note_jobs(self, change: Change) -> None:
         """Write down in the background what is not finished, where that is something else than before."""
@@ -141,19 +146,29 @@ class Resuming(Solving, Imatrices, LoweringExperiment, Writing):
 
     async def _write_down(self) -> None:
         while self._remembers_jobs and (now := self._not_finished()) != self._written:
-            await asyncio.to_thread(self._save_jobs, now)
+            self._newest = now
+            await asyncio.to_thread(self._save_newest)
 
     async def _write_down_now(self) -> None:
         if self._writing_down is not None:
             await asyncio.wait([self._writing_down])
         self._save_jobs(self._not_finished())
 
-    def _save_jobs(self, unfinished: Unfinished | None) -> None:
-        if unfinished is None or unfinished == self._written:
-            return
-        with contextlib.suppress(StoreError, OSError):  # a full disk must neither end the app nor a job
-            save_unfinished(own_file(self.paths, unfinished.model), unfinished)
-        self._written = unfinished
+    def _save_jobs(self, unfinished: Unfinished | None) -> bool:
+        self._newest = unfinished
+        return self._save_newest()
+
+    def _save_newest(self) -> bool:
+        """Write down what is not finished by now, in any thread; False where that failed."""
+        with self._writing:
+            newest = self._newest
+            if newest is None or newest == self._written:
+                return True
+            self._written = newest  # as well as can be: a full disk must neither end the app nor a job
+            with contextlib.suppress(StoreError, OSError):
+                save_unfinished(own_file(self.paths, newest.model), newest)
+                return True
+            return False
 
     def _not_finished(self) -> Unfinished | None:
         """What is to be written down now, what nobody has decided on yet included."""

@@ -68,6 +68,8 @@ class Running(MemoryFitting):
         self._queue = JobQueue(
             paths.logs, lambda: self._tell(Change.JOBS), self._known_paces, self._learn_paces
         )
+        self._notices: list[str] = []
+        """Sentences that the person is to be told."""
         self._asked: dict[int, Asked] = {}
         self._asked_on: dict[int, Path] = {}
         self._shelved = ""

@@ -7,7 +7,7 @@ keeps a session of its own.
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from lqtui.recipe.recipe import Recipe
 from lqtui.store.errors import InUseError, StoreError
 from lqtui.store.locks import file_lock
 from lqtui.store.paths import Paths
-from lqtui.store.state_file import read_state, write_state
+from lqtui.store.state_file import read_state, state_name, write_state
 from lqtui.workbench.values import Settings
 
 _VERSION = 1
@@ -89,7 +89,9 @@ class Sessions:
         self._fresh = fresh
         self._lock = contextlib.ExitStack()
         self._file: Path | None = None
+        self._model: Path | None = None
         self._saved: Left | None = None
+        self._writing = threading.Lock()
         self.notices: list[str] = []
 
     def last(self) -> AppSession:
@@ -106,8 +108,8 @@ class Sessions:
         Where another lqtui holds it, this one gets a session of its own.
         """
         self.close()
-        self._lock = contextlib.ExitStack()
-        name = f"{model.stem[:60]}-{_digest(model)}"
+        self._lock, self._model = contextlib.ExitStack(), model
+        name = state_name(model)
         for number in range(1, _MOST + 1):
             numbered = name if number == 1 else f"{name}-{number}"
             try:
@@ -130,19 +132,23 @@ class Sessions:
         """Remember both, as far as they changed; StoreError where that fails.
 
         With `is_last` the next start goes on from here, whatever other lqtui remembered meanwhile. Any thread
-        may ask for it, one at a time.
+        may ask for it; what is of a model whose session is held no more is not written.
         """
-        before, self._saved = self._saved, None
-        if self._file is not None and (before is None or before.model != left.model):
-            write_state(self._file, _VERSION, left.model)
-        if is_last or before is None or before.app != left.app:
-            write_state(self._app_file, _VERSION, left.app)
-        self._saved = left
+        with self._writing:
+            if self._model not in (None, left.model.model):
+                return
+            before, self._saved = self._saved, None
+            if self._file is not None and (before is None or before.model != left.model):
+                write_state(self._file, _VERSION, left.model)
+            if is_last or before is None or before.app != left.app:
+                write_state(self._app_file, _VERSION, left.app)
+            self._saved = left
 
     def close(self) -> None:
         """Let others have the session."""
-        self._file = self._saved = None
-        self._lock.close()
+        with self._writing:
+            self._file = self._model = self._saved = None
+            self._lock.close()
 
     @property
     def _app_file(self) -> Path:
@@ -159,7 +165,3 @@ class Sessions:
     def _note(self, sentence: str) -> None:
         if sentence:
             self.notices.append(f"{sentence.rstrip('.')}.")
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(str(path).encode(errors="surrogateescape")).hexdigest()[:12]

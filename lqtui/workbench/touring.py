@@ -37,4 +37,4 @@ class Touring(Running):
         """Remember how far the tour has come; where that cannot be written, as long as the app runs."""
         self._tour = progress
         with contextlib.suppress(StoreError, OSError):
-            write_state(self.paths.state / "tour.json", _VERSION, progress)
+            write_state(self.paths.state / "tour.json", _VERSION, progress, durable=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -12,12 +11,14 @@ import msgspec
 import psutil
 
 from lqtui.store.paths import Paths
-from lqtui.store.state_file import read_state, write_state
+from lqtui.store.state_file import read_state, state_name, write_state
 from lqtui.workbench.asked import Asked
 from lqtui.workbench.values import Settings
 
 _VERSION = 1
 """Raised with every change after which an earlier lqtui would misread a file."""
+_CLOCK_SECONDS = 2
+"""So much may two processes differ on when a third was started: the clock is set now and then."""
 
 
 class Unfinished(msgspec.Struct, frozen=True):
@@ -66,14 +67,14 @@ def left_of(paths: Paths, model: Path) -> Left:
 
 
 def _folder(paths: Paths, model: Path) -> Path:
-    digest = hashlib.sha256(os.fsencode(model)).hexdigest()[:12]
-    return paths.state / "unfinished" / f"{model.stem[:60]}-{digest}"
+    return paths.state / "unfinished" / state_name(model)
 
 
 def _is_of_running(file: Path) -> bool:
     """Whether the process that wrote a file runs: the same one, not another that has its number by now."""
-    number, _, started = file.stem.partition("-")
-    return number.isdecimal() and _started(int(number)) == started
+    number, _, then = file.stem.partition("-")
+    now = _started(int(number)) if number.isdecimal() and then.isdecimal() else ""
+    return bool(now) and abs(int(now) - int(then)) <= _CLOCK_SECONDS
 
 
 def _started(process: int) -> str:

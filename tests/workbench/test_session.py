@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lqtui.recipe.types import TensorType
+from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths
 from lqtui.store.state_file import ASIDE, read_state
 from lqtui.workbench import Settings, Workbench
@@ -146,6 +148,29 @@ async def test_a_folder_that_cannot_be_written_to_costs_the_memory_and_nothing_e
         bench.remember(View(), Look())
         assert any("cannot be a folder" in notice for notice in bench.take_notices())
         assert not bench.plan.unchanged
+
+
+def test_what_is_remembered_late_of_a_model_never_becomes_the_next_one_s(
+    paths: Paths, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.gguf", tmp_path / "second.gguf"
+    sessions = Sessions(paths)
+    sessions.take(first)
+    left = Left(ModelSession(first), AppSession(first))
+    sessions.save(left)
+    sessions.take(second)
+    sessions.save(left)  # as a thread may that was asked to before
+    assert [file.stem[:5] for file in (paths.state / "sessions").glob("*.json") if file.stem != "app"] == [
+        "first"
+    ]
+    sessions.close()
+
+
+def test_a_name_that_is_no_unicode_is_refused_in_a_sentence(paths: Paths, tmp_path: Path) -> None:
+    text = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt"))
+    left = Left(ModelSession(tmp_path), AppSession(tmp_path, settings=Settings(corpus=text)))
+    with pytest.raises(StoreError, match="a file name in it is not valid Unicode"):
+        Sessions(paths).save(left)
 
 
 def test_what_is_given_now_wins_over_what_was_left_and_a_text_that_is_gone_is_told_of(tmp_path: Path) -> None:

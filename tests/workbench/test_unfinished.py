@@ -14,6 +14,7 @@ import pytest
 from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.recipe import with_types
 from lqtui.recipe.types import TensorType
+from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths
 from lqtui.workbench import JobState, Settings, Workbench, WorkbenchError
 from lqtui.workbench.unfinished import own_file
@@ -116,6 +117,7 @@ import asyncio, sys
 from pathlib import Path
 from lqtui.recipe.presets import preset
 from lqtui.recipe.recipe import resolve
+from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths
 from lqtui.workbench import JobState, Settings, Workbench
 
@@ -171,7 +173,32 @@ async def test_a_damaged_file_is_set_aside_and_a_gone_recipe_is_told_in_a_senten
     file.write_bytes(b"{")
     last = await reopened(paths, settings, demo_model)
     assert last.unfinished == () and not file.exists()
+    assert last.take_notices() == [
+        f"{file} is damaged; it is set aside as {file.name}.aside, and lqtui begins anew."
+    ]
     await last.close()
+
+
+async def test_what_others_left_stays_where_it_cannot_be_written_down_anew(
+    remembering: Workbench,
+    paths: Paths,
+    settings: Settings,
+    demo_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measure(remembering, "ffn_q8")
+    await remembering.close()
+    own = own_file(paths, demo_model)
+    others = own.rename(own.with_name("1-1.json"))  # as of a process that is gone
+
+    def full(*_: object) -> None:
+        raise StoreError("The disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("lqtui.workbench.resuming.save_unfinished", full)
+        later = await reopened(paths, settings, demo_model)
+        assert later.unfinished == ("measure",) and others.exists()
+        await later.close()
 
 
 async def test_nobody_asks_twice_for_what_is_not_finished(remembering: Workbench) -> None:

@@ -70,6 +70,5 @@ class MainSession(MainColumns):
             self._tell_notices()
 
     def _tell_notices(self) -> None:
-        if self.workbench.sessions is not None:
-            for notice in self.workbench.take_notices():
-                self.notify(notice, severity="warning", timeout=12, markup=False)
+        for notice in self.workbench.take_notices():
+            self.notify(notice, severity="warning", timeout=12, markup=False)
