@@ -32,8 +32,8 @@ _KEPT_AT_ONCE = ("", "waiting", "loading", "prompt speed", "generation speed", "
 _KEPT_STEP_BY_STEP = ("quantizing", "scoring", "sensitivity")
 """Stages of which all is kept that was told of; what they are of may stand behind a comma."""
 _NO_PAUSE = {
-    CHAT: "a chat cannot be paused; x cancels the answer",
-    CONVERSION: "a conversion cannot be paused, as llama.cpp's converter cannot; x cancels it",
+    CHAT: "a chat cannot be paused; its answer can be cancelled",
+    CONVERSION: "a conversion cannot be paused, as llama.cpp's converter cannot; it can be cancelled",
     FINGERPRINT: "a fingerprint cannot be paused, which all measuring waits for",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
@@ -18,17 +18,15 @@ from lqtui.recipe.shape import ModelShape
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths, expanded
 from lqtui.store.results import FileIdentity, ResultStore
-from lqtui.workbench.asked import Asked, AskedMeasure
+from lqtui.workbench.asked import AskedMeasure
 from lqtui.workbench.corpora import Corpora, Corpus, check_text, corpus_digest
-from lqtui.workbench.fitting import MemoryFitting
 from lqtui.workbench.histories import Histories
 from lqtui.workbench.history import RecipeHistory, Step
-from lqtui.workbench.job_queue import JobQueue
-from lqtui.workbench.jobs import RunningJob, Work
+from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.matrix_files import RecipeMatrices, refuse_without_imatrix
 from lqtui.workbench.model_file import model_identity, read_header
-from lqtui.workbench.paces import Paces
 from lqtui.workbench.quantized_files import RecipeFiles
+from lqtui.workbench.queueing import Queueing
 from lqtui.workbench.values import (
     CONVERSION,
     DOWNLOAD,
@@ -42,7 +40,7 @@ from lqtui.workbench.values import (
     WorkbenchError,
 )
 from lqtui.workbench.wording import outcome
-from lqtui.worker.client import log_tail, run_task
+from lqtui.worker.client import run_task
 from lqtui.worker.messages import Fingerprint, Progress
 
 if TYPE_CHECKING:  # NumPy comes with them, which takes a tenth of a second to load
@@ -55,7 +53,7 @@ _LET_PAINT = 0.02
 _READERS = ThreadPoolExecutor(1, "header")
 
 
-class Running(MemoryFitting):
+class Running(Queueing):
     """The part of the workbench that runs jobs on the open model, and keeps what they measured."""
 
     def __init__(self, paths: Paths, settings: Settings | None = None) -> None:
@@ -64,16 +62,6 @@ class Running(MemoryFitting):
             self._store = ResultStore(paths.results_db)
         except StoreError as error:
             raise WorkbenchError(str(error)) from None
-        self._paces = Paces(paths.state / "paces.json")
-        self._queue = JobQueue(
-            paths.logs, lambda: self._tell(Change.JOBS), self._known_paces, self._learn_paces
-        )
-        self._notices: list[str] = []
-        """Sentences that the person is to be told."""
-        self._asked: dict[int, Asked] = {}
-        self._asked_on: dict[int, Path] = {}
-        self._shelved = ""
-        """Why jobs are not begun that are asked for now; empty where they are."""
         self._corpora = Corpora(paths)
         self._corpus: Corpus | None = None
         self._book: ResultBook | None = None
@@ -154,11 +142,6 @@ class Running(MemoryFitting):
         super()._moved_in_history(passed)
 
     # What was measured, and measuring
-
-    @property
-    def jobs(self) -> tuple[Job, ...]:
-        """All jobs of this session, the oldest first."""
-        return self._queue.jobs
 
     @property
     def results(self) -> tuple[Result, ...]:
@@ -267,58 +250,10 @@ class Running(MemoryFitting):
                 self._book.recall(plan)
             self._tell(Change.RESULTS)
 
-    def cancel(self, job_id: int) -> None:
-        """Stop a job, queued or running; what it measured so far is kept."""
-        self._queue.cancel(job_id)
-
-    def pause(self, job_id: int) -> None:
-        """Let a job give up its turn as soon as nothing is lost by that; WorkbenchError where it cannot."""
-        self._queue.pause(job_id)
-
-    def resume(self, job_id: int) -> None:
-        """Let a paused job go on where it was, before those that wait."""
-        self._queue.resume(job_id)
-
-    def move(self, job_id: int, step: int) -> bool:
-        """Let a job that waits change places with the one before (-1) or after it (1)."""
-        return self._queue.move(job_id, step)
-
-    async def wait(self, job: Job) -> Job:
-        """Wait until a job has ended, and return how."""
-        return await self._queue.wait(job.id)
-
-    def log_tail(self, job_id: int, lines: int = 200) -> str:
-        """A job's notice, if it has one, and the last lines of its log."""
-        job = self._queue.job(job_id)
-        return "\n".join(filter(None, (job.notice, log_tail(job.log, lines))))
-
     # Inside
 
     def _measured_names(self) -> set[str]:
         return {result.name for result in self.results}
-
-    def _known_paces(self) -> Mapping[str, float]:
-        return self._paces.of(self.settings.threads_used, self.settings.gpu_layers)
-
-    def _learn_paces(self, learned: Mapping[str, float]) -> None:
-        self._paces.learn(self.settings.threads_used, self.settings.gpu_layers, learned)
-
-    def _add_job(
-        self, kind: str, title: str, work: Work, *, at_once: bool = False, asked: Asked | None = None
-    ) -> Job:
-        """Queue a job; what can be asked for again is `asked`, and nobody asks for it twice at a time."""
-        same = [self._queue.job(number) for number, other in self._asked.items() if other == asked]
-        if any(job.active for job in same):
-            raise WorkbenchError(f"{title} is among the jobs already, and not finished")
-        try:
-            job = self._queue.add(kind, title, work, at_once=at_once, shelved=self._shelved)
-        except StoreError as error:
-            raise WorkbenchError(str(error)) from None
-        if asked is not None:
-            self._asked[job.id] = asked
-        if self.model is not None:
-            self._asked_on[job.id] = self.model.path
-        return job
 
     def _refuse_changed_model(self) -> None:
         model = self._open_model()
