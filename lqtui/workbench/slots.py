@@ -85,33 +85,6 @@ class Slots(RecipeEditing):
         self._tell(Change.RECIPE)
         return closed
 
-    def restore_slots(
-        self, recipes: Sequence[Recipe], active: int = 0, named: Sequence[Recipe] | None = None
-    ) -> None:
-        """Hold these recipes, from A on, in the place of those that are held; their histories begin anew.
-
-        `named` are the recipes that their names stand for: where one differs, the recipe counts as modified.
-        Raises WorkbenchError, with nothing changed, where one of them does not fit the open model.
-        """
-        self._hold(recipes, active, recipes if named is None else named)
-        self._tell(Change.RECIPE)
-
-    def _hold(self, recipes: Sequence[Recipe], active: int, named: Sequence[Recipe]) -> None:
-        shape = self._open_model().shape
-        if not 0 <= active < len(recipes) <= len(LETTERS) or len(named) != len(recipes):
-            raise WorkbenchError(
-                f"{len(recipes)} recipes cannot be held, of which number {active + 1} is active"
-            )
-        try:
-            plans = [
-                (resolve(shape, recipe), resolve(shape, of))
-                for recipe, of in zip(recipes, named, strict=True)
-            ]
-        except RecipeError as error:
-            raise WorkbenchError(str(error)) from None
-        histories = [RecipeHistory(plan, "as it was left", of) for plan, of in plans]
-        self._histories = Histories(histories, active)
-
     # The history of the active one
 
     @property
@@ -135,3 +108,26 @@ class Slots(RecipeEditing):
             raise WorkbenchError(f"the history has no step {position}; it has {len(history.steps)}")
         self._go_by(position - history.position)
         return history.step.label
+
+    # Inside
+
+    def _hold(self, recipes: Sequence[Recipe], active: int, named: Sequence[Recipe]) -> None:
+        """Hold these recipes, from A on, in the place of those that are held; their histories begin anew.
+
+        `named` are the recipes that their names stand for: where one differs, the recipe counts as modified.
+        Raises WorkbenchError, with nothing changed, where one of them does not fit the open model.
+        """
+        shape = self._open_model().shape
+        if not 0 <= active < len(recipes) <= len(LETTERS) or len(named) != len(recipes):
+            raise WorkbenchError(
+                f"{len(recipes)} recipes cannot be held, of which number {active + 1} is active"
+            )
+        try:
+            plans = [
+                (resolve(shape, recipe), resolve(shape, of))
+                for recipe, of in zip(recipes, named, strict=True)
+            ]
+        except RecipeError as error:
+            raise WorkbenchError(str(error)) from None
+        histories = [RecipeHistory(plan, "as it was left", of) for plan, of in plans]
+        self._histories = Histories(histories, active)

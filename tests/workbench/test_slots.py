@@ -92,13 +92,13 @@ def test_slots_come_back_as_they_were_left_or_not_at_all() -> None:
     bench.assign(["blk.0.attn_v.weight"], Q4, "v")
     left = bench.slots
     again = slots()
-    again.restore_slots([s.plan.recipe for s in left], 1, [s.named for s in left])
+    again._hold([s.plan.recipe for s in left], 1, [s.named for s in left])
     assert names(again) == names(bench) and digests(again) == digests(bench)
     assert again.active_slot == 1 and again.undo_label is None
     alien = preset("attention_q8", llama_shape(30))
     for recipes, active in (([alien], 0), ([], 0), ([left[0].plan.recipe], 1)):
         with pytest.raises(WorkbenchError):
-            again.restore_slots(recipes, active)
+            again._hold(recipes, active, recipes)
     assert names(again) == names(bench)
 
 
