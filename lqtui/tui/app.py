@@ -90,7 +90,7 @@ class LqtuiApp(App[None]):
         self._look = look or Look()
         self.ascii = ascii
         self.main = MainScreen(workbench, read_meters)
-        self._closed = False
+        self._workbench_is_closed = False
         self._interrupted = -math.inf
         self._harmless = HarmlessText()
 
@@ -217,9 +217,9 @@ class LqtuiApp(App[None]):
             self.exit()
 
     async def _close_workbench(self) -> None:
-        if self._closed:
+        if self._workbench_is_closed:
             return
-        self._closed = True
+        self._workbench_is_closed = True
         try:
             self.main.remember()
             await asyncio.wait_for(self.workbench.close(), _CLOSING_SECONDS)

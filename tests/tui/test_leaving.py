@@ -97,3 +97,20 @@ def test_a_terminal_that_is_closed_takes_the_app_and_its_jobs_along(
     gone = [app, *app.children(recursive=True)]
     terminal.stop()
     assert not psutil.wait_procs(gone, 10)[1]
+
+
+@pytest.mark.parametrize("ending", ["SIGTERM", "SIGHUP"])
+def test_what_a_signal_left_unfinished_is_offered_at_the_next_start(
+    terminal: Terminal, demo_model: Path, ending: str
+) -> None:
+    terminal.start_shell()
+    terminal.enter(" ".join([*lqtui(demo_model), "--chunks", "40", "--threads", "1"]))
+    terminal.wait_for("block scope")
+    terminal.keys("s")
+    terminal.wait_for("scoring")
+    app = of_this_test(terminal)
+    os.kill(app.pid, signal.Signals[ending])
+    assert not psutil.wait_procs([app], 10)[1]
+    terminal.enter("clear")
+    terminal.enter(" ".join(lqtui(demo_model)))
+    terminal.wait_for("A job was not finished:")
