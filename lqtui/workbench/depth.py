@@ -61,7 +61,10 @@ class DepthScores:
 
 
 def depth_scores(view: ImportanceView, shape: ModelShape) -> tuple[DepthScores, ...]:
-    """All that is known along the depth, measurements first, whole blocks before the roles in them."""
+    """All that is known along the depth, measurements first, whole blocks before the roles in them.
+
+    What is no number, of a model that breaks, is left out.
+    """
     of_blocks: dict[int, list[str]] = {}
     of_roles: dict[str, dict[int, list[str]]] = {}
     for tensor in quantizable_tensors(shape):
@@ -73,7 +76,8 @@ def depth_scores(view: ImportanceView, shape: ModelShape) -> tuple[DepthScores, 
     found += [_weighted_errors(view, part, names) for part, names in parts.items()]
     for name, scores in view.block_scores.items():
         if name != MEASURED:
-            blocks = tuple(BlockScore(block, value) for block, value in sorted(scores.items()))
+            known = [(block, value) for block, value in sorted(scores.items()) if math.isfinite(value)]
+            blocks = tuple(BlockScore(block, value) for block, value in known)
             found.append(DepthScores(f"−{name}" if name.startswith("ZD") else name, WHOLE, None, blocks))
     return tuple(scores for scores in found if len(scores.blocks) > 1)
 
@@ -83,7 +87,9 @@ def _measured(view: ImportanceView, part: str, names: dict[int, list[str]]) -> D
     for block, of_block in sorted(names.items()):
         known = view.kld_of(of_block)
         if known is not None and math.isfinite(known[0]):
-            blocks.append(BlockScore(block, known[0], view.kld_se_of(of_block), known[1]))
+            se = view.kld_se_of(of_block)
+            is_told = se is not None and math.isfinite(se)
+            blocks.append(BlockScore(block, known[0], se if is_told else None, known[1]))
     return DepthScores(KLD, part, view.probe, tuple(blocks))
 
 
@@ -92,6 +98,6 @@ def _weighted_errors(view: ImportanceView, part: str, names: dict[int, list[str]
     blocks = []
     for block, of_block in sorted(names.items()):
         known = [error for name in of_block if (error := view.error_of(name)) is not None]
-        if known:
+        if known and math.isfinite(sum(known)):
             blocks.append(BlockScore(block, sum(known) / len(known)))
     return DepthScores(WEIGHTED_ERROR, part, view.probe or TensorType.Q4_0, tuple(blocks))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import msgspec
 import pytest
 from driving import running, screen_text
 from fake_importance import estimated, measured_scores
@@ -16,6 +18,7 @@ from lqtui.tui.screens.depth import DepthScreen
 from lqtui.tui.widgets.depth import DepthChart
 from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.workbench import ImportanceView, depth_scores
+from lqtui.workbench.depth import WHOLE
 
 SHAPE = llama_shape()
 SOLID, DOTTED = set("▁▂▃▄▅▆▇█"), set("⡀⣀⣄⣤⣦⣶⣷⣿")
@@ -53,6 +56,17 @@ def test_blocks_are_sums_of_their_tensors_or_measured_as_one_and_roles_stand_alo
     errors = [each.blocks[3].se or 0.0 for each in roles]
     assert by_tensor[0].blocks[3].se == pytest.approx(math.hypot(*errors))
     assert all(each.is_estimate for each in depth_scores(view(by=None), SHAPE))
+
+
+def test_what_is_no_number_is_left_out() -> None:
+    known = view(by=Granularity.BLOCK)
+    wrong = {3: {"kld": math.nan}, 4: {"kld_se": math.inf}}
+    scores = tuple(replace(score, **wrong.get(score.unit.block, {})) for score in known.scores)
+    blocks = {**known.blocks, 3: msgspec.structs.replace(known.blocks[3], lim=-math.inf)}
+    found = depth_scores(replace(known, scores=scores, blocks=blocks), SHAPE)
+    assert all(math.isfinite(block.value + (block.se or 0.0)) for each in found for block in each.blocks)
+    lost = {each.name: SHAPE.block_count - len(each.blocks) for each in found if each.part == WHOLE}
+    assert lost["KLD"] == lost["LIM"] == 1 and lost["−ZD"] == 0
 
 
 @pytest.mark.parametrize("size", [(60, 14), (76, 18), (296, 70)])
