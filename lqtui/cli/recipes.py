@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.presets import MIX_NAMES, PRESET_NAMES, PROFILE_NAMES, preset, preset_name
 from lqtui.recipe.recipe import Plan, Recipe, resolve, with_imatrix
 from lqtui.recipe.shape import ModelShape
+from lqtui.recipe.spelling import nearest
 from lqtui.workbench import Workbench, WorkbenchError
 from lqtui.workbench.values import Imported
 
@@ -126,8 +126,8 @@ def named_recipe(name: str, as_published: bool = False) -> WantedRecipe:
 
 def _hint(name: str) -> str:
     names = {known.lower(): known for known in (*PRESET_NAMES, *PROFILE_NAMES, *MIX_NAMES)}
-    near = difflib.get_close_matches(name.lower(), names, 1, 0.5)
-    if near:
-        return f"did you mean {names[near[0]]}?"
+    near = nearest(name.lower(), names, 0.5)
+    if near is not None:
+        return f"did you mean {names[near]}?"
     presets = ", ".join((*PRESET_NAMES, *PROFILE_NAMES))
     return f"the presets are: {presets}, and llama.cpp's mixes: {', '.join(MIX_NAMES)}"

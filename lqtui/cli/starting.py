@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import os
 import sys
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from lqtui.cli import output
 from lqtui.cli.driving import workbench
+from lqtui.recipe.spelling import nearest
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths
 from lqtui.workbench import Settings, WorkbenchError
@@ -48,8 +48,8 @@ def open_app(
     gone on from.
     """
     if model is not None and not _exists(model):
-        near = difflib.get_close_matches(str(model), known_commands, 1)
-        output.fail(f"{model} does not exist" + (f"; did you mean `lqtui {near[0]}`?" if near else ""))
+        near = nearest(str(model), known_commands)
+        output.fail(f"{model} does not exist" + (f"; did you mean `lqtui {near}`?" if near else ""))
     served = os.environ.get("TEXTUAL_DRIVER", "").endswith(":WebDriver")
     if not (served or (sys.stdin.isatty() and sys.stdout.isatty())):
         output.fail("the app needs a terminal; for scripts use the commands that `lqtui --help` lists")

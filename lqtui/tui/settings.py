@@ -8,11 +8,11 @@ import msgspec
 from textual.dom import DOMNode
 from textual.theme import BUILTIN_THEMES
 
+from lqtui.recipe.spelling import did_you_mean
 from lqtui.tui.keys.keymap import ALL_COMMANDS, keymap_problems
 from lqtui.workbench.preferences import (
     Preferences,
     SettingsRead,
-    did_you_mean,
     read_settings,
     settings_template,
 )

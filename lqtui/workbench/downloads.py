@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import time
 from collections import deque
 from pathlib import Path
@@ -19,6 +18,7 @@ from lqtui.hub.values import (
     Repository,
 )
 from lqtui.recipe.file_names import UNQUANTIZED
+from lqtui.recipe.spelling import nearest
 from lqtui.store.errors import StoreError
 from lqtui.store.files import format_size
 from lqtui.store.paths import Paths
@@ -196,8 +196,8 @@ def choose_model(repository: Repository, wanted: str = "") -> HubModel:
     if found:
         names = ", ".join(model.name for model in found)
         raise WorkbenchError(f"{wanted} is any of {names} in {repository.id}; name one of them")
-    near = difflib.get_close_matches(wanted, [name for m in models for name in (m.name, m.type)], 1)
-    hint = f"did you mean {near[0]}?" if near else _what_there_is(models)
+    near = nearest(wanted, [name for m in models for name in (m.name, m.type)])
+    hint = f"did you mean {near}?" if near else _what_there_is(models)
     raise WorkbenchError(f"{repository.id} has no GGUF {wanted}; {hint}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import Callable, Sequence
 
 from lqtui.recipe.block_codes import RUNS
@@ -11,6 +10,7 @@ from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.recipe import Recipe, encoding
 from lqtui.recipe.rules import fitting_type, is_quantizable, requires_imatrix
 from lqtui.recipe.shape import TensorInfo
+from lqtui.recipe.spelling import nearest
 from lqtui.recipe.types import TARGET_TYPES, TensorType
 from lqtui.store.errors import StoreError
 from lqtui.workbench.importance import Importance
@@ -36,8 +36,8 @@ class Inspecting(Importance):
             if wording in shape.by_name:
                 return shape.by_name[wording]
         short = {each.removesuffix(".weight"): each for each in shape.by_name}
-        near = difflib.get_close_matches(name.strip().removesuffix(".weight"), short, 1, 0.5)
-        hint = f"did you mean {near[0]}?" if near else f"its first is {next(iter(short))}"
+        near = nearest(name.strip().removesuffix(".weight"), short, 0.5)
+        hint = f"did you mean {near}?" if near else f"its first is {next(iter(short))}"
         raise WorkbenchError(f"{shape.name} has no tensor {name!r}; {hint}")
 
     def why_not(self, tensor: TensorInfo, wanted: TensorType, recipe: Recipe | None = None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,8 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta
+
+from lqtui.recipe.spelling import did_you_mean
 
 _LARGEST = 1 << 20
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -128,12 +129,6 @@ def read_settings(path: Path) -> SettingsRead:
             except msgspec.ValidationError:
                 problems.append(f"{path}: {name} is {_toml(value)}, but must be {wanted.must_be}")
     return SettingsRead(Preferences(**good), tuple(problems))  # type: ignore[arg-type]
-
-
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """The end of a sentence about an unknown name: the known one that it looks like, if there is one."""
-    near = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def settings_template(themes: Sequence[str], commands: Sequence[tuple[str, str, str]]) -> str:

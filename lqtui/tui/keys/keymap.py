@@ -10,10 +10,10 @@ from itertools import chain, combinations
 from textual.binding import Binding
 from textual.keys import Keys, key_to_character
 
+from lqtui.recipe.spelling import did_you_mean
 from lqtui.tui.keys.command import Command, shown_key
 from lqtui.tui.keys.commands import COMMANDS, GRID_COMMANDS, SCREEN_COMMANDS
 from lqtui.tui.keys.panes import PANE_COMMANDS
-from lqtui.workbench.preferences import did_you_mean
 
 ALL_COMMANDS: tuple[Command, ...] = (*COMMANDS, *chain.from_iterable(PANE_COMMANDS.values()))
 """Every command that can be given other keys."""
