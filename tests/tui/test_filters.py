@@ -52,6 +52,10 @@ def test_words_narrow_the_tensors_down_by_name_type_and_block(text, said):
     assert said_of(LAYOUT, names) in (said, f"{len(names)} tensors") and bool(names) is (said != "nothing")
 
 
+def test_a_number_longer_than_any_is_no_block():
+    assert matching_tensors(plan(), LAYOUT, "9" * 5000) == frozenset()
+
+
 def test_no_words_let_everything_through():
     assert matching_tensors(plan(), LAYOUT, "  ") is None
 

@@ -11,7 +11,7 @@ from lqtui.recipe.recipe import Plan, PlannedTensor
 from lqtui.tui.widgets.grid_layout import GridLayout
 
 MIXED, FALLBACK = "mixed", "fallback"
-_BLOCKS = re.compile(r"(?:blk\.)?(\d+)(?:-(\d+))?")
+_BLOCKS = re.compile(r"(?:blk\.)?(\d{1,9})(?:-(\d{1,9}))?")
 
 
 def matching_tensors(plan: Plan, layout: GridLayout, text: str) -> frozenset[str] | None:
