@@ -295,3 +295,15 @@ async def test_opening_another_model_asks_before_it_stops_jobs(workbench, tmp_pa
         await pilot.pause()
         assert workbench.model.path.name != "other.gguf"
         assert any(job.active for job in workbench.jobs)
+
+
+async def test_a_screenshot_is_saved_here_where_there_is_no_folder_of_downloads(
+    workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("lqtui.tui.app.user_downloads_path", lambda: tmp_path / "Downloads")
+    monkeypatch.chdir(tmp_path)
+    async with running(workbench, (120, 36)) as pilot:
+        pilot.app.deliver_screenshot("screen.svg")
+        await pilot.pause(0.5)
+        assert any("Saved screenshot" in toast for toast in toasts(pilot))
+    assert "lqtui" in (tmp_path / "screen.svg").read_text()
