@@ -143,8 +143,10 @@ async def test_results_are_narrowed_down_by_name_and_counted():
         await pilot.pause()
         assert "attention_q8" in text_of(table) and "ffn_q8" not in text_of(table)
         assert "/q8 !ffn 1 of 3" in str(table.border_subtitle)
-        table.show_filter("[nothing")
-        await pilot.pause()
-        assert "no recipe here goes by /[nothing" in text_of(table)
+        for text in ("[nothing", "[/", "{no.command}"):
+            table.show_filter(text)
+            await pilot.pause()
+            assert f"no recipe here goes by /{text}" in text_of(table)
+            assert f"/{text} 0 of 3" in screen_text(app)
         await pilot.press("escape")
         assert "uniform_q4_0" in text_of(table)

@@ -197,7 +197,7 @@ class InspectorScreen(ModalScreen[tuple[str, TensorType] | None]):
             return
         tensor, now, inspected, seen = self._tensor, self._now, self._inspected, self._seen
         box = self.query_one("InspectorScreen > Vertical", Vertical)
-        box.border_title = f"inspect {tensor.name.removesuffix('.weight')}"
+        box.border_title = Content(f"inspect {tensor.name.removesuffix('.weight')}")
         statistics = now.tensor.statistics if now.tensor else None
         self._say("facts", facts(tensor, statistics))
         self._chart("weights", statistics.histogram if statistics else "reading …")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from textual.markup import escape
-
 from lqtui.recipe.imatrix import matrix_digest
 from lqtui.recipe.recipe import Plan, Recipe
 from lqtui.tui.screens.fit_budget import BudgetChoices, BudgetScreen, Kept
@@ -113,7 +111,7 @@ class MainImportance(MainResults):
         scope = f"{grid.selection.scope} scope"
         title = f"layers · {scope}" + (" · range" if grid.selection.is_range else "")
         if grid.selection.matching is not None:
-            title += f" · {escape(grid.filter_said)}"
+            title += f" · {grid.filter_said}"
         set_border_words(self.query_one("#layers"), title=title)
 
     def _cell_wordings(self, plan: Plan) -> list[str]:

@@ -125,7 +125,7 @@ class TypePicker(ModalScreen[TensorType | None]):
     def compose(self) -> ComposeResult:
         """A heading, and under the name of each family one line per type."""
         with Vertical() as box:
-            box.border_title = f"type for {self._title}"
+            box.border_title = Content(f"type for {self._title}")
             box.border_subtitle = "enter choose · digits jump · tab next family · esc cancel"
             yield Static(f"  {'':3} {'type':<8} {'bpw':>6} {'block':>5} {'size':>10}")
             yield Choices(*self._options())

@@ -52,7 +52,7 @@ class WhyScreen(ModalScreen[None]):
         """Each tensor with its type over its sentence."""
         styles = TypeStyles(self.app)
         with Pages() as box:
-            box.border_title = f"why {self._title}"
+            box.border_title = Content(f"why {self._title}")
             box.border_subtitle = "↑↓ scroll · esc close"
             if self._market:
                 yield Static(Content(self._market), id="market")

@@ -16,6 +16,7 @@ from lqtui.measure.rounding import plus_minus, small
 from lqtui.recipe.memory import MemoryEstimate, kv_types_name
 from lqtui.recipe.types import TensorType
 from lqtui.tui.keys.shown import with_keys
+from lqtui.tui.widgets.border_words import set_border_words
 from lqtui.tui.widgets.quantities import bar, share, size
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class BudgetPane(Widget):
     def on_mount(self) -> None:
         """Say by which keys the memory is explained and chosen."""
         words = "{fit.longer} {fit.shorter} context · {fit.memory} memory"
-        self.border_subtitle = with_keys(self, words)
+        set_border_words(self, subtitle=with_keys(self, words))
 
     def show_plan(self, plan: Plan, base_bytes: int, fit: Fit | None) -> None:
         """Show a recipe's size against the base model's bytes, and the memory that it needs."""

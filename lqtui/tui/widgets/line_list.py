@@ -99,7 +99,7 @@ class LineList(ScrollView, can_focus=True):
     @property
     def empty_now(self) -> str:
         """What to say as long as there are no lines."""
-        return self.empty
+        return with_keys(self, self.empty)
 
     def build_lines(self, width: int) -> tuple[Content | None, list[Line]]:
         """The header (None: none) and the lines, for a width in cells."""
@@ -204,7 +204,7 @@ class LineList(ScrollView, can_focus=True):
         return strips[0] if strips else Strip.blank(width, style.rich_style)
 
     def _empty_line(self, y: int, width: int) -> Strip:
-        said = with_keys(self, self.empty_now).splitlines()
+        said = self.empty_now.splitlines()
         first = max(0, (self.size.height - len(said)) // 2)
         if not first <= y < first + len(said):
             return Strip.blank(width, self.rich_style)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
 from textual.content import Content
-from textual.markup import escape
 from textual.message import Message
 
 from lqtui.tui.keys.panes import RESULTS_COMMANDS
+from lqtui.tui.keys.shown import with_keys
 from lqtui.tui.widgets.border_words import set_border_words
 from lqtui.tui.widgets.filters import matches_name
 from lqtui.tui.widgets.line_list import Line, LineList
@@ -120,7 +120,7 @@ class ResultsTable(LineList):
         count = len(self._rows)
         said = f"{count} measured" if count else ""
         if self.filter:
-            said = f"/{escape(self.filter)} {len(self._shown_keys)} of {count}"
+            said = f"/{self.filter} {len(self._shown_keys)} of {count}"
         self.show_status(said)
 
     @property
@@ -133,8 +133,8 @@ class ResultsTable(LineList):
     def empty_now(self) -> str:
         """What to say as long as there are no lines."""
         if not self._rows:
-            return self.empty
-        return f"no recipe here goes by /{self.filter}\n{{results.all}} shows all"
+            return super().empty_now
+        return f"no recipe here goes by /{self.filter}\n" + with_keys(self, "{results.all} shows all")
 
     def action_clear(self) -> None:
         """Show all recipes again."""
