@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
 from textual.app import ComposeResult
@@ -288,7 +289,7 @@ class _Canvas(Widget):
             [
                 strip.crop(0, start),
                 Strip([Segment(text, style)]),
-                strip.crop(start + len(text), strip.cell_length),
+                strip.crop(start + cell_len(text), strip.cell_length),
             ]
         )
 
@@ -319,10 +320,11 @@ def _told(spot: Spot, column: int, width: int) -> tuple[int, str]:
     """Where what is told of a point begins, and its text with the point's mark: beside it where it fits."""
     gap = " " * _BESIDE
     for said in spot.says:
-        if column + 2 + _BESIDE + len(said) <= width:
+        taken = cell_len(said)
+        if column + 2 + _BESIDE + taken <= width:
             return column, f"{spot.mark}{gap}{said} "
-        if column - 1 - _BESIDE - len(said) >= 0:
-            return column - 1 - _BESIDE - len(said), f" {said}{gap}{spot.mark}"
+        if column - 1 - _BESIDE - taken >= 0:
+            return column - 1 - _BESIDE - taken, f" {said}{gap}{spot.mark}"
     return column, spot.mark
 
 
