@@ -196,7 +196,7 @@ async def test_what_it_waits_for_and_what_it_does_is_told(talking) -> None:
     async with running(talking) as pilot:
         await pilot.press(*Q4_KEYS, "r", "P")
         await ask(pilot)
-        assert "Waits for its turn behind: base." in await shown(pilot)
+        assert "Waits for its turn behind: custom." in await shown(pilot)
         talking.advance(1, state=JobState.DONE)
         talking.advance(2, state=JobState.RUNNING, stage="quantizing", done=3, total=9, unit="MiB")
         assert "quantizing 3/9 MiB" in await shown(pilot)

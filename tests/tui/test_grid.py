@@ -102,7 +102,7 @@ async def test_the_type_picker_lists_every_type_by_its_family(workbench):
         families = [prompt.split(":")[0] for prompt in prompts if not prompt.startswith((" ", "•"))]
         assert families == ["unquantized", "legacy", "K", "I", "FP4", "ternary"]
         lines = {option.id: str(option.prompt).split() for option in options.options if option.id}
-        assert lines["Q4_K"][1:] == ["Q4_K", "4.5", "256", "0.2", "MiB", "≠", "becomes", "Q5_0"]
+        assert lines["Q4_K"][1:] == ["Q4_K", "4.5", "256", "222.8", "KiB", "≠", "becomes", "Q5_0"]
         assert lines["IQ2_XS"][-3:] == ["≠", "becomes", "IQ4_NL"]
         assert lines["MXFP4"][1:4] == ["MXFP4", "4.25", "32"]
 
