@@ -140,7 +140,7 @@ class MainImportance(MainResults):
                 else:
                     job = self.workbench.measure_sensitivity(asked.by, asked.types, asked.chunks)
                 others = f"{self.key('matters.score')} shows other scores"
-                self.announce(f"Started: {job.title}. The layers show it as it comes; {others}.")
+                self.announce(f"Started: {job.title}. The layers show it; {others}.")
 
         known = self._importance.scores if self._importance else ()
         n_ctx = self.workbench.settings.n_ctx

@@ -95,7 +95,7 @@ class MainJobs(MainActions):
                     self.announce(f"{titles[0]} goes on." if one else f"{len(titles)} jobs go on.")
                 else:
                     again = f"{self.key('pane.jobs')}, then {self.key('jobs.retry')}"
-                    self.announce(f"Among the jobs: {again} does one after all.")
+                    self.announce(f"Kept among the jobs: {again} goes on with one.")
 
         self.app.push_screen(ConfirmScreen(said, "Go on", "Not now"), answer)
 
