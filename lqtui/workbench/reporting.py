@@ -21,6 +21,7 @@ from lqtui.workbench.lowering import KEPT, Lowered
 from lqtui.workbench.matrix_files import without_folders
 from lqtui.workbench.solving import Solving
 from lqtui.workbench.values import OpenModel, Result, WorkbenchError
+from lqtui.workbench.wording import threads_said
 
 _MIB = 1 << 20
 _LEAST_PREDICTED = 1e-4
@@ -83,7 +84,7 @@ class Reporting(Solving, LoweringExperiment):
             f"{shape.n_weights:,} weights, SHA-256 {model.digest or 'unknown'}",
             "text": f"{self.corpus_name}, {self.chunks_wanted} chunks of {settings.n_ctx} tokens",
             "speed": f"pp{settings.n_prompt} and tg{settings.n_gen}, {settings.repetitions} repetitions, "
-            f"{settings.threads_used} threads",
+            f"{threads_said(settings)}",
             "llama.cpp": model.engine,
             "lqtui": __version__,
             "machine": f"{_processor()}, {os.cpu_count()} logical cores, "

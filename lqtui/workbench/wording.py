@@ -8,6 +8,12 @@ from lqtui.measure.rounding import plus_minus, small
 from lqtui.workbench.values import Result, Settings
 
 
+def threads_said(settings: Settings) -> str:
+    """How many threads are used, in words."""
+    used = settings.threads_used
+    return f"{used} thread{'s' if used != 1 else ''}"
+
+
 def outcome(results: Sequence[Result]) -> str:
     """One line on what a measurement of one or more recipes found."""
     broken = sum(result.broken for result in results)
@@ -46,5 +52,5 @@ def measured_lines(result: Result | None, settings: Settings, corpus_name: str) 
         (result.generation, f"tg{settings.n_gen}"),
     ):
         if speed:
-            lines.append(f"{test} {speed.mean:.2f} +/- {speed.sd:.2f} t/s, {settings.threads_used} threads")
+            lines.append(f"{test} {speed.mean:.2f} +/- {speed.sd:.2f} t/s, {threads_said(settings)}")
     return lines

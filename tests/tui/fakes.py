@@ -48,6 +48,10 @@ class FakeWorkbench(FakeImportance, Slots):
         if shape is not None:
             self._adopt(Path(f"/models/{shape.name}.gguf"), shape)
 
+    def take_notices(self) -> list[str]:
+        """Nothing was left to be told."""
+        return []
+
     def _adopt(self, path: Path, shape: ModelShape) -> None:
         self.model = OpenModel(path=path, shape=shape, engine="none")
         self._histories = Histories([RecipeHistory(resolve(shape, base_recipe(shape)))])

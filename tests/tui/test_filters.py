@@ -117,7 +117,7 @@ async def test_what_is_selected_stays_so_while_its_types_no_longer_match(workben
         assert types(workbench, 5) == {Q8} and grid.filter_said == "/q4_0 0 of 30"
 
 
-async def test_esc_in_the_line_gives_the_filter_up_and_a_block_alone_is_set_whole(workbench):
+async def test_esc_in_the_line_gives_the_filter_up_and_keys_on_a_block_act_on_what_is_shown_of_it(workbench):
     async with running(workbench, (80, 24)) as pilot:
         grid = pilot.app.main.query_one(LayerGrid)
         await pilot.press("slash", *"attn_v", "escape")
@@ -125,7 +125,9 @@ async def test_esc_in_the_line_gives_the_filter_up_and_a_block_alone_is_set_whol
         assert grid.has_focus and grid.filter == "" and grid.selection.matching is None
         await pilot.press("slash", *"attn_v", "enter", "4")
         await pilot.pause()
-        assert types(workbench, 0) == {Q4}
+        plan = workbench.plan
+        assert [planned.tensor.role for planned in plan.tensors if planned.requested is Q4] == ["attn_v"]
+        assert workbench.undo_label == "attn_v of block 0 → Q4_0"
 
 
 async def test_results_are_narrowed_down_by_name_and_counted():

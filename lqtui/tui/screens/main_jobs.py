@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual import on
 from textual.widgets import Tab
 
@@ -10,6 +12,7 @@ from lqtui.tui.screens.main_actions import MainActions, after_edits
 from lqtui.tui.settings import preferences_of
 from lqtui.tui.terminal.notices import TerminalNotice, ended_notice
 from lqtui.tui.widgets.jobs import JobsPane
+from lqtui.tui.widgets.quantities import clock
 from lqtui.tui.widgets.status_line import StatusLine
 from lqtui.workbench import Job, JobState, Workbench
 from lqtui.workbench.preferences import Notifications
@@ -42,8 +45,8 @@ class MainJobs(MainActions):
             if job.notice and job.id not in self._noticed:
                 self._noticed.add(job.id)
                 self.notify(job.notice, title=job.title, severity="warning", timeout=12, markup=False)
-        active = sum(job.active for job in jobs)
-        tab, label = self.query_one("#tab-jobs", Tab), f"jobs ({active})" if active else "jobs"
+        tab = self.query_one("#tab-jobs", Tab)
+        label = _tab_label(jobs, with_time=self.query_one("#tabs").display)
         if tab.label_text != label:  # the same label too would lay out the whole screen anew
             tab.label = label
         if self.workbench.unfinished and not self._asking_for_unfinished:
@@ -180,3 +183,12 @@ class MainJobs(MainActions):
 
     def _job(self, job_id: int) -> Job:
         return next(job for job in self.workbench.jobs if job.id == job_id)
+
+
+def _tab_label(jobs: Sequence[Job], *, with_time: bool) -> str:
+    """What the tab of the jobs says: how many there are, and the time left of the one that runs."""
+    active = [job for job in jobs if job.active]
+    if not active:
+        return "jobs"
+    left = next((job.eta for job in active if job.state is JobState.RUNNING and job.eta is not None), None)
+    return f"jobs ({len(active)})" + (f" {clock(left)} left" if with_time and left is not None else "")

@@ -21,8 +21,8 @@ class Scope(StrEnum):
 class GridSelection:
     """The cursor, a range's other end, and how much "select all" took: 0, 1 (blocks) or 2 (everything).
 
-    Where a filter is on, `matching` are the tensors that it lets through: ranges and "select all" take no
-    other, and the cursor steps from row to row of theirs.
+    Where a filter is on, `matching` are the tensors that it lets through: blocks, ranges and "select all"
+    take no other, and the cursor steps from row to row of theirs.
     """
 
     layout: GridLayout
@@ -98,7 +98,8 @@ class GridSelection:
 
     def _takes(self, name: str) -> bool:
         """Whether keys act on a tensor that is selected; one by itself is there to be seen."""
-        return self.matching is None or not self.is_range or name in self.matching
+        alone = self.scope is Scope.TENSOR and not self.is_range
+        return self.matching is None or alone or name in self.matching
 
     def shown_in(self, row: int) -> frozenset[int] | None:
         """The columns of a row that the filter lets through, None where there is no filter."""
@@ -119,7 +120,7 @@ class GridSelection:
         if self.scope is Scope.TENSOR and not self.is_range:
             name = self.cursor_tensor
             return name.removesuffix(".weight") if name else self.cursor_row.title
-        if self.matching is not None and self.is_range:
+        if self.matching is not None:
             return said_of(self.layout, self.tensors)
         if self.everything == 2:
             return "everything"
