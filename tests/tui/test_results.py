@@ -159,7 +159,7 @@ async def test_the_recipe_in_the_grid_is_seen_to_lack_chunks_while_it_is_measure
     table = ResultsTable()
     mine = replace(result("attention_q8"), partial=True, chunks=3)
     async with PaneApp(table).run_test(size=(160, 20)) as pilot:
-        for width, said in ((62, "this one 3/5"), (160, "is this one, 3/5 chunks")):
+        for width, said in ((62, "reference 3/5"), (160, "is the reference, 3/5 chunks")):
             await pilot.resize_terminal(width, 20)
             table.show([mine, *RESULTS[:2]], mine.digest, Standings(mine), chunks=5)
             line = line_of(table, "attention_q8")
@@ -204,7 +204,7 @@ async def test_verdicts_say_what_they_rest_on_and_are_not_told_by_speed() -> Non
         table.show(RESULTS, standings=by_nll)
         assert lines_of(table)[0].endswith("by NLL") and "against ffn_q8" in table.border_title
         table.show_first(Metric.SPEED)
-        assert "by" not in lines_of(table)[0].split() and "is this one" not in text_of(table)
+        assert "by" not in lines_of(table)[0].split() and "is the reference" not in text_of(table)
         assert table.border_title == "results"
 
 
@@ -326,7 +326,7 @@ async def test_the_verdict_is_against_one_recipe_which_the_border_names() -> Non
     async with PaneApp(table).run_test(size=(160, 20)) as pilot:
         table.show(RESULTS, standings=against("attention_q8"))
         assert table.border_title == "results · against attention_q8"
-        assert line_of(table, "attention_q8").endswith("is this one")
+        assert line_of(table, "attention_q8").endswith("is the reference")
         assert line_of(table, "ffn_q8").endswith("can't tell, ~18 more chunks")
         assert line_of(table, "uniform_q4_0").endswith("worse")
         assert line_of(table, "baseline_fp16").endswith("base")
@@ -335,7 +335,7 @@ async def test_the_verdict_is_against_one_recipe_which_the_border_names() -> Non
         await pilot.resize_terminal(62, 20)
         table.show(RESULTS, standings=against("attention_q8"))
         assert line_of(table, "ffn_q8").endswith("can't tell")
-        assert line_of(table, "attention_q8").endswith("this one")
+        assert line_of(table, "attention_q8").endswith("reference")
 
 
 async def test_a_key_asks_to_compare_with_the_recipe_under_the_cursor() -> None:

@@ -12,7 +12,7 @@ import pytest
 from scenes import DIALOGS, MAIN, Scene, arranged, posed_app
 
 SIZES = {"80x24": (80, 24), "120x36": (120, 36), "200x50": (200, 50)}
-THEMES = {"dark": "textual-dark", "light": "textual-light", "ansi": "textual-ansi"}
+THEMES = {"dark": "textual-dark", "light": "textual-light", "ansi": "ansi-dark"}
 
 
 @pytest.fixture(autouse=True)

@@ -135,7 +135,10 @@ def _verdict(row: Row, *, long: int) -> Cell:
     result, found = row.result, row.comparison
     progress = f"{row.progress} chunks" if row.progress else ""
     if row.is_reference:
-        said, style = "is this one" if long == 2 or (long and not progress) else "this one", "$text-primary"
+        said, style = (
+            "is the reference" if long == 2 or (long and not progress) else "reference",
+            "$text-primary",
+        )
         if progress and long < 2:
             said += f", {progress}" if long else f" {row.progress}"
     elif result.broken:
