@@ -16,8 +16,9 @@ THEMES = {"dark": "textual-dark", "light": "textual-light", "ansi": "ansi-dark"}
 
 
 @pytest.fixture(autouse=True)
-def colours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of them, whatever the terminal of the one who tests."""
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them, and a folder like any, whatever the terminal of the one who tests."""
+    monkeypatch.setattr(Path, "cwd", lambda: Path("/home/me"))
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
