@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from pathlib import Path
@@ -62,8 +63,17 @@ class OpenModel:
 
 
 def physical_cores() -> int:
-    """Threads that llama.cpp uses best: one per physical core."""
-    return psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    """Threads that llama.cpp uses best: one per physical core.
+
+    No more than this process may run on: threads wait by spinning, and those without a core slow the others.
+    """
+    return min(psutil.cpu_count(logical=False) or psutil.cpu_count() or 1, _allowed_cpus())
+
+
+def _allowed_cpus() -> int:
+    """The logical cores that this process is not kept from, as by a container or `taskset`."""
+    of_process = getattr(os, "sched_getaffinity", None)  # where the system tells
+    return len(of_process(0)) if of_process else psutil.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,7 @@ class Settings:
     @property
     def other_threads(self) -> tuple[int, ...]:
         """What scoring may try instead, where no number was chosen: one thread per logical core."""
-        logical = psutil.cpu_count() or 1
+        logical = _allowed_cpus()
         return () if self.threads or logical == physical_cores() else (logical,)
 
 

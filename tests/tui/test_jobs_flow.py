@@ -14,7 +14,7 @@ from lqtui.tui.screens.log import LogScreen
 from lqtui.tui.widgets.jobs import JobsPane
 from lqtui.workbench import JobState, Settings, Workbench
 
-SETTINGS = Settings(n_ctx=128, chunks=60, threads=1, repetitions=1, n_prompt=16, n_gen=4)
+SETTINGS = Settings(n_ctx=128, chunks=300, threads=1, repetitions=1, n_prompt=16, n_gen=4)
 
 
 def states(bench: Workbench) -> dict[str, str]:
