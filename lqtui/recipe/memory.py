@@ -160,10 +160,9 @@ def estimate_memory(plan: Plan, context: ContextMemory) -> MemoryEstimate:
         held[device, buffer] = held.get((device, buffer), 0) + n_bytes
 
     end = 0
-    for planned in plan.tensors:
-        n_bytes = planned.bytes
+    for planned, n_bytes in zip(plan.tensors, plan.tensor_bytes, strict=True):
         begin, end = end, end + _padded(n_bytes, ALIGNMENT)
-        place = places[planned.name]
+        place = places[planned.tensor.name]
         if place is None:
             continue
         if place.device != CPU:

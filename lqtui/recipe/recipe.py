@@ -97,14 +97,19 @@ class Plan(msgspec.Struct, frozen=True, dict=True):
         return {planned.name: planned for planned in self.tensors}
 
     @cached_property
+    def tensor_bytes(self) -> tuple[int, ...]:
+        """Bytes of each tensor's data, without padding, in the order of the file."""
+        return tuple([planned.tensor.bytes_as(planned.effective) for planned in self.tensors])
+
+    @cached_property
     def data_bytes(self) -> int:
         """Bytes of all tensors' data, without padding."""
-        return sum(planned.bytes for planned in self.tensors)
+        return sum(self.tensor_bytes)
 
     @cached_property
     def file_bytes(self) -> int:
         """Size of the file that llama-quantize writes."""
-        padded = sum(-(-planned.bytes // ALIGNMENT) * ALIGNMENT for planned in self.tensors)
+        padded = sum([-(-n_bytes // ALIGNMENT) for n_bytes in self.tensor_bytes]) * ALIGNMENT
         keys = header_bytes(self.imatrix.header()) if self.imatrix else {}
         return self.shape.header_bytes(keys) + padded
 
@@ -116,6 +121,8 @@ class Plan(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def imatrix(self) -> Imatrix | None:
         """The recipe's importance matrix, None where llama-quantize writes the same weights without one."""
+        if self.recipe.imatrix is None:
+            return None
         is_used = any(
             planned.imatrix
             or (planned.quantizable and requires_imatrix(planned.tensor, planned.effective, self.file_type))
