@@ -94,14 +94,9 @@ class ColumnsScreen(ModalScreen[None]):
         Binding("0", "reset", "As at first", show=False),
     ]
 
-    def __init__(
-        self,
-        facts: frozenset[GridFact],
-        left_out: Callable[[], frozenset[GridFact]],
-        changed: Callable[[frozenset[GridFact]], None],
-    ) -> None:
+    def __init__(self, toggles: FactToggles) -> None:
         super().__init__()
-        self._toggles = FactToggles(facts, left_out, changed)
+        self._toggles = toggles
 
     def compose(self) -> ComposeResult:
         """The columns, and where there is room for more."""

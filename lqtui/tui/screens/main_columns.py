@@ -13,11 +13,13 @@ class MainColumns(MainPanes):
 
     def action_columns(self) -> None:
         """Choose the columns of the layers."""
-        from lqtui.tui.screens.columns import ColumnsScreen
+        from lqtui.tui.screens.columns import ColumnsScreen, FactToggles
 
         grid = self.query_one(LayerGrid)
         if self._has_model():
-            self.app.push_screen(ColumnsScreen(grid.facts, lambda: grid.left_out, self.show_facts))
+            self.app.push_screen(
+                ColumnsScreen(FactToggles(grid.facts, lambda: grid.left_out, self.show_facts))
+            )
 
     @on(LayerGrid.NextScore)
     def _score_clicked(self) -> None:
