@@ -17,9 +17,8 @@ class MainColumns(MainPanes):
 
         grid = self.query_one(LayerGrid)
         if self._has_model():
-            self.app.push_screen(
-                ColumnsScreen(FactToggles(grid.facts, lambda: grid.left_out, self.show_facts))
-            )
+            toggles = FactToggles(grid.facts, lambda: grid.left_out, self.show_facts)
+            self.app.push_screen(ColumnsScreen(toggles))
 
     @on(LayerGrid.NextScore)
     def _score_clicked(self) -> None:
