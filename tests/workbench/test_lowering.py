@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,8 +87,8 @@ def test_the_least_important_block_is_lowered_first_and_a_score_of_some_blocks_a
 # -- the experiment
 
 
-async def test_quality_falls_as_blocks_are_lowered_and_a_measured_order_keeps_it_longest(
-    opened: Workbench,
+async def test_a_stopped_experiment_goes_on_and_its_curves_fall_and_are_of_one_model_and_text(
+    opened: Workbench, tiny_model: Path, tiny_corpus: Path
 ) -> None:
     so_far: list[tuple[bool, int]] = []
 
@@ -96,6 +97,13 @@ async def test_quality_falls_as_blocks_are_lowered_and_a_measured_order_keeps_it
             so_far.append((known.is_whole, sum(len(each.points) for each in known.curves)))
 
     opened.subscribe(hear)
+    job = opened.measure_lowering(TensorType.Q2_K, steps=4)
+    await until(lambda: any(len(one.points) > 1 for one in _curves(opened)), 120)
+    opened.cancel(job.id)
+    assert (await opened.wait(job)).state is JobState.CANCELLED
+    assert any(len(one.points) > 1 for one in _curves(opened))
+    assert not opened.lowered[TensorType.Q2_K].is_whole
+
     await done(opened, opened.measure_lowering(TensorType.Q2_K, steps=4))
     lowered = opened.lowered[TensorType.Q2_K]
     found = {curve.label: curve for curve in lowered.curves}
@@ -109,28 +117,14 @@ async def test_quality_falls_as_blocks_are_lowered_and_a_measured_order_keeps_it
     assert counts == sorted(counts) and len(set(counts)) > 5  # the curves grow while they are measured
     assert [is_whole for is_whole, _ in so_far].count(True) == 1
 
-
-async def test_curves_are_of_one_model_and_text_and_come_back_with_them(
-    opened: Workbench, demo_model: Path, tiny_model: Path, tiny_corpus: Path
-) -> None:
-    await done(opened, opened.measure_lowering(TensorType.Q4_0, steps=1))
     before, settings = opened.lowered, opened.settings
-    assert set(before) == {TensorType.Q4_0}
-    opened.configure(type(settings)(**(vars(settings) | {"corpus": tiny_corpus})))
+    assert set(before) == {TensorType.Q2_K}
+    opened.configure(replace(settings, corpus=tiny_corpus))
     assert opened.lowered == {}
     opened.configure(settings)
     assert opened.lowered == before
     await opened.open(tiny_model)
     assert opened.lowered == {}
-
-
-async def test_a_stopped_experiment_keeps_its_points_and_goes_on_from_there(opened: Workbench) -> None:
-    job = opened.measure_lowering(TensorType.Q2_K, steps=4)
-    await until(lambda: any(len(one.points) > 1 for one in _curves(opened)), 120)
-    opened.cancel(job.id)
-    assert (await opened.wait(job)).state is JobState.CANCELLED
-    assert any(len(one.points) > 1 for one in _curves(opened))
-    assert not opened.lowered[TensorType.Q2_K].is_whole
 
 
 @pytest.mark.parametrize(
