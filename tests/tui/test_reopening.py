@@ -24,7 +24,11 @@ def kill_when_remembered(paths: Paths, text: str) -> None:
         assert time.monotonic() < deadline, f"{text} was not remembered"
         time.sleep(0.1)
     (lock,) = sessions.glob("mine-*.lock")
-    os.kill(int(lock.read_text()), signal.SIGKILL)
+    killed = lock.read_text()
+    os.kill(int(killed), signal.SIGKILL)
+    while lock.read_text() in (killed, ""):  # till the next holds it: what the dead one drew still stands
+        assert time.monotonic() < deadline, "no other lqtui opened the model"
+        time.sleep(0.1)
 
 
 def test_a_killed_lqtui_begins_where_it_was_and_one_whose_model_is_gone_on_the_demo(
