@@ -52,6 +52,17 @@ def painted(app: TerminalApp, key: str) -> float | None:
     return frames[changing[-1] + 1 if changing else 0].seconds
 
 
+def first_paint(name: str, command: list[str], size: tuple[int, int], home: Path) -> str:
+    """How long an app takes to show its panes, and the layers of its model."""
+    screens, grids = [], []
+    for _ in range(5):
+        app = TerminalApp(command, *size, home)
+        screens.append(app.wait_for("jobs"))
+        grids.append(app.wait_for("embd  "))
+        app.close()
+    return f"first paint, {name}: {_each(screens)} ms; the grid of the model: {_each(grids)} ms"
+
+
 def keys_line(name: str, app: TerminalApp, keys: tuple[str, ...], count: int) -> str:
     """A line of the table: so many keys pressed, and what they took."""
     return table_line(name, [painted(app, keys[number % len(keys)]) for number in range(count)])
@@ -115,13 +126,9 @@ def main() -> None:
             server = ["tmux", "-L", f"lqtui-feel-{os.getpid()}", "-f", "/dev/null"]
             command = [*server, "new-session", *command]
         print(f"{asked.blocks} blocks, {columns}×{rows}, tensor scope, {os.cpu_count()} logical cores\n")
-        screens, grids = [], []
-        for _ in range(5):
-            app = TerminalApp(command, columns, rows, home)
-            screens.append(app.wait_for("jobs"))
-            grids.append(app.wait_for("embd  "))
-            app.close()
-        print(f"first paint: {_each(screens)} ms; the grid of the model: {_each(grids)} ms")
+        plain = command[: command.index("--corpus")]
+        for name, started in (("`lqtui model.gguf`", plain), ("with options", command)):
+            print(first_paint(name, started, (columns, rows), home))
         app = TerminalApp(command, columns, rows, home)
         app.wait_for("embd  ")
         if not asked.tmux:  # whose client the process is then

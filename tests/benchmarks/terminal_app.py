@@ -47,6 +47,7 @@ class TerminalApp:
         if pid == 0:
             os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", LQTUI_HOME=str(home))
             os.environ.update(HF_HUB_OFFLINE="1")
+            os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed lqtui is compiled once
             os.execvp(command[0], command)
         self._set_size(columns, rows)
         self.process = psutil.Process(pid)

@@ -40,7 +40,7 @@ def toasts(pilot) -> list[str]:
 
 def status(pilot) -> str:
     """What the status line says."""
-    return str(pilot.app.main.query_one(StatusLine).render())
+    return pilot.app.main.query_one(StatusLine).render_line(0).text.strip()
 
 
 def screen_text(pilot) -> str:

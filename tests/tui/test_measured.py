@@ -190,6 +190,6 @@ async def test_the_question_before_leaving_follows_the_jobs(measured_bench):
 
 async def test_at_80_columns_the_most_important_keys_are_in_the_key_bar(measured_bench):
     async with running(measured_bench, (80, 24)) as pilot:
-        shown = str(pilot.app.main.query_one(KeyBar).render())
+        shown = pilot.app.main.query_one(KeyBar).said
         for hint in ("space cycle", "8 Q8", "r measure", "e export", "? help"):
             assert hint in shown

@@ -68,9 +68,9 @@ async def test_undo_and_redo_say_what_they_would_do_in_the_key_bar_and_the_palet
     async with running(workbench, (160, 36)) as pilot:
         main = pilot.app.main
         await settled(pilot, "4", "j", "8")
-        assert "u undo: block 1 → Q8_0" in str(main.query_one(KeyBar).render())
+        assert "u undo: block 1 → Q8_0" in main.query_one(KeyBar).said
         await settled(pilot, "u")
-        bar = str(main.query_one(KeyBar).render())
+        bar = main.query_one(KeyBar).said
         assert "u undo: block 0 → Q4_0" in bar
         assert main.command_name("recipe.redo", "Redo") == "Redo: block 1 → Q8_0"
         assert main.command_name("recipe.presets", "Presets") == "Presets"

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from gguf_files import write_tiny_llama
 
+from lqtui.recipe.file_types import FileType
+from lqtui.recipe.recipe import Recipe
 from lqtui.workbench import Job, JobState, Settings, Workbench, WorkbenchError
 from lqtui.workbench.job_queue import JobQueue
 from lqtui.workbench.jobs import RunningJob
@@ -233,10 +236,19 @@ async def test_a_measurement_paused_in_its_midst_repeats_no_chunk(
     assert scored[0] == paused.chunks and scored == sorted(scored) and scored[-1] == 12
 
 
+@pytest.fixture
+async def long_write(bench: Workbench, tmp_path: Path) -> Workbench:
+    """A workbench whose recipe takes seconds to write, and not a moment as those of the demo do."""
+    model = write_tiny_llama(tmp_path / "model.gguf", blocks=8, width=256, ffn=1024)
+    await bench.open(model, fingerprint=False)
+    bench.use(Recipe("slow", FileType("IQ3_S")), "slow")
+    return bench
+
+
 async def test_a_file_that_is_written_rests_in_its_midst_and_is_whole_in_the_end(
-    opened: Workbench, tmp_path: Path
+    long_write: Workbench, tmp_path: Path
 ) -> None:
-    out = tmp_path / "out.gguf"
+    opened, out = long_write, tmp_path / "out.gguf"
     job = opened.quantize_plan(opened.plan, out)
     seen: list[int] = []
 
@@ -255,7 +267,10 @@ async def test_a_file_that_is_written_rests_in_its_midst_and_is_whole_in_the_end
     assert out.stat().st_size == opened.plan.file_bytes
 
 
-async def test_a_resting_process_ends_when_its_job_is_cancelled(opened: Workbench, tmp_path: Path) -> None:
+async def test_a_resting_process_ends_when_its_job_is_cancelled(
+    long_write: Workbench, tmp_path: Path
+) -> None:
+    opened = long_write
     job = opened.quantize_plan(opened.plan, tmp_path / "out.gguf")
 
     def now() -> Job:

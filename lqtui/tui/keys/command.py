@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from textual.binding import Binding
 from textual.keys import format_key
@@ -57,6 +58,7 @@ _NAMES = {
 }
 
 
+@lru_cache(maxsize=512)
 def shown_key(key: str) -> str:
     """A key's name as it stands on a keyboard."""
     key = key.strip()

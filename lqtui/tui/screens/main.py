@@ -93,7 +93,6 @@ class MainScreen(
         self._meters: MetersThread | None = None
         self._unsubscribe: Callable[[], None] | None = None
         self._welcomed_with: Path | None = None
-        self._is_behind = False
 
     def compose(self) -> ComposeResult:
         """Header, panes, status and keys; the tabs are seen only where panes do not fit side by side."""
@@ -183,25 +182,19 @@ class MainScreen(
         header.show(bench.model, bench.plan, bench.modified, bench.settings, bench.corpus_name)
 
     def _show_recipe(self) -> None:
-        """Paint the layers and the sentence on them at once; the frame after theirs has what follows from them."""
+        plan = self.workbench.plan
         grid = self.query_one(LayerGrid)
         rows_before = grid.rows_and_columns
-        grid.show_plan(self.workbench.plan)
+        grid.show_plan(plan)
         if grid.rows_and_columns is not rows_before:
             self.place_as_left()
             self.show_importance()
-        self.explain_cell()
-        if not self._is_behind:
-            self._is_behind = True
-            self.call_after_refresh(self._show_what_follows)
-
-    def _show_what_follows(self) -> None:
-        self._is_behind = False
         self._show_header()
         self._show_budget()
         self.show_prediction()
-        self.query_one(Legend).show_plan(self.workbench.plan)
+        self.query_one(Legend).show_plan(plan)
         self.follow_text()
+        self.explain_cell()
         self.refresh_bindings()
         self.show_slots()
         self.show_measured()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from rich.cells import cell_len
 from textual import events
+from textual.cache import LRUCache
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
+from textual.strip import Strip
+from textual.visual import Visual
 from textual.widget import Widget
 
-from lqtui.tui.keys.command import Command
 from lqtui.tui.keys.commands import COMMANDS, GRID_COMMANDS
 from lqtui.tui.keys.shown import keymap_of
 from lqtui.tui.widgets.quantities import shortened
@@ -70,6 +73,8 @@ _FIRST = (
     "recipe.redo",
 )
 """What finds room first."""
+_BY_ID = {command.id: command for command in COMMANDS}
+_OF_GRID = {command.id for command in GRID_COMMANDS}
 
 
 class KeyBar(Widget):
@@ -92,39 +97,61 @@ class KeyBar(Widget):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self._ends: list[tuple[int, str]] = []
+        self._drawn: LRUCache[tuple[str, str], Strip] = LRUCache(256)
 
-    def render(self) -> Content:
+    def notify_style_update(self) -> None:
+        """Draw in the new theme."""
+        self._drawn.clear()
+        super().notify_style_update()
+
+    @property
+    def said(self) -> str:
+        """The whole line."""
+        return (" " * _GAP).join(f"{key} {hint}" for _, key, hint in self._entries())
+
+    def render_line(self, y: int) -> Strip:
         """The commands that fit, help always among them."""
-        by_id = {command.id: command for command in COMMANDS}
-        entries = {name: _entry(by_id[name], keymap_of(self)) for name in (*_ORDER, _HELP)}
+        gap = Strip.blank(_GAP, self.rich_style)
+        strips = [strip for _, key, hint in self._entries() for strip in (self._draw(key, hint), gap)]
+        width = self.content_size.width
+        return Strip.join(strips).adjust_cell_length(width, self.rich_style)
+
+    def _draw(self, key: str, hint: str) -> Strip:
+        strip = self._drawn.get((key, hint))
+        if strip is None:
+            entry = Content.assemble((key, "bold $text-accent"), (f" {hint}", "$foreground 80%"))
+            strip = Visual.to_strips(self, entry, entry.cell_length, 1, self.visual_style)[0]
+            self._drawn[key, hint] = strip
+        return strip
+
+    def _entries(self) -> list[tuple[str, str, str]]:
+        """Id, key and word of what fits, from left to right."""
+        keymap = keymap_of(self)
+        entries = {name: (_key(name, keymap), _BY_ID[name].hint) for name in (*_ORDER, _HELP)}
         if self.content_size.width >= _NAMES_EDITS:
             for name, edit in zip(("recipe.undo", "recipe.redo"), self.edits, strict=True):
-                hint = f"{by_id[name].hint}: {shortened(edit, _EDIT)}" if edit else by_id[name].hint
-                entries[name] = _entry(replace(by_id[name], hint=hint), keymap_of(self))
-        grid_keys = {command.id for command in GRID_COMMANDS}
-        room = self.content_size.width - entries[_HELP].cell_length
+                if edit:
+                    key, hint = entries[name]
+                    entries[name] = key, f"{hint}: {shortened(edit, _EDIT)}"
+        widths = {name: cell_len(f"{key} {hint}") for name, (key, hint) in entries.items()}
+        room = self.content_size.width - widths[_HELP]
         fitting = {_HELP}
         for name in _FIRST:
-            width = entries[name].cell_length + _GAP
-            if width <= room and (self.for_grid or name not in grid_keys):
+            width = widths[name] + _GAP
+            if width <= room and (self.for_grid or name not in _OF_GRID):
                 fitting.add(name)
                 room -= width
-        shown = [name for name in (*_ORDER, _HELP) if name in fitting]
-        self._ends, end = [], 0
-        for name in shown:
-            end += entries[name].cell_length + _GAP
-            self._ends.append((end, name))
-        return Content(" " * _GAP).join(entries[name] for name in shown)
+        return [(name, *entries[name]) for name in (*_ORDER, _HELP) if name in fitting]
 
     def on_click(self, event: events.Click) -> None:
         """Do the command under the mouse."""
-        x = event.x - self.styles.padding.left
-        name = next((name for end, name in self._ends if x < end), None)
-        if name:
-            self.post_message(self.Clicked(name))
+        x, end = event.x - self.styles.padding.left, 0
+        for name, key, hint in self._entries():
+            end += cell_len(f"{key} {hint}") + _GAP
+            if x < end:
+                self.post_message(self.Clicked(name))
+                return
 
 
-def _entry(command: Command, keymap: Mapping[str, str]) -> Content:
-    key = command.shown_keys(keymap).split(" ")[0]
-    return Content.assemble((key, "bold $text-accent"), (f" {command.hint}", "$foreground 80%"))
+def _key(name: str, keymap: Mapping[str, str]) -> str:
+    return _BY_ID[name].shown_keys(keymap).split(" ")[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
@@ -11,6 +13,7 @@ from lqtui.recipe.types import TensorType
 from lqtui.tui.widgets.type_glyphs import FALLBACK_MARK, TypeStyles, code_of
 
 _ALWAYS = (TensorType.F16, TensorType.Q8_0, TensorType.Q4_0)
+_NOTE = f" {FALLBACK_MARK} fell back"
 
 
 class Legend(Widget):
@@ -33,10 +36,10 @@ class Legend(Widget):
         """Explain what a plan uses."""
         used = {p.effective for p in plan.tensors if p.quantizable} if plan else set()
         kept = () if TensorType.BF16 in used else (TensorType.F16,)
-        types = (*sorted(used, key=_bits), *sorted({*kept, *_ALWAYS[1:]} - used, key=_bits))
-        fallen = any(p.fell_back for p in plan.tensors) if plan else False
-        if (types, fallen) != (self._types, self._fallen):
-            self._types, self._fallen = types, fallen
+        before = self._shown, self._fallen
+        self._types = (*sorted(used, key=_bits), *sorted({*kept, *_ALWAYS[1:]} - used, key=_bits))
+        self._fallen = any(p.fell_back for p in plan.tensors) if plan else False
+        if (self._shown, self._fallen) != before:
             self.refresh()
 
     def notify_style_update(self) -> None:
@@ -44,24 +47,34 @@ class Legend(Widget):
         super().notify_style_update()
         self.refresh()
 
+    @property
+    def _shown(self) -> list[TensorType]:
+        """As many types as fit; those in use come first, for none of them to be left out."""
+        room = self.content_size.width - (len(_NOTE) + 1 if self._fallen else 0)
+        widths = accumulate(sum(map(len, _chip(tensor_type))) for tensor_type in self._types)
+        fitting = [
+            tensor_type for tensor_type, width in zip(self._types, widths, strict=True) if width <= room
+        ]
+        return sorted(fitting, key=_bits)
+
     def render(self) -> Content:
         """As many entries as fit."""
         styles = TypeStyles(self.app)
-        width = self.content_size.width
-        note = Content.assemble((f" {FALLBACK_MARK} ", "bold $text-warning"), ("fell back", "$text-muted"))
-        room = width - (note.cell_length + 1 if self._fallen else 0)
-        chips: dict[TensorType, Content] = {}
-        for tensor_type in self._types:  # those in use come first, for none of them to be left out
-            chip = Content.assemble(
-                (f" {code_of(tensor_type):<2}", Style.from_rich_style(styles[tensor_type].plain)),
-                (f" {tensor_type}  ", "$text-muted"),
-            ).stylize(Style.from_meta({"@click": f"screen.set_selected_type('{tensor_type}')"}))
-            if chip.cell_length > room:
-                break
-            room -= chip.cell_length
-            chips[tensor_type] = chip
-        shown = [chips[tensor_type] for tensor_type in sorted(chips, key=_bits)]
-        return Content.assemble(*shown, note) if self._fallen else Content.assemble(*shown)
+        entries = []
+        for tensor_type in self._shown:
+            code, name = _chip(tensor_type)
+            plain = Style.from_rich_style(styles[tensor_type].plain)
+            chosen = Style.from_meta({"@click": f"screen.set_selected_type('{tensor_type}')"})
+            entries.append(Content.assemble((code, plain), (name, "$text-muted")).stylize(chosen))
+        if self._fallen:
+            mark, meaning = _NOTE[:3], _NOTE[3:]
+            entries.append(Content.assemble((mark, "bold $text-warning"), (meaning, "$text-muted")))
+        return Content.assemble(*entries)
+
+
+def _chip(tensor_type: TensorType) -> tuple[str, str]:
+    """A type's code and name."""
+    return f" {code_of(tensor_type):<2}", f" {tensor_type}  "
 
 
 def _bits(tensor_type: TensorType) -> tuple[float, str]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from textual.content import Content
+from typing import ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from textual.strip import Strip
 from textual.widget import Widget
 
 
@@ -11,7 +15,9 @@ class StatusLine(Widget):
 
     DEFAULT_CSS = """
     StatusLine { height: 1; width: 1fr; padding: 0 1; }
+    StatusLine > .status-line--event { color: $text-accent; }
     """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"status-line--event"}
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -48,8 +54,11 @@ class StatusLine(Widget):
         width = self.content_size.width
         return next((wording for wording in wordings if len(wording) <= width), wordings[-1])
 
-    def render(self) -> Content:
+    def render_line(self, y: int) -> Strip:
         """The sentence, cut where the line ends."""
-        event = self.event
-        text = Content.styled(event, "$text-accent") if event else Content(self.sentence)
-        return text.truncate(self.content_size.width, ellipsis=True)
+        event, width, plain = self.event, self.content_size.width, self.rich_style
+        style = self.get_component_rich_style("status-line--event") if event else plain
+        text = event or self.sentence
+        if cell_len(text) > width:
+            text = f"{set_cell_size(text, max(0, width - 1))}…"
+        return Strip([Segment(text, style)]).adjust_cell_length(width, plain)
