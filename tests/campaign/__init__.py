@@ -1,0 +1,4 @@
+"""Hostile inputs and faults that lqtui must outlive, each made from a seed and a number alone.
+
+`python -m tests.campaign` runs the long campaign and prints its table; `test_*.py` here run a short one of each part.
+"""
