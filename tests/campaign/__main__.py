@@ -1,4 +1,4 @@
-"""The long campaign: `python -m tests.campaign [PART ...] [--count N] [--seed S] [--only NUMBER] [--work FOLDER]`.
+"""The long campaign: `python -m tests.campaign [PART ...] [--count N] [--seed S] [--only NUMBER] [--work DIR]`.
 
 A part is a module of this package with `DEFAULT`, the long campaign's count, and
 `run(count, seed, work, tell, only=None) -> Row`, which with `only` repeats the input of that number alone.
@@ -31,9 +31,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, help="inputs of each part, instead of its long count")
     parser.add_argument("--seed", type=int, default=1, help="what the inputs are made from (1)")
     parser.add_argument("--only", type=int, metavar="NUMBER", help="repeat the one input of this number")
-    parser.add_argument(
-        "--work", type=Path, help="where inputs that failed are kept (a new temporary folder)"
-    )
+    parser.add_argument("--work", type=Path, metavar="DIR", help="keeps inputs that failed (a new folder)")
     asked = parser.parse_args()
     if unknown := sorted(set(asked.parts) - set(PARTS)):
         parser.error(f"no part {', '.join(unknown)}: it is one of {', '.join(PARTS)}")
