@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from panes import PaneApp, job, lines_of, text_of
 
+from lqtui.tui.widgets.job_sentence import sentences
 from lqtui.tui.widgets.jobs import JobsPane
-from lqtui.workbench import JobState
+from lqtui.workbench import Job, JobState
 
 RUNNING = job(3, "attention_q8", JobState.RUNNING)
 QUEUED = job(4, "ffn_q8", JobState.QUEUED)
@@ -16,6 +17,7 @@ DONE = job(1, "uniform_q4_0", JobState.DONE, message="PPL 20.8235")
 FAILED = job(2, "first_4_layers_q8", JobState.FAILED, message="The engine stopped (signal 11).")
 CANCELLED = job(5, "last_8_layers_q8", JobState.CANCELLED)
 PAUSED = job(6, "middle_8_layers_q8", JobState.PAUSED)
+KEPT = "What is measured is kept, however it ends."
 ALL = (DONE, FAILED, RUNNING, QUEUED, CANCELLED, PAUSED)
 
 
@@ -164,3 +166,19 @@ async def test_without_jobs_the_pane_says_so() -> None:
     async with PaneApp(pane).run_test(size=(100, 12)):
         pane.show([])
         assert "no jobs" in text_of(pane)
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        (RUNNING, f"attention_q8 runs for 0:12, about 0:02 left: scoring. {KEPT}"),
+        (replace(QUEUED, place=3), "ffn_q8 waits for the job that runs and 2 more that wait."),
+        (PAUSED, "middle_8_layers_q8 is paused: the others go on, and nothing of it is lost."),
+        (FAILED, "first_4_layers_q8 failed: The engine stopped (signal 11)."),
+        (CANCELLED, "last_8_layers_q8: cancelled. What it had measured by then is kept."),
+        (DONE, "uniform_q4_0 took 0:12: PPL 20.8235"),
+        (None, ""),
+    ],
+)
+def test_a_sentence_tells_how_the_job_at_the_cursor_is(told: Job | None, sentence: str) -> None:
+    assert sentences(told)[0] == sentence

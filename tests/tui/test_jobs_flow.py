@@ -34,8 +34,11 @@ async def test_jobs_are_moved_paused_cancelled_done_again_and_go_on_after_a_rest
         await until(pilot, lambda: bench.jobs[1].stage == "scoring" and bench.jobs[1].eta)
         assert "queued · next" in lines_of(pane)[1] and "left" in "".join(lines_of(pane)[:2])
         assert pilot.app.focused is pane
+        assert status(pilot).startswith(f"{sweep} runs for ") and "kept" in status(pilot)
 
-        await pilot.press("down", "down", "K")  # the last of those that wait, before the other one
+        await pilot.press("down")
+        await until(pilot, lambda: status(pilot) == f"{base} waits for the job that runs.")
+        await pilot.press("down", "K")  # the last of those that wait, before the other one
         await pilot.pause()
         assert [job.place for job in bench.jobs if job.title in (base, mixed)] == [2, 1]
 

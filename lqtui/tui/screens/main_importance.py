@@ -17,6 +17,7 @@ from lqtui.tui.widgets.grid_columns import GridFact
 from lqtui.tui.widgets.grid_selection import Scope
 from lqtui.tui.widgets.importance import ScoreKind, column_of, known_kinds
 from lqtui.tui.widgets.importance_sentence import agreement, with_importance
+from lqtui.tui.widgets.jobs import JobsPane
 from lqtui.tui.widgets.layer_grid import LayerGrid
 from lqtui.tui.widgets.results import ResultsTable
 from lqtui.tui.widgets.status_line import StatusLine
@@ -102,11 +103,11 @@ class MainImportance(MainResults):
         self.explain_cell(moved=True)
 
     def explain_cell(self, *, moved: bool = True) -> None:
-        """Tell what is under the cursor of the layers."""
+        """Tell what is under the cursor of the layers, unless the keys move another one that is told of."""
         plan, grid = self.workbench.plan, self.query_one(LayerGrid)
         if plan is None or grid.plan is None:
             return
-        if not self.query_one(ResultsTable).has_focus:
+        if not isinstance(self.focused, ResultsTable | JobsPane):
             self.query_one(StatusLine).explain(*self._cell_wordings(plan), moved=moved)
         scope = f"{grid.selection.scope} scope"
         title = f"layers · {scope}" + (" · range" if grid.selection.is_range else "")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual import on
+from textual import events, on
 from textual.widgets import Tab
 
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.screens.main_actions import MainActions, after_edits
 from lqtui.tui.settings import preferences_of
 from lqtui.tui.terminal.notices import TerminalNotice, ended_notice
+from lqtui.tui.widgets.job_sentence import sentences
 from lqtui.tui.widgets.jobs import JobsPane
 from lqtui.tui.widgets.quantities import clock
+from lqtui.tui.widgets.results import ResultsTable
 from lqtui.tui.widgets.status_line import StatusLine
 from lqtui.workbench import Job, JobState, Workbench
 from lqtui.workbench.preferences import Notifications
@@ -38,6 +40,8 @@ class MainJobs(MainActions):
         """Show the jobs, tell of what became of them, and ask what is to become of those that were left."""
         jobs = self.workbench.jobs
         self.query_one(JobsPane).show(jobs)
+        self._explain_job(moved=False)
+        self.query_one(ResultsTable).looks_up = any(job.kind == "fingerprint" and job.active for job in jobs)
         for job in jobs:
             if self._states.get(job.id) is not job.state:
                 self._states[job.id] = job.state
@@ -73,6 +77,19 @@ class MainJobs(MainActions):
                 return False
             case Notifications.AUTO:
                 return not self.app.app_focus and job.elapsed >= _LONG_SECONDS
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Tell of the job at hand as soon as the keys are the jobs'."""
+        self._explain_job()
+
+    @on(JobsPane.Moved)
+    def _follow_jobs_cursor(self) -> None:
+        self._explain_job()
+
+    def _explain_job(self, *, moved: bool = True) -> None:
+        pane = self.query_one(JobsPane)
+        if pane.has_focus:
+            self.query_one(StatusLine).explain(*sentences(pane.job), moved=moved)
 
     # -- those that were left -----------------------------------------------------------------------
 

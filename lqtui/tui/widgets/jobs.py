@@ -66,9 +66,17 @@ class JobsPane(LineList):
             super().__init__(job_id)
             self.step = step
 
+    class Moved(Message):
+        """The cursor is on another job."""
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._jobs: dict[Hashable, Job] = {}
+
+    @property
+    def job(self) -> Job | None:
+        """The job at the cursor."""
+        return self._jobs.get(self.cursor)
 
     def show(self, jobs: Sequence[Job]) -> None:
         """Show the jobs of this session."""
@@ -90,7 +98,7 @@ class JobsPane(LineList):
     @property
     def keys_hint(self) -> str:  # type: ignore[override]
         """The keys that do something to the job at the cursor."""
-        job = self._jobs.get(self.cursor)
+        job = self.job
         if job is None:
             return ""
         log, cancel = "enter log", "{jobs.cancel} cancel"
@@ -112,8 +120,9 @@ class JobsPane(LineList):
         self._status = status
 
     def cursor_moved(self) -> None:
-        """Say which keys do something to this job."""
+        """Say which keys do something to this job, and tell that it is another."""
         self.show_status(self._status)
+        self.post_message(self.Moved())
 
     def choose(self, key: Hashable) -> None:
         """Ask for the log of a job."""
@@ -136,9 +145,8 @@ class JobsPane(LineList):
         self._ask(partial(self.MoveRequested, step=step))
 
     def _ask(self, message: Callable[[int], Message]) -> None:
-        job = self._jobs.get(self.cursor)
-        if job is not None:
-            self.post_message(message(job.id))
+        if self.job is not None:
+            self.post_message(message(self.job.id))
 
     def build_lines(self, width: int) -> tuple[Content | None, list[Line]]:
         """The lines of all jobs; the newest of those that ended first."""
@@ -196,7 +204,7 @@ def _outcome(job: Job) -> str:
         case "queued":
             return "queued · next" if job.place == 1 else f"queued · {job.place}." if job.place else "queued"
         case "paused":
-            at = f" at {job.stage_fraction:.0%} of {_stage(job)}" if job.stage else ""
+            at = f" at {job.stage_fraction:.0%} of {stage_of(job)}" if job.stage else ""
             return f"paused{at} · nothing is lost"
         case "cancelled":
             return job.message or "cancelled"
@@ -204,7 +212,8 @@ def _outcome(job: Job) -> str:
             return " · ".join(part for part in (job.message or "done", clock(job.elapsed)) if part)
 
 
-def _stage(job: Job) -> str:
+def stage_of(job: Job) -> str:
+    """What people call the stage that a job is at."""
     return _STAGES.get(job.stage, job.stage)
 
 
@@ -240,7 +249,7 @@ def _running(job: Job, width: int, name_width: int) -> list[Content]:
 def _progress(job: Job) -> tuple[str, str, str]:
     """The stage, how much of it is done, and how long it still takes."""
     count = f"{job.done}/{job.total} {job.unit}".rstrip() if job.total else ""
-    stage = _stage(job)
+    stage = stage_of(job)
     left = "" if job.eta is None else f"{clock(job.eta)} left"
     if job.pausing:
         left = "pauses after this step"

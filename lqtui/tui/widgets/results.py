@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
+from textual.reactive import reactive
 
 from lqtui.tui.keys.panes import RESULTS_COMMANDS
 from lqtui.tui.keys.shown import with_keys
@@ -60,6 +61,9 @@ class ResultsTable(LineList):
         def can_replace(self, message: Message) -> bool:
             """Several moves in a row are one."""
             return isinstance(message, ResultsTable.Moved)
+
+    looks_up: reactive[bool] = reactive(False)
+    """Whether what was measured is still to be found."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -132,6 +136,8 @@ class ResultsTable(LineList):
     @property
     def empty_now(self) -> str:
         """What to say as long as there are no lines."""
+        if not self._rows and self.looks_up:
+            return "looking up what was measured of this model …"
         if not self._rows:
             return super().empty_now
         return f"no recipe here goes by /{self.filter}\n" + with_keys(self, "{results.all} shows all")
