@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from model_shapes import llama_shape
 from panes import PaneApp, lines_of, text_of
@@ -306,6 +306,7 @@ def test_the_frontier_holds_what_no_other_beats() -> None:
 
 
 @given(st.floats(0.001, 1e5), st.floats(0.001, 1e5), st.integers(8, 200))
+@example(low=19717.357901720028, span=0.04045, cells=8)  # between two fifths of a hundredth
 def test_ticks_are_round_distinct_and_on_the_axis(low: float, span: float, cells: int) -> None:
     axis = Axis(low, low + span, cells)
     ticks = axis.ticks(4)

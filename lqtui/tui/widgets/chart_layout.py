@@ -42,7 +42,7 @@ class Axis:
         count = max(2, self.cells // max(1, least_cells))
         step = _round_step((self.high - self.low) / count)
         while math.floor(self.high / step + 1e-9) < math.ceil(self.low / step - 1e-9):
-            step = _round_step(step / 2)
+            step = _round_step(step / 2.5)  # the next smaller one: a half of 5 would be 5 again
         digits = max(0, -math.floor(math.log10(step) + 1e-9))
         first = math.ceil(self.low / step - 1e-9)
         last = math.floor(self.high / step + 1e-9)
