@@ -4,12 +4,15 @@ import contextlib
 import errno
 import glob
 import os
+import re
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from lqtui.store.errors import StoreError
-from lqtui.store.paths import is_directory
+from lqtui.store.locks import is_abandoned, mark_in_use
+from lqtui.store.paths import flush_directory, is_directory
 from lqtui.system.disk import free_space, mount_point
 
 SPACE_MARGIN = 128 * 1024**2
@@ -18,6 +21,9 @@ SPACE_MARGIN = 128 * 1024**2
 PARTIAL_SUFFIX = ".part"
 """Ends the name of a file that is still being written."""
 
+_OURS = re.compile(rf"\..+\.\d+-[0-9a-f]{{12}}{re.escape(PARTIAL_SUFFIX)}")
+_cleared: set[Path] = set()
+"""The folders in which this process has looked for what killed ones left."""
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -50,10 +56,9 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """
     if is_directory(path):
         raise StoreError(f"{path} is a folder; give the name of a file.")
-    temporary = path.with_name(f"{_partial_prefix(path, os.getpid())}{secrets.token_hex(6)}{PARTIAL_SUFFIX}")
+    _remove_abandoned(path.parent)
     try:
-        # Not tempfile: its files are private for ever, and these should get the person's usual permissions.
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        temporary, in_use = _begin(path)
     except FileNotFoundError:
         raise StoreError(
             f"{path} cannot be written, because the folder {path.parent} does not exist."
@@ -63,7 +68,7 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
     try:
         yield temporary
         if durable:
-            _flush(temporary)
+            flush(temporary)
         temporary.replace(path)
     except OSError as error:
         if error.errno in _DISK_FULL:
@@ -74,8 +79,15 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+        in_use.close()
     if durable:
-        _flush_directory(path.parent)
+        flush_directory(path.parent)
+
+
+def flush(path: Path) -> None:
+    """Wait until what was written into a file outlives a power cut. Raises OSError."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def remove_partials(path: Path, writer: int) -> None:
@@ -99,21 +111,45 @@ def format_size(size: int) -> str:
     return f"{value:.1f} TiB"
 
 
+def _begin(path: Path) -> tuple[Path, contextlib.ExitStack]:
+    """An empty file beside `path` that nobody else writes, and what to close when it is done with."""
+    while True:
+        prefix = _partial_prefix(path, os.getpid())
+        temporary = path.with_name(f"{prefix}{secrets.token_hex(6)}{PARTIAL_SUFFIX}")
+        # Not tempfile: its files are private for ever, and these should get the person's usual permissions.
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        in_use = contextlib.ExitStack()
+        if sys.platform == "win32":  # where what is open cannot be renamed
+            os.close(descriptor)
+            return temporary, in_use
+        in_use.callback(os.close, descriptor)
+        mark_in_use(descriptor)
+        if temporary.exists():
+            return temporary, in_use
+        in_use.close()  # another process took it for abandoned before it was marked
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder, once in the life of this process."""
+    if sys.platform == "win32" or folder in _cleared:
+        return
+    _cleared.add(folder)
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):  # noqa: PTH208 - a Path for each file of a large folder takes long
+            if _OURS.fullmatch(name):
+                _remove_if_abandoned(folder / name)
+
+
+def _remove_if_abandoned(partial: Path) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(partial, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if is_abandoned(descriptor):
+                partial.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+
+
 def _partial_prefix(path: Path, writer: int) -> str:
     """Return how the names of the files begin that a process writes in the place of `path`."""
     return f".{path.name[:100]}.{writer}-"
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _flush_directory(path: Path) -> None:
-    # The rename survives a power cut only when its folder is flushed, and not every system can open a folder.
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

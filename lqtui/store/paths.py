@@ -1,5 +1,6 @@
 """Where lqtui keeps its files."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,7 @@ def make_directory(path: Path) -> Path:
     Raises:
         StoreError: it cannot be made.
     """
+    new = [folder for folder in (path, *path.parents) if not is_directory(folder)]
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
@@ -104,4 +106,16 @@ def make_directory(path: Path) -> Path:
             f"The folder {path} cannot be made: {error.strerror}. "
             f"Set {HOME_VARIABLE} to a folder that you can write to."
         ) from error
+    for folder in new:
+        flush_directory(folder.parent)
     return path
+
+
+def flush_directory(path: Path) -> None:
+    """Wait until the names in a folder outlive a power cut: new, renamed and removed ones."""
+    with contextlib.suppress(OSError):  # not every system can open a folder
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

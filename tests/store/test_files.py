@@ -3,6 +3,9 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,46 @@ def test_an_error_keeps_the_old_file_and_leaves_nothing_else(tmp_path: Path) -> 
         raise RuntimeError("half-way")
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from lqtui.store.files import atomic_write
+with atomic_write(Path(sys.argv[1])) as temporary:
+    temporary.write_bytes(b"half")
+    if sys.argv[2] == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+def _writer(path: Path, how: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", textwrap.dedent(_KILLED), str(path), how]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_what_a_killed_process_left_half_written_goes_with_the_next_file_in_its_folder(
+    tmp_path: Path,
+) -> None:
+    assert _writer(tmp_path / "model.gguf", "die").wait() < 0
+    assert len(list(tmp_path.glob(".model.gguf.*.part"))) == 1
+    with atomic_write(tmp_path / "other.gguf") as temporary:
+        temporary.write_bytes(b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["other.gguf"]
+
+
+def test_what_another_process_is_writing_stays_and_so_does_what_is_not_of_lqtui(tmp_path: Path) -> None:
+    foreign = tmp_path / ".notes.part"
+    foreign.touch()
+    other = _writer(tmp_path / "model.gguf", "wait")
+    assert other.stdout is not None and other.stdout.readline() == "writing\n"
+    with atomic_write(tmp_path / "model.gguf") as temporary:
+        temporary.write_bytes(b"mine")
+    other.communicate("")
+    assert other.returncode == 0 and (tmp_path / "model.gguf").read_bytes() == b"half"
+    assert {path.name for path in tmp_path.iterdir()} == {"model.gguf", foreign.name}
 
 
 def test_a_disk_that_fills_up_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Where lqtui keeps its files."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,17 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_says_what_to_do() -> None:
     with pytest.raises(StoreError, match=r"/proc/lqtui cannot be made: .*LQTUI_HOME"):
         make_directory(Path("/proc/lqtui"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tells by /proc what is flushed")
+def test_a_folder_that_was_made_outlives_a_power_cut_with_those_above_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+    )
+    make_directory(tmp_path / "home" / "data")
+    assert set(flushed) == {tmp_path, tmp_path / "home"}
+    make_directory(tmp_path / "home" / "data")
+    assert len(flushed) == 2
