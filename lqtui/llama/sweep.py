@@ -33,7 +33,7 @@ from lqtui.llama.whole import WholeEvaluator
 from lqtui.recipe.imatrix import Encoding
 from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.shape import ModelShape
-from lqtui.store.pool import PoolEntry
+from lqtui.store.pool import SCRATCH_PREFIX, PoolEntry
 
 __all__ = ["Candidate", "Sweep", "SweepListener", "grouped", "share_out"]
 
@@ -165,7 +165,7 @@ class _Group:
         lent = share_out(self.own, [candidate.encodings for candidate in self.candidates])
         sizes = [sum(by_name[name].bytes_as(self.own[name].type) for name in model) for model in lent]
         holes = opened.enter_context(
-            tempfile.TemporaryDirectory(prefix="holes-", dir=directory, ignore_cleanup_errors=True)
+            tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=directory, ignore_cleanup_errors=True)
         )
         donors: list[tuple[Sequence[Path], Encodings]] = []
         sources = self.sweep.sources

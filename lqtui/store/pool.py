@@ -26,6 +26,9 @@ from lqtui.store.paths import make_directory
 
 __all__ = ["Pool", "PoolEntry", "PoolModel", "Pruned", "atomic_write", "require_space", "safe_name"]
 
+SCRATCH_PREFIX = "holes-"
+"""Begins the names of folders in an entry that are of use only to the process that made them."""
+
 _ABOUT = "entry.json"
 _LOCKS = "locks"
 # Lower case alone, because some file systems do not tell `Blk` from `blk`.
@@ -104,6 +107,8 @@ class PoolEntry:
             make_directory(self.directory)
             for partial in self.directory.rglob(f".*{PARTIAL_SUFFIX}"):
                 partial.unlink(missing_ok=True)
+            for scratch in self.directory.glob(f"{SCRATCH_PREFIX}*"):
+                shutil.rmtree(scratch, ignore_errors=True)  # of a killed job, or of one that has it open
             self._note_use()
             yield
 

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lqtui.store.errors import InUseError
-from lqtui.store.pool import Pool, PoolEntry, safe_name
+from lqtui.store.pool import SCRATCH_PREFIX, Pool, PoolEntry, safe_name
 
 SMOL, QWEN = "a1" * 32, "b2" * 32
 ENGINE = "llama.cpp b9999 (abc1234) CPU"
@@ -132,6 +132,16 @@ with entry.lock():
         child.wait(10)
     with entry.lock(timeout=5):
         assert [path.name for path in entry.directory.rglob("*") if path.is_file()] == ["entry.json"]
+
+
+def test_folders_that_only_a_killed_job_had_a_use_for_go_with_the_next_one(tmp_path: Path) -> None:
+    entry = fill(Pool(tmp_path), SMOL, 10)
+    left = entry.directory / f"{SCRATCH_PREFIX}abc" / "0"
+    left.mkdir(parents=True)
+    (left / ".3.part").touch()
+    with entry.lock():
+        assert not left.parent.exists()
+    assert entry.path("Q4_0", "blk.0.attn_v.weight").exists()
 
 
 def _count_up(root: Path, rounds: int) -> None:
