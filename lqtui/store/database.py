@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lqtui.store.errors import InUseError, StoreError
+from lqtui.store.files import flush
 from lqtui.store.paths import HOME_VARIABLE, make_directory
 
 BUSY_SECONDS = 30.0
@@ -58,7 +59,7 @@ class Database:
         try:
             with self._sentences():
                 self._use_wal()
-                self._connection.execute("PRAGMA synchronous = NORMAL")
+                self._connection.execute("PRAGMA synchronous = NORMAL")  # `settle` does the rest
                 self._migrate(migrations)
         except StoreError:
             self._connection.close()
@@ -78,6 +79,14 @@ class Database:
         """Run one statement that changes rows, as a transaction of its own."""
         with self._mutex, self._sentences():
             self._connection.execute(statement, values)
+
+    def settle(self) -> None:
+        """Wait until all that was written outlives a power cut; what is not settled may be lost by one.
+
+        It is for a thread of its own: while a disk is busy, it can take seconds.
+        """
+        with contextlib.suppress(OSError):  # no log: all of it is in the file itself
+            flush(self.path.with_name(f"{self.path.name}-wal"))
 
     def damaged(self, detail: str) -> StoreError:
         """Return the error for a row that cannot be what lqtui wrote."""

@@ -246,6 +246,10 @@ class ResultStore:
         """Close the file."""
         self._database.close()
 
+    def settle(self) -> None:
+        """Wait until all that was saved outlives a power cut, too, in a thread that may wait."""
+        self._database.settle()
+
     def put_chunk(self, key: ScoresKey, number: int, scores: ChunkScores) -> None:
         """Save the scores of one chunk, in place of earlier ones; without a KLD an earlier one stays."""
         import numpy as np

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ import numpy as np
 from lqtui.recipe.recipe import Plan
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths
-from lqtui.store.results import ChunkScores
+from lqtui.store.results import ChunkScores, ResultStore
 from lqtui.workbench.expectations import Scored, scoring, timing
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.matrix_files import files_of
@@ -36,6 +37,10 @@ _SCORING = ("waiting", "quantizing", "loading", "scoring")
 """The stages in which all recipes are scored together."""
 _TIMING = ("loading", "prompt speed", "generation speed")
 """The stages for each recipe whose speed is measured."""
+
+
+_SETTLE_SECONDS = 5.0
+"""So much may a power cut take of a measurement that runs; nothing of one that has ended."""
 
 
 class Wanted(NamedTuple):
@@ -101,12 +106,30 @@ async def measure_plans(
     )
     hearing = _Hearing(missing, book, running, changed, show, anew)
     try:
-        await run_task(task, running.log, hearing.hear, running.started)
+        async with _settled(book.store):
+            await run_task(task, running.log, hearing.hear, running.started)
     finally:
         with contextlib.suppress(StoreError):  # why it stopped is what people need to know
             for wanted in missing:  # what is known beyond the chunks that were measured anew
                 book.recall(wanted.plan)
         changed()
+
+
+@contextlib.asynccontextmanager
+async def _settled(store: ResultStore) -> AsyncIterator[None]:
+    """Have what is measured meanwhile outlive a power cut, now and then and at the end."""
+
+    async def now_and_then() -> None:
+        while True:
+            await asyncio.sleep(_SETTLE_SECONDS)
+            await asyncio.to_thread(store.settle)
+
+    settling = asyncio.create_task(now_and_then())
+    try:
+        yield
+    finally:
+        settling.cancel()
+        await asyncio.to_thread(store.settle)
 
 
 def stages_of(missing: Sequence[Wanted], book: ResultBook) -> list[Stage]:

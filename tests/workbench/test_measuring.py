@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +33,32 @@ def kept(paths: Paths, bench: Workbench, digest: str) -> list[ChunkScores]:
 
 
 # Measuring
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tells by /proc what is flushed")
+async def test_what_is_told_to_be_measured_outlives_a_power_cut(
+    opened: Workbench, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: dict[str, bytes] = {}
+    really = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.is_file():
+            flushed[path.name] = path.read_bytes()
+        really(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    await done(opened, measure(opened, "uniform_q4_0", speed=True))
+    after = Paths.under(tmp_path / "after")
+    after.data.mkdir(parents=True)
+    shutil.copy(paths.results_db, after.results_db)
+    log = f"{paths.results_db.name}-wal"
+    (after.data / log).write_bytes(flushed[log])
+    digest = row(opened, "uniform_q4_0").digest
+    found, expected = (kept(place, opened, digest) for place in (after, paths))
+    assert len(found) == opened.settings.chunks
+    assert [chunk.nll.tobytes() for chunk in found] == [chunk.nll.tobytes() for chunk in expected]
 
 
 async def test_a_measurement_gives_perplexity_divergence_and_speed(opened: Workbench, paths: Paths) -> None:
