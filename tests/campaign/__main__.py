@@ -1,4 +1,4 @@
-"""The long campaign: `python -m tests.campaign [PART ...] [--count N] [--seed S] [--only NUMBER] [--work DIR]`.
+"""The long campaign: `python -m tests.campaign [PART ...] [--count N] [--seed S] [--only N] [--work DIR]`.
 
 A part is a module of this package with `DEFAULT`, the long campaign's count, and
 `run(count, seed, work, tell, only=None) -> Row`, which with `only` repeats the input of that number alone.
