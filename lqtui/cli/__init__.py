@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import gc
-import io
 import sys
 from pathlib import Path
 
 
 def main() -> None:
     """Run the command line of this process and exit: 0 done, 1 failed, 2 usage or bad input."""
+    from lqtui.cli.ending import open_streams, told_in_a_sentence
+
+    open_streams()
+    with told_in_a_sentence():
+        _run()
+
+
+def _run() -> None:
     if sys.argv[1:] == ["--version"]:
         from lqtui import __version__
 
         print(f"lqtui {__version__}")
         return
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a name or a ± that the terminal cannot show is no failure
     if sys.argv[1:] == [] or (len(sys.argv) == 2 and _names_a_model(sys.argv[1])):
         gc.disable()  # until the app has started, when it sets its own pace
         from lqtui.cli import starting
@@ -27,8 +31,10 @@ def main() -> None:
         starting.open_app(model, Settings(), False, known_commands=[])
         return
     from lqtui.cli.commands import app
+    from lqtui.cli.ending import stopped_as_by_ctrl_c
 
-    app(prog_name="lqtui")
+    with stopped_as_by_ctrl_c():
+        app(prog_name="lqtui")
 
 
 def _names_a_model(argument: str) -> bool:

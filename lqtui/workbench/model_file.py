@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -14,7 +15,7 @@ from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths
 from lqtui.store.results import FileIdentity
 from lqtui.workbench.jobs import new_log
-from lqtui.workbench.values import WorkbenchError
+from lqtui.workbench.values import WorkbenchError, WorkFailedError
 from lqtui.worker.client import JobFailed, run_task
 from lqtui.worker.messages import ReadHeader
 
@@ -24,9 +25,12 @@ async def read_header(path: Path, paths: Paths) -> tuple[ModelShape, str]:
     try:
         log = new_log(paths.logs, "header")
         header = await run_task(ReadHeader(path), log)
-    except (JobFailed, StoreError) as error:
+    except JobFailed as error:
+        raise (WorkbenchError if error.bad_input else WorkFailedError)(str(error)) from None
+    except StoreError as error:
         raise WorkbenchError(str(error)) from None
-    log.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # the next lqtui removes it
+        log.unlink(missing_ok=True)
     assert header.shape is not None
     return header.shape, header.build
 
