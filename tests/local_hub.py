@@ -9,7 +9,7 @@ import json
 import threading
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ class Request(NamedTuple):
     range: str | None
     authorization: str | None
     host: str = ""
+    cookie: str | None = None
 
 
 @dataclass
@@ -38,6 +39,8 @@ class HubFile:
     """What the Hub answers; 200 leads on to the storage that has the content."""
     told: dict[str, str] = field(default_factory=dict)
     """Headers of the Hub's answer in place of the true ones."""
+    told_later: dict[str, str] = field(default_factory=dict)
+    """Headers that take their place from the second answer of a kind on."""
     storage_status: int = 200
     """What the storage answers."""
     sent: bytes | None = None
@@ -94,6 +97,8 @@ class LocalHub:
         self.login_page = False
         """Whether something between here and the Hub answers everything with a page of its own."""
         self.lie: Lie | None = None
+        self.instead: Callable[[BaseHTTPRequestHandler], bool] | None = None
+        """What may answer a request of any kind in the Hub's place, and tells whether it did."""
         self.answering = threading.Event()
         self.answering.set()
         """Cleared, nothing is said of anything."""
@@ -194,8 +199,17 @@ def _handler(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
         def _answer(self) -> None:
             headers = self.headers
             hub.requests.append(
-                Request(self.command, self.path, headers["Range"], headers["Authorization"], headers["Host"])
+                Request(
+                    self.command,
+                    self.path,
+                    headers["Range"],
+                    headers["Authorization"],
+                    headers["Host"],
+                    headers["Cookie"],
+                )
             )
+            if hub.instead is not None and hub.instead(self):
+                return
             parts = urlsplit(self.path)
             path = unquote(parts.path)
             if "/resolve/" in path or path.startswith("/api/"):
@@ -236,6 +250,7 @@ def _handler(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
                     "X-Linked-Size": str(len(file.content)),
                     "Location": f"http://localhost:{hub.port}/storage{storage}",
                     **file.told,
+                    **(file.told_later if len(hub.asked(self.path, self.command)) > 1 else {}),
                 },
             )
 

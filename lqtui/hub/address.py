@@ -27,6 +27,17 @@ def hub_origins() -> set[Origin]:
     return {own, Origin("https", "huggingface.co", 443), Origin("https", "hf.co", 443)}
 
 
+def is_hub(address: str) -> bool:
+    """Whether an address is one of the Hub's own."""
+    try:
+        parts = urlsplit(address)
+        return (
+            Origin(parts.scheme, parts.hostname or "", parts.port or PORTS.get(parts.scheme)) in hub_origins()
+        )
+    except ValueError:
+        return False
+
+
 def endpoint() -> str:
     """The Hub's host, and its port where that is unusual; without the password that an address may have."""
     parts = urlsplit(constants.ENDPOINT)

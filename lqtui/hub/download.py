@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,8 +28,9 @@ from huggingface_hub.errors import FileMetadataError, HfHubHTTPError, LocalEntry
 from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]
 
 import lqtui
+from lqtui.hub.address import endpoint, is_hub
 from lqtui.hub.errors import HubError
-from lqtui.hub.names import require_repository, require_usable
+from lqtui.hub.names import SHA256, require_repository, require_usable
 from lqtui.hub.sentences import hub_error
 from lqtui.hub.session import guard
 from lqtui.hub.values import HubFile
@@ -46,8 +47,10 @@ _READ_BYTES = 8 << 20
 _TELL_SECONDS = 0.1
 _SPACE_MARGIN = 128 << 20
 """Bytes that stay free on the cache's disk."""
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _NOT_SATISFIABLE = 416
+_LOCK_SECONDS = 0.5
+_GROWN_SECONDS = 1.0
+_NEWEST = "main"
 
 
 class _Wanted(NamedTuple):
@@ -63,7 +66,7 @@ class _Wanted(NamedTuple):
     @property
     def sha256(self) -> str:
         """The digest of the content, empty where the Hub tells none."""
-        return self.etag if _SHA256.fullmatch(self.etag) else ""
+        return self.etag if SHA256.fullmatch(self.etag) else ""
 
 
 def fetch_file(
@@ -103,16 +106,10 @@ def fetch_file(
             wanted = _ask(file)
         except Exception:  # hf_hub_download itself would go on asking for half a minute
             with contextlib.suppress(LocalEntryNotFoundError):
-                return Path(hf_hub_download(**file, local_files_only=True))
+                return Path(hf_hub_download(**file, revision=commit or None, local_files_only=True))
             raise
         _refuse_changed(wanted, commit, expected)
-        here = try_to_load_from_cache(repo_id, file_name, repo_type=repo_type, revision=wanted.commit)
-        if not isinstance(here, str):
-            _fetch_blob(wanted, on_progress)
-        path = Path(hf_hub_download(**file, library_name="lqtui", library_version=lqtui.__version__))
-        if wanted.commit not in path.parts:
-            raise HubError(f"{repo_id} changed while {file_name} was downloaded; try again")
-        return path
+        return _cached(wanted) or _linked(wanted, _fetch_blob(wanted, on_progress))
     except HubError:
         raise
     except Exception as error:  # of three libraries, some of them without a common base
@@ -142,7 +139,7 @@ def require_room(n_bytes: int, what: str) -> None:
 
 def _ask(file: dict[str, Any]) -> _Wanted:
     metadata = get_hf_file_metadata(hf_hub_url(**file))
-    if metadata.commit_hash is None or metadata.etag is None or metadata.size is None:
+    if metadata.commit_hash is None or metadata.etag is None or metadata.size is None or metadata.size < 0:
         raise FileMetadataError("no version, digest or size")
     return _Wanted(
         file["repo_id"],
@@ -170,26 +167,61 @@ def _blob(repo_id: str, etag: str, repo_type: RepoType) -> Path:
     return cache_directory() / folder / "blobs" / etag
 
 
-def _fetch_blob(wanted: _Wanted, on_progress: OnProgress) -> None:
+def _cached(wanted: _Wanted) -> Path | None:
+    """Where the cache has this version of a file, None where that is not the content that is told of."""
+    found = try_to_load_from_cache(
+        wanted.repo_id, wanted.file_name, repo_type=wanted.repo_type, revision=wanted.commit
+    )
+    if not isinstance(found, str):
+        return None
+    path = Path(found)
+    is_other = path.is_symlink() and path.readlink().name != wanted.etag
+    if is_other or path.stat().st_size != wanted.bytes:
+        return None
+    _mark_newest(wanted)
+    return path
+
+
+def _linked(wanted: _Wanted, blob: Path) -> Path:
+    """Give a content its name in the cache; asked to, the library would first ask the Hub once more.
+
+    What the Hub told of then would not be what was verified.
+    """
+    path = blob.parent.parent / "snapshots" / wanted.commit / wanted.file_name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file_download._create_symlink(str(blob), str(path), new_blob=False)
+    _mark_newest(wanted)
+    return path
+
+
+def _mark_newest(wanted: _Wanted) -> None:
+    repository = _blob(wanted.repo_id, wanted.etag, wanted.repo_type).parent.parent
+    file_download._cache_commit_hash_for_specific_revision(str(repository), _NEWEST, wanted.commit)
+
+
+def _fetch_blob(wanted: _Wanted, on_progress: OnProgress) -> Path:
     """Bring a file's content into the cache, under the lock that the library takes for it too."""
     blob = _blob(wanted.repo_id, wanted.etag, wanted.repo_type)
     lock = cache_directory() / ".locks" / blob.parent.parent.name / f"{wanted.etag}.lock"
     for folder in (blob.parent, lock.parent):
         folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(WeakFileLock(lock, timeout=0.5))
-        except TimeoutError:
-            on_progress("waiting", 0, wanted.bytes)
-            stack.enter_context(WeakFileLock(lock))
-        if blob.exists():
-            return
-        if wanted.bytes > constants.MAX_HTTP_DOWNLOAD_SIZE:
-            return  # the Hub gives these in pieces alone, which the library knows to put together
+        while True:
+            try:
+                stack.enter_context(WeakFileLock(lock, timeout=_LOCK_SECONDS))
+                break
+            except TimeoutError:
+                on_progress("waiting", 0, wanted.bytes)  # each time: whoever hears nothing would give up
+        if blob.is_file() and blob.stat().st_size == wanted.bytes:
+            return blob
         partial = partial_file(wanted.repo_id, wanted.etag, wanted.repo_type)
-        _fill(partial, wanted, on_progress)
+        if wanted.bytes > constants.MAX_HTTP_DOWNLOAD_SIZE:
+            _fill_in_pieces(partial, wanted, on_progress)
+        else:
+            _fill(partial, wanted, on_progress)
         _verify(partial, wanted, on_progress)
         partial.replace(blob)
+    return blob
 
 
 def _fill(partial: Path, wanted: _Wanted, on_progress: OnProgress) -> None:
@@ -212,11 +244,61 @@ def _fill(partial: Path, wanted: _Wanted, on_progress: OnProgress) -> None:
         os.fsync(file.fileno())
 
 
+def _fill_in_pieces(partial: Path, wanted: _Wanted, on_progress: OnProgress) -> None:
+    """Download what the Hub gives in pieces alone, which the library knows to put together.
+
+    What fetches them sends the token with every request for a new permit, past `session.guard`.
+    """
+    pieces = get_hf_file_metadata(_url(wanted)).xet_file_data
+    if pieces is None or not is_hub(pieces.refresh_route):
+        raise HubError(
+            f"{endpoint()} does not say where the pieces of {wanted.file_name} are; try again later"
+        )
+    require_room(wanted.bytes, wanted.file_name)
+    on_progress("downloading", 0, wanted.bytes)
+    with _told_as_it_grows(partial, wanted.bytes, on_progress):
+        file_download.xet_get(
+            incomplete_path=partial,
+            xet_file_data=pieces,
+            headers=build_hf_headers(library_name="lqtui", library_version=lqtui.__version__),
+            expected_size=wanted.bytes,
+        )
+    if partial.stat().st_size != wanted.bytes:
+        partial.unlink()
+        raise HubError(f"{wanted.file_name} came with another size than the Hub tells of; it is not used")
+
+
+@contextlib.contextmanager
+def _told_as_it_grows(partial: Path, size: int, on_progress: OnProgress) -> Iterator[None]:
+    """Tell of a file that other code writes, as long as there comes more of it."""
+    done = threading.Event()
+
+    def tell() -> None:
+        last = 0
+        while not done.wait(_GROWN_SECONDS):
+            with contextlib.suppress(OSError):
+                now = min(size, partial.stat().st_blocks * 512)  # its end may be written first
+                if now > last:
+                    on_progress("downloading", last := now, size)
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()
+
+
+def _url(wanted: _Wanted) -> str:
+    return hf_hub_url(wanted.repo_id, wanted.file_name, repo_type=wanted.repo_type, revision=wanted.commit)
+
+
 def _get(file: Any, start: int, wanted: _Wanted, on_progress: OnProgress) -> None:
     bar: Any = _bar(wanted.bytes, on_progress)
     try:
         file_download.http_get(
-            hf_hub_url(wanted.repo_id, wanted.file_name, repo_type=wanted.repo_type, revision=wanted.commit),
+            _url(wanted),
             file,
             resume_size=start,
             headers=build_hf_headers(library_name="lqtui", library_version=lqtui.__version__),

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import re
+
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from lqtui.hub.errors import HubError, NotOnHubError
+from lqtui.hub.token import tells_token, without_token
 from lqtui.recipe.printable import printable
 
+COMMIT = re.compile(r"[0-9a-f]{40,64}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 _LONGEST = 400
+_LONGEST_PART = 255
+"""Bytes; file systems take no more for one name."""
 
 
 def shown(text: object, longest: int = 200) -> str:
     """The beginning of a text as it can be shown; nothing of what is no text."""
     if not isinstance(text, str):
         return ""
-    return printable(text[:longest])
+    return printable(without_token(text[: longest + _LONGEST])[:longest])
 
 
 def is_repository(name: object) -> bool:
     """Whether a name is one that a repository can have."""
-    if not isinstance(name, str):
+    if not isinstance(name, str) or tells_token(name):
         return False
     try:
         validate_repo_id(name)
@@ -44,8 +51,11 @@ def is_usable(path: object) -> bool:
         isinstance(path, str)
         and 0 < len(path) <= _LONGEST
         and path.isprintable()
+        and not tells_token(path)
         and not set('\\:"') & set(path)
-        and all(part not in ("", ".", "..") for part in path.split("/"))
+        and all(
+            part not in ("", ".", "..") and len(part.encode()) <= _LONGEST_PART for part in path.split("/")
+        )
     )
 
 

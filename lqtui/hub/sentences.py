@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import re
 
-from huggingface_hub import constants, get_token
+from huggingface_hub import constants
 from huggingface_hub.errors import (
     FileMetadataError,
     GatedRepoError,
@@ -27,10 +26,7 @@ _ASKED_WRONGLY = (401, 403, 404)
 
 def sentence(error: BaseException, repo_id: str = "", file_name: str = "") -> str:
     """Why a repository, a file of it, or a list (neither named) could not be had, and what to do about it."""
-    text = _sentence(error, shown(repo_id), shown(file_name))
-    with contextlib.suppress(Exception):  # where the token cannot be read, no sentence has it
-        text = text.replace(get_token() or "\0", "…")
-    return shown(text, 1000)
+    return shown(_sentence(error, shown(repo_id), shown(file_name)), 1000)
 
 
 def hub_error(error: BaseException, repo_id: str = "", file_name: str = "", suggestion: str = "") -> HubError:
@@ -63,7 +59,7 @@ def _sentence(error: BaseException, repo_id: str, file_name: str) -> str:
                 f"the Hugging Face cache {cache} cannot be used: {error.strerror}; "
                 "set HF_HOME to a folder that you can write to"
             )
-        case ValueError() | TypeError() | KeyError() | AttributeError() if not file_name:
+        case ValueError() | TypeError() | KeyError() | AttributeError() | RecursionError() if not file_name:
             return str(not_the_hub())
     return _failure(error, file_name)
 
@@ -108,7 +104,9 @@ def _failure(error: BaseException, file_name: str) -> str:
     host = endpoint()
     # Of httpx or of httpx2, depending on the version of huggingface_hub, which shows neither.
     kinds = {kind.__name__ for kind in type(error).__mro__}
-    reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error).partition("\n")[0]) or type(error).__name__
+    reason = (
+        re.sub(r"^\[Errno -?\d+\] ", "", str(error).partition("\n")[0]).rstrip(".") or type(error).__name__
+    )
     if "TimeoutException" in kinds:
         return f"{host} did not answer in time"
     if kinds & {"ConnectError", "ProxyError"}:

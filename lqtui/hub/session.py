@@ -6,6 +6,7 @@ reads whatever comes. These checks are part of the client that the library itsel
 
 from __future__ import annotations
 
+import logging
 import re
 from functools import partial
 from typing import Any
@@ -15,12 +16,16 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from lqtui.hub.address import PORTS, Origin, endpoint, hub_origins, not_the_hub
 from lqtui.hub.errors import HubError
+from lqtui.hub.names import COMMIT
 from lqtui.hub.sentences import hub_error
+from lqtui.hub.token import Discreet
 
 _LARGEST_ANSWER = 32 << 20
 """Bytes of an answer that is no file; the longest lists of files have a few million."""
-_COMMIT = re.compile(r"[0-9a-f]{40,64}")
-_ETAG = re.compile(r'(?:W/)?"?[0-9A-Za-z_.+=-]{1,200}"?')
+_ETAG = re.compile(r'(?:W/)?"?[0-9A-Za-z](?:[0-9A-Za-z_.+=-]{0,199}(?<!\.incomplete)(?<!\.lock))?"?')
+"""Neither a folder's own name nor that of another file's beginning in the cache."""
+_PACKED = ("gzip", "deflate")
+"""How an answer may be packed. Others, or two of them one in the other, become millions of bytes of one."""
 
 _guarded = False
 
@@ -41,9 +46,12 @@ def guard() -> None:
             timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
         )
         made.send = partial(_send, made.send)
+        made.headers["Accept-Encoding"] = ", ".join(_PACKED)
         return made
 
     set_client_factory(client)
+    for handler in logging.getLogger("huggingface_hub").handlers:
+        handler.addFilter(Discreet())
     _guarded = True
 
 
@@ -69,6 +77,8 @@ def _keep_token(request: Any) -> None:
 def _check(response: Any) -> None:
     if response.request.method == "HEAD":
         _check_names(response.headers)
+    elif response.headers.get("content-encoding", "identity").strip().lower() not in ("identity", *_PACKED):
+        raise HubError(f"{endpoint()} packs its answer in a way that was not asked for; it is not used")
     elif response.status_code not in (200, 206) or _is_api(response.request):
         _read(response)
     if response.status_code >= 400:
@@ -91,7 +101,7 @@ def _check_part(response: Any) -> None:
 def _check_names(headers: Any) -> None:
     """The library makes paths of these; no other text may come to be one."""
     for name, allowed in (
-        (constants.HUGGINGFACE_HEADER_X_REPO_COMMIT, _COMMIT),
+        (constants.HUGGINGFACE_HEADER_X_REPO_COMMIT, COMMIT),
         (constants.HUGGINGFACE_HEADER_X_LINKED_ETAG, _ETAG),
         ("ETag", _ETAG),
     ):

@@ -19,7 +19,7 @@ def told(stage, *step):
         steps.append(step)
 try:
     if len(sys.argv) > 1:
-        found = str(fetch_file(*sys.argv[1:], told))
+        found = str(fetch_file(*sys.argv[1:3], told, commit=sys.argv[3]))
     else:
         found = wikitext_2_test(told).decode()
 except HubError as error:
@@ -53,9 +53,9 @@ class Fetched(NamedTuple):
         return Path(self.found)
 
 
-def fetch(repository: str, name: str, *, first: str = "") -> Fetched:
+def fetch(repository: str, name: str, *, first: str = "", commit: str = "") -> Fetched:
     """Fetch one file of a model repository; the program `first` runs before that in the same process."""
-    return _run(first + _PROGRAM, repository, name)
+    return _run(first + _PROGRAM, repository, name, commit)
 
 
 def ask(module: str, function: str, *arguments: str, first: str = "") -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import os
 import random
 import threading
 import time
@@ -9,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from local_hub import LOGIN_PAGE, LocalHub
+from local_hub import COMMIT, LOGIN_PAGE, Lie, LocalHub
 
-from tests.hub.fetching import fetch
+from tests.hub.fetching import Fetched, ask, fetch
 
 REPOSITORY, NAME = "someone/model", "model.gguf"
 CONTENT = random.Random(1).randbytes(300_000)
@@ -155,6 +158,107 @@ def test_a_version_that_would_be_a_path_is_not_used(
     assert "names no version of a file" in fetch(REPOSITORY, NAME).problem
     assert hub.asked("/storage") == [] and not hub_home.exists()
     assert not list(hub_home.parent.rglob("*outside*"))
+
+
+@pytest.mark.parametrize("etag", [".", "..", ".hidden", f"{64 * 'a'}.incomplete", f"{64 * 'a'}.lock"])
+def test_a_version_that_would_be_another_files_place_is_not_used(hub: LocalHub, etag: str) -> None:
+    hub.add(REPOSITORY, NAME, CONTENT, told={"X-Linked-Etag": f'"{etag}"'})
+    assert "names no version of a file" in fetch(REPOSITORY, NAME).problem
+    assert hub.asked("/storage") == []
+
+
+def test_a_size_that_no_file_has_is_no_answer_of_the_hub(hub: LocalHub, hub_home: Path) -> None:
+    hub.add(REPOSITORY, NAME, CONTENT, told={"X-Linked-Size": "-5"})
+    assert "does not answer as the Hugging Face Hub does" in fetch(REPOSITORY, NAME).problem
+    assert not hub_home.exists()
+
+
+def test_what_was_verified_is_what_is_used_whatever_the_hub_tells_of_next(
+    hub: LocalHub, hub_home: Path
+) -> None:
+    later = {"X-Linked-Etag": '"another"', "X-Linked-Size": "999999"}
+    hub.add(REPOSITORY, NAME, CONTENT, told_later=later)
+    assert fetch(REPOSITORY, NAME).path.read_bytes() == CONTENT
+    assert len(hub.asked("/resolve", "HEAD")) == 1 and len(hub.asked("/storage")) == 1
+    assert [path.name for path in hub_home.rglob("blobs/*")] == [hashlib.sha256(CONTENT).hexdigest()]
+
+
+def test_a_version_that_is_here_with_other_content_is_not_used(hub: LocalHub) -> None:
+    hub.add(REPOSITORY, NAME, b"what a liar told of")
+    assert fetch(REPOSITORY, NAME).path.read_bytes() == b"what a liar told of"
+    hub.add(REPOSITORY, NAME, CONTENT)  # of the same commit
+    assert fetch(REPOSITORY, NAME).path.read_bytes() == CONTENT
+
+
+def test_a_content_that_was_cut_in_the_cache_is_fetched_anew(hub: LocalHub) -> None:
+    hub.add(REPOSITORY, NAME, CONTENT)
+    os.truncate(fetch(REPOSITORY, NAME).path.resolve(), 1000)
+    assert fetch(REPOSITORY, NAME).path.read_bytes() == CONTENT
+
+
+def test_without_a_connection_no_other_version_stands_in_for_the_one_that_was_asked_for(
+    hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add(REPOSITORY, NAME, CONTENT)
+    there = fetch(REPOSITORY, NAME).path
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert fetch(REPOSITORY, NAME, commit=COMMIT).path == there
+    assert "cannot be reached" in fetch(REPOSITORY, NAME, commit="f" * 40).problem
+
+
+@pytest.mark.parametrize("packed", ["gzip, gzip", "br", "zstd", "x-bomb"])
+def test_an_answer_that_could_grow_without_bounds_is_not_unpacked(hub: LocalHub, packed: str) -> None:
+    hub.lie = Lie(gzip.compress(gzip.compress(bytes(1 << 20))), headers={"Content-Encoding": packed})
+    problem = ask("repository", "list_repository", REPOSITORY)["problem"]
+    assert "packs its answer in a way that was not asked for" in problem
+
+
+def test_an_answer_that_is_packed_as_asked_for_is_read(hub: LocalHub) -> None:
+    hub.lie = Lie(gzip.compress(b"[]"), headers={"Content-Encoding": "gzip"})
+    assert ask("search", "search", "x")["repositories"] == []
+
+
+# What the Hub gives in pieces alone
+
+_IN_PIECES = """
+from huggingface_hub import constants, file_download
+constants.MAX_HTTP_DOWNLOAD_SIZE = 1000
+def put_together(incomplete_path, xet_file_data, headers, expected_size, **_):
+    assert headers["authorization"] == "Bearer hf_secret-token"
+    incomplete_path.write_bytes(open("{pieces}", "rb").read())
+file_download.xet_get = put_together
+"""
+
+
+def in_pieces(hub: LocalHub, pieces: Path, permits: str) -> Fetched:
+    """Fetch a file whose pieces are these, and that are told to be had with a permit from an address."""
+    hub.add(
+        REPOSITORY,
+        NAME,
+        CONTENT,
+        told={"X-Xet-Hash": 64 * "e", "X-Xet-Refresh-Route": permits},
+    )
+    return fetch(REPOSITORY, NAME, first=_IN_PIECES.format(pieces=pieces))
+
+
+def test_a_file_in_pieces_is_verified_as_a_whole(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret-token")
+    pieces = tmp_path / "pieces"
+    for wrong, sentence in ((CONTENT[::-1], "it was damaged on its way"), (CONTENT[1:], "with another size")):
+        pieces.write_bytes(wrong)
+        assert sentence in in_pieces(hub, pieces, f"{hub.endpoint}/permit").problem
+    pieces.write_bytes(CONTENT)
+    assert in_pieces(hub, pieces, f"{hub.endpoint}/permit").path.read_bytes() == CONTENT
+
+
+def test_the_token_is_not_taken_elsewhere_for_a_permit(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret-token")
+    problem = in_pieces(hub, tmp_path / "never read", f"http://localhost:{hub.port}/permit").problem
+    assert "does not say where the pieces of model.gguf are" in problem
 
 
 @pytest.mark.parametrize(
