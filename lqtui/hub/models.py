@@ -13,11 +13,11 @@ SUFFIX = ".gguf"
 
 
 class ModelFiles(NamedTuple):
-    """The files of a model; `missing` are the paths of parts that are not in the list."""
+    """The files of a model, and how many of its parts are not in the list."""
 
     name: str
     files: tuple[HubFile, ...]
-    missing: tuple[str, ...] = ()
+    missing: int = 0
 
     @property
     def bytes(self) -> int:
@@ -43,11 +43,12 @@ def group(files: Iterable[HubFile]) -> list[ModelFiles]:
 
 def _model(name: str, found: Mapping[str, HubFile]) -> ModelFiles:
     first = min(found)
-    folder, slash, file_name = first.rpartition("/")
-    split = split_name(file_name)
-    wanted = [f"{folder}{slash}{part}" for part in split.parts] if split else [first]
-    there = tuple(found[path] for path in wanted if path in found)
-    return ModelFiles(name, there, tuple(path for path in wanted if path not in found))
+    split = split_name(first.rpartition("/")[2])
+    if split is None:
+        return ModelFiles(name, (found[first],))
+    # A name can tell of 99,999 parts, and a list have as many of such names: none is written out here.
+    there = tuple(found[path] for path in sorted(found) if split_name(path.rpartition("/")[2]) == split)
+    return ModelFiles(name, there, split.part_count - len(there))
 
 
 def type_and_fitness(name: str, n_bytes: int = 0, parameters: int = 0) -> tuple[str, Fitness]:

@@ -13,7 +13,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from lqtui.hub.download import cache_directory, partial_file
 from lqtui.hub.errors import HubError
 from lqtui.hub.models import SUFFIX, ModelFiles, group, type_and_fitness
-from lqtui.hub.names import is_usable, require_repository, shown
+from lqtui.hub.names import COMMIT, SHA256, is_usable, require_repository, shown
 from lqtui.hub.search import count, license_of, search
 from lqtui.hub.sentences import hub_error
 from lqtui.hub.session import guard
@@ -21,6 +21,8 @@ from lqtui.hub.values import Fitness, HubFile, HubModel, Repository
 from lqtui.system.disk import free_space
 
 _SUGGESTED = 3
+_MOST_FILES = 100_000
+"""What the Hub itself advises as the most for a repository."""
 _CONFIG, _WEIGHTS = "config.json", ".safetensors"
 _OF_A_CHECKPOINT = (_WEIGHTS, ".json", ".jinja", ".model", ".tiktoken", ".txt")
 
@@ -45,10 +47,12 @@ def list_repository(repo_id: str) -> Repository:
 
 
 def _repository(repo_id: str, info: Any) -> Repository:
+    if len(info.siblings or ()) > _MOST_FILES:
+        raise HubError(f"{repo_id} lists more files than lqtui looks at ({_MOST_FILES:,}); it is left alone")
     files = list(_files(info))
     details: dict[str, Any] = info.gguf if isinstance(info.gguf, dict) else {}
     parameters = count(details.get("total"))
-    commit = info.sha if isinstance(info.sha, str) else ""
+    commit = info.sha if isinstance(info.sha, str) and COMMIT.fullmatch(info.sha) else ""
     usable = [file for file in files if is_usable(file.path)]
     ggufs = [file for file in files if file.path.lower().endswith(SUFFIX)]
     return Repository(
@@ -92,6 +96,8 @@ def _files(info: Any) -> Iterator[HubFile]:
     for sibling in info.siblings or ():
         lfs = sibling.lfs
         sha256 = lfs.sha256 if lfs is not None and isinstance(lfs.sha256, str) else ""
+        if not SHA256.fullmatch(sha256):
+            sha256 = ""
         if isinstance(sibling.rfilename, str):
             yield HubFile(sibling.rfilename, count(lfs.size if lfs is not None else sibling.size), sha256)
 
@@ -105,7 +111,7 @@ def _model(repo_id: str, commit: str, model: ModelFiles, parameters: int) -> Hub
         files=model.files,
         type=kind,
         fitness=fitness,
-        missing=len(model.missing),
+        missing=model.missing,
         here=here[0] if is_whole else None,
         partial=sum(
             file.bytes if path else _partial(repo_id, file)
@@ -122,7 +128,7 @@ def _here(repo_id: str, commit: str, path: str) -> Path | None:
 
 def _partial(repo_id: str, file: HubFile) -> int:
     """How much of a file an earlier download has brought."""
-    if not file.sha256.isalnum():
+    if not file.sha256:
         return 0
     try:
         return min(file.bytes, partial_file(repo_id, file.sha256).stat().st_size)

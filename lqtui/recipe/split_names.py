@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_PART = re.compile(r"(?P<prefix>.*)-\d{5}-of-(?P<count>\d{5})\.gguf")
+_PART = re.compile(r"(?P<prefix>.*)-(?P<number>[0-9]{5})-of-(?P<count>[0-9]{5})\.gguf", re.DOTALL)
 
 
 class SplitName(NamedTuple):
@@ -23,4 +23,6 @@ class SplitName(NamedTuple):
 def split_name(file_name: str) -> SplitName | None:
     """What a part's file name tells of the whole; None for a name that no part would have."""
     match = _PART.fullmatch(file_name)
-    return SplitName(match["prefix"], int(match["count"])) if match else None
+    if match is None or not 1 <= int(match["number"]) <= int(match["count"]):
+        return None
+    return SplitName(match["prefix"], int(match["count"]))

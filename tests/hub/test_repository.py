@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,6 +144,46 @@ def test_files_with_names_that_lead_elsewhere_are_counted_and_left_out(hub: Loca
     assert found["unusable"] == len(names)
 
 
+def test_a_name_of_too_many_parts_costs_no_more_than_another(hub: LocalHub) -> None:
+    hub.add_repository(OWNER, more=[sibling(f"{n}-00001-of-99999.gguf", F16) for n in range(1000)])
+    assert {model["missing"] for model in models().values()} == {99_998}
+
+
+def test_a_part_of_none_is_a_model_of_its_own(hub: LocalHub) -> None:
+    names = ["a-00001-of-00000.gguf", "b-00003-of-00002.gguf", "c-00000-of-00002.gguf"]
+    hub.add_repository(OWNER, more=[sibling(name, F16) for name in names])
+    assert list(models()) == names
+
+
+def test_more_files_than_any_repository_has_are_not_looked_at(hub: LocalHub) -> None:
+    lists = {"id": OWNER, "siblings": [{"rfilename": f"{n}.gguf"} for n in range(100_001)]}
+    hub.lie = Lie(json.dumps(lists).encode())
+    assert "lists more files than lqtui looks at (100,000)" in listed()["problem"]
+
+
+def test_a_version_and_digests_that_are_none_are_not_told(hub: LocalHub, hub_home: Path) -> None:
+    outside = hub_home.parent / "outside" / "tiny-f16.gguf"
+    outside.parent.mkdir(parents=True)
+    outside.write_bytes(F16)
+    (hub_home / "hub" / "models--someone--Tiny-GGUF" / "snapshots").mkdir(parents=True)
+    lists = {"id": OWNER, "sha": "../../../../outside", "siblings": [sibling("tiny-f16.gguf", F16)]}
+    lists["siblings"][0]["lfs"]["sha256"] = "\ud800"
+    hub.lie = Lie(json.dumps(lists).encode())
+    found = listed()
+    assert found["commit"] == "" and found["models"][0]["here"] is None
+    assert found["models"][0]["files"][0]["sha256"] == ""
+
+
+def test_answers_that_are_nested_too_deep_are_none(hub: LocalHub) -> None:
+    hub.lie = Lie(b"[" * 1_000_000)
+    assert "does not answer as the Hugging Face Hub does" in listed()["problem"]
+
+
+def test_a_ring_of_addresses_is_a_sentence(hub: LocalHub) -> None:
+    hub.lie = Lie(status=302, headers={"Location": "/api/models"})
+    assert listed()["problem"].endswith("Exceeded maximum allowed redirects")
+
+
 # Where it is not told
 
 
@@ -239,6 +282,28 @@ def test_the_token_goes_to_the_hub_alone(hub: LocalHub, monkeypatch: pytest.Monk
     assert {request.authorization for request in hub.asked("/api/")} == {"Bearer hf_secret"}
     assert len(hub.asked("/elsewhere")) == 3
     assert {request.authorization for request in hub.asked("/elsewhere")} == {None}
+
+
+def test_a_token_that_the_hub_gives_back_is_not_shown(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret-token")
+    hub.add(OWNER, "hf_secret-token-f16.gguf", F16)
+    hub.repositories[OWNER].tags = ("gguf", "license:hf_secret-token")
+    hub.repositories[OWNER].details = {"architecture": "a hf_secret-token"}
+    hub.add_repository("tiny/hf_secret-token")
+    assert "secret" not in json.dumps(listed()) and "secret" not in json.dumps(search())
+
+
+def test_no_log_of_the_library_gives_access(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret-token")
+    program = """
+import logging
+from lqtui.hub.session import guard
+guard()
+log = logging.getLogger("huggingface_hub.file_download")
+log.warning("Error while downloading from %s", "https://me:word@host/a?X-Signature=abc&b=hf_secret-token\x1b[2J")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == "Error while downloading from https://host/a?…\n"
 
 
 def test_a_token_is_used_for_what_is_private(hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
