@@ -72,8 +72,9 @@ def remove(repo_id: str, name: str = "") -> Removed:
                 if kept
                 else its_own.delete_revisions(*(revision.commit_hash for revision in revisions))
             )
-            freed += strategy.expected_freed_size
-            strategy.execute()
+            within = frozenset(blob for blob in strategy.blobs if _is_within(blob, repos))
+            freed += strategy.expected_freed_size if within == strategy.blobs else _size_of(within)
+            replace(strategy, blobs=within).execute()  # a link may lead to a file of the person's own
     except OSError as error:
         raise hub_error(error, repo_id) from error
     return Removed(tuple(sorted({shown(model) for model, _ in chosen})), int(freed), kept)
@@ -114,6 +115,14 @@ def _models(repo_id: str, revision: Any) -> list[CachedModel]:
 
 def _name(file: Any, revision: Any) -> str:
     return model_name(file.file_path.relative_to(revision.snapshot_path).as_posix())
+
+
+def _is_within(path: Path, repos: list[Any]) -> bool:
+    return any(path.is_relative_to(repo.repo_path) for repo in repos)
+
+
+def _size_of(paths: frozenset[Path]) -> int:
+    return sum(path.stat().st_size for path in paths)
 
 
 def _partials(info: Any, repo_id: str) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from local_hub import LocalHub
 
 from tests.hub.fetching import ask, fetch
@@ -77,6 +78,21 @@ def test_a_model_is_removed_with_its_content_and_others_stay(hub: LocalHub, hub_
     assert removed["models"] == ["tiny-f16.gguf"] and removed["freed_bytes"] == len(F16)
     assert names() == ["tiny-q8_0.gguf"] and stays.read_bytes() == Q8
     assert sum(p.stat().st_size for p in hub_home.rglob("blobs/*") if p.is_file()) == len(Q8)
+
+
+@pytest.mark.parametrize("others", [["README.md"], []])
+def test_a_link_out_of_the_cache_is_removed_and_what_it_leads_to_stays(
+    hub: LocalHub, hub_home: Path, others: list[str]
+) -> None:
+    path = have(hub, "tiny-f16.gguf", F16)
+    for name in others:
+        have(hub, name, b"# Tiny")
+    mine = hub_home.parent / "mine.gguf"
+    mine.write_bytes(Q8)
+    path.unlink()
+    path.symlink_to(mine)
+    ask("local", "remove", OWNER)
+    assert names() == [] and mine.read_bytes() == Q8
 
 
 def test_all_models_of_a_repository_are_removed_and_its_other_files_stay(hub: LocalHub) -> None:
