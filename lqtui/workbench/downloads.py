@@ -44,6 +44,8 @@ REFERENCE_FILE = "qwen2-0_5b-instruct-fp16.gguf"
 
 _ANSWER_SECONDS = 40.0
 """How long a search or a list may take, the start of its process on a busy machine included."""
+_SILENCE_SECONDS = 120.0
+"""How long a download may bring less than the 64 KiB that are told of at once."""
 _BEAT_SECONDS = 0.5
 _RATE_SECONDS = 5.0
 """The time over which a download's speed is told."""
@@ -102,10 +104,21 @@ class Downloads(Running):
 
         async def work(running: RunningJob) -> str:
             task = Pull(repository.id, repository.commit, model.files)
-            meter = _Meter(running)
+            meter, loop = _Meter(running), asyncio.get_running_loop()
             beat = asyncio.create_task(meter.beat())
             try:
-                done = await run_task(task, running.log, meter.hear, running.started)
+                async with asyncio.timeout(_SILENCE_SECONDS) as limit:
+
+                    def hear(event: Event) -> None:
+                        limit.reschedule(loop.time() + _SILENCE_SECONDS)
+                        meter.hear(event)
+
+                    done = await run_task(task, running.log, hear, running.started)
+            except TimeoutError:
+                raise WorkFailedError(
+                    f"the Hugging Face Hub sent next to nothing for {_SILENCE_SECONDS:.0f} seconds; "
+                    "try again, and the download goes on from where it is"
+                ) from None
             finally:
                 beat.cancel()
             assert isinstance(done.hub, Pulled)

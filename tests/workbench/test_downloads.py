@@ -249,6 +249,17 @@ async def test_a_wrong_digest_fails_the_job_with_a_sentence(
     assert not [path for path in hub_home.rglob("*") if path.is_file() and path.stat().st_size == 9000]
 
 
+async def test_a_download_that_brings_next_to_nothing_is_left_and_what_came_is_kept(
+    bench: Workbench, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lqtui.workbench.downloads._SILENCE_SECONDS", 3.0)
+    hub.add(OWNER, "tiny-f16.gguf", bytes(300_000), hold=threading.Event())
+    found = await bench.list_repository(OWNER)
+    job = await bench.wait(bench.pull(found, found.models[0]))
+    assert job.state is JobState.FAILED
+    assert "sent next to nothing for 3 seconds; try again" in job.message
+
+
 async def test_no_token_is_in_a_log(
     bench: Workbench, hub: LocalHub, monkeypatch: pytest.MonkeyPatch, tiny_model: Path
 ) -> None:
