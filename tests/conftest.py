@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import refused_sockets  # from now on this process reaches no other machine
 from gguf_files import tiny_text, write_tiny_llama
 from header_zoo import write_zoo
 from hypothesis import settings
@@ -26,6 +28,9 @@ settings.register_profile("lqtui", deadline=None)  # how long an example takes p
 settings.load_profile("lqtui")
 
 _ROOT = Path(__file__).parent.parent
+_OFFLINE = str(Path(__file__).parent / "offline")
+if _OFFLINE not in os.environ.get("PYTHONPATH", "").split(os.pathsep):  # a worker of xdist has it by then
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (_OFFLINE, os.environ.get("PYTHONPATH"))))
 _SHARED = _ROOT.parent / "shared"
 
 
@@ -47,6 +52,19 @@ def hub_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # where nothing listens
     return hub_home
+
+
+@pytest.fixture(autouse=True)
+def refusals(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Notes of what this test's processes asked of other machines, which fail it unless it expects them.
+
+    One that expects them removes the file.
+    """
+    notes = tmp_path_factory.getbasetemp() / f"refused-{uuid.uuid4().hex}"
+    monkeypatch.setenv(refused_sockets.NOTES, str(notes))
+    yield notes
+    if notes.exists():
+        pytest.fail(f"asked of other machines:\n{notes.read_text()}", pytrace=False)
 
 
 @pytest.fixture
