@@ -6,9 +6,7 @@ that is forked in place of being executed. Reads a request as a line of JSON, an
 
 from __future__ import annotations
 
-import asyncio.base_events
-import asyncio.base_subprocess
-import asyncio.unix_events
+import asyncio
 import faulthandler
 import gc
 import importlib
@@ -23,11 +21,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-import llama_cpp  # noqa: F401 - what the engine's child imports, before the fork
-import numpy as np  # noqa: F401
+import typer.main
 
 import lqtui.cli.commands
-import lqtui.worker.child.tasks
 
 _REPORT = 250
 """The descriptor to which paths outside are reported."""
@@ -49,6 +45,9 @@ def main() -> None:
     for module in pkgutil.walk_packages(lqtui.__path__, "lqtui."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    importlib.import_module("typer._adapters")
+    command = typer.main.get_command(lqtui.cli.commands.app)
+    typer.main.get_command = lambda _: command  # which takes longer to make than most calls take
     gc.freeze()  # no process writes to what all have
     for line in sys.stdin:
         print(json.dumps(_serve(json.loads(line))), flush=True)
