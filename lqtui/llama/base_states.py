@@ -27,13 +27,21 @@ Those go first that were not used for longest. What this process has used stays,
 began with the first chunks of a text, and so will the next one.
 """
 _BEGAN = time.time()
+_PROOFS = "restarts.json"
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """The hidden states of a chunk, one piece for each decode, with a digest of them."""
+    """A chunk's hidden states, a piece for each decode, with a digest of them and of whose they are."""
 
     digest: bytes
     pieces: list[bytes]
+
+
+class _Proofs(msgspec.Struct, frozen=True):
+    """Which restarts gave the same logits, with a digest of that and of which model's they are."""
+
+    digest: str
+    proofs: dict[int, bool]
 
 
 class BaseStates:
@@ -49,7 +57,9 @@ class BaseStates:
             kept = msgspec.msgpack.decode(self._path(chunk).read_bytes(), type=_Kept)
         except (OSError, msgspec.DecodeError):
             return None
-        if kept.digest != _digest(kept.pieces) or any(len(piece) % 4 for piece in kept.pieces):
+        if kept.digest != _digest(self._path(chunk), kept.pieces) or any(
+            len(piece) % 4 for piece in kept.pieces
+        ):
             return None
         with contextlib.suppress(OSError):
             os.utime(self._path(chunk))  # used
@@ -67,21 +77,25 @@ class BaseStates:
                 return
             self._folder.mkdir(parents=True, exist_ok=True)
             with atomic_write(self._path(chunk)) as temporary:
-                temporary.write_bytes(msgspec.msgpack.encode(_Kept(_digest(pieces), pieces)))
+                kept = _Kept(_digest(self._path(chunk), pieces), pieces)
+                temporary.write_bytes(msgspec.msgpack.encode(kept))
 
     def load_proofs(self) -> dict[int, bool]:
         """Which restarts were tried in earlier jobs: the depth, and whether it gave the same logits."""
+        path = self._folder / _PROOFS
         try:
-            return msgspec.json.decode((self._folder / "restarts.json").read_bytes(), type=dict[int, bool])
-        except (OSError, msgspec.DecodeError):
+            kept = msgspec.json.decode(path.read_bytes(), type=_Proofs)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return {}
+        return kept.proofs if kept.digest == _digest_of_proofs(path, kept.proofs) else {}
 
     def save_proofs(self, proofs: dict[int, bool]) -> None:
         """Keep which restarts were tried."""
         with contextlib.suppress(OSError, StoreError):
             self._folder.mkdir(parents=True, exist_ok=True)
-            with atomic_write(self._folder / "restarts.json") as temporary:
-                temporary.write_bytes(msgspec.json.encode(proofs))
+            path = self._folder / _PROOFS
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(msgspec.json.encode(_Proofs(_digest_of_proofs(path, proofs), proofs)))
 
     def _path(self, chunk: NDArray[np.int32]) -> Path:
         return self._folder / f"{hashlib.sha256(chunk.tobytes()).hexdigest()[:32]}.states"
@@ -99,5 +113,16 @@ class BaseStates:
         return True
 
 
-def _digest(pieces: list[bytes]) -> bytes:
-    return hashlib.sha256(b"".join(pieces)).digest()
+def _digest(path: Path, pieces: list[bytes]) -> bytes:
+    """A digest of hidden states and of where they lie, as another model's lie elsewhere."""
+    lengths = " ".join(str(len(piece)) for piece in pieces)
+    return hashlib.sha256(b"".join([f"{_identity(path)} {lengths} ".encode(), *pieces])).digest()
+
+
+def _digest_of_proofs(path: Path, proofs: dict[int, bool]) -> str:
+    return hashlib.sha256(f"{_identity(path)} {sorted(proofs.items())}".encode()).hexdigest()
+
+
+def _identity(path: Path) -> str:
+    """What a file is of, by where it lies: model, engine, placement on devices, and chunk."""
+    return "/".join(path.parts[-5:])

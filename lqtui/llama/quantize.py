@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import math
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from lqtui.recipe.shape import ALIGNMENT, TensorInfo
 from lqtui.recipe.types import TensorType
 from lqtui.store.files import PARTIAL_SUFFIX, atomic_write, require_space
 from lqtui.store.pool import PoolEntry
+from lqtui.store.sealed import SealedFile, is_sealed
 
 _SLAB_WEIGHTS = 4 << 20
 """Weights that one thread holds as floats at a time: 16 MiB."""
@@ -53,17 +55,18 @@ def fill_pool(
     copied, StoreError for a disk without room.
     """
     shards = [entry.path(*_FIRST_SHARD)]
-    lacking: list[tuple[int, TensorInfo, Path]] = []
+    wanted: list[_Shard] = []
     tensors = quantizable_tensors(base.shape)
     for number, tensor in enumerate(tensors, start=1):
         if tensor.name not in encodings:
             assert holes is not None
             shards.append(_hole(base, tensor, number, holes))
             continue
-        path = _shard(entry, tensor, encodings[tensor.name])
-        shards.append(path)
-        if not _is_whole(path, SHARD_HEADER_BYTES + _padded(tensor.bytes_as(encodings[tensor.name].type))):
-            lacking.append((number, tensor, path))
+        wanted.append(_Shard(number, tensor, _shard(entry, tensor, encodings[tensor.name])))
+        shards.append(wanted[-1].path)
+    with ThreadPoolExecutor(threads) as workers:
+        whole = workers.map(lambda shard: _is_whole(shard.path, shard.tensor, encodings), wanted)
+        lacking = [shard for shard, is_whole in zip(wanted, whole, strict=True) if not is_whole]
     require_space(
         entry.directory,
         base.shape.meta_bytes
@@ -75,13 +78,44 @@ def fill_pool(
     with ThreadPoolExecutor(threads) as workers:
         for number, tensor, path in lacking:
             encoding = encodings[tensor.name]
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_way(path)
             with atomic_write(path) as temporary, temporary.open("wb") as file:
-                file.write(base.shard_header(tensor.name, encoding.type, number))
-                _write_tensor(file, base, tensor, encoding, workers, sources)
+                sealed = SealedFile(file, _identity(path))
+                sealed.write(base.shard_header(tensor.name, encoding.type, number))
+                _write_tensor(sealed, base, tensor, encoding, workers, sources)
+                sealed.seal()
             done += tensor.bytes_as(tensor.type)
             on_tensor(done, total)
     return shards
+
+
+class _Shard(NamedTuple):
+    """A file of the pool: its number in the model, and the one tensor that it holds."""
+
+    number: int
+    tensor: TensorInfo
+    path: Path
+
+
+def _is_whole(path: Path, tensor: TensorInfo, encodings: Mapping[str, Encoding]) -> bool:
+    """Whether a shard is there, undamaged, and that of this tensor, model and engine."""
+    size = SHARD_HEADER_BYTES + _padded(tensor.bytes_as(encodings[tensor.name].type))
+    return is_sealed(path, size, _identity(path))
+
+
+def _identity(path: Path) -> str:
+    """What a shard is, by its place in the pool: the model, the engine, the encoding and the tensor."""
+    return "/".join(path.parts[-4:])
+
+
+def _make_way(path: Path) -> None:
+    """Make a shard's folder, whatever else stands in its place or the shard's; the entry is locked."""
+    folder = path.parent
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _shard(entry: PoolEntry, tensor: TensorInfo, encoding: Encoding) -> Path:
@@ -137,7 +171,7 @@ def write_model(
             encoding = encodings[tensor.name]
             pooled = _shard(entry, tensor, encoding) if entry else None
             wanted = _padded(tensor.bytes_as(encoding.type))
-            if pooled and encoding.type is not tensor.type and _is_whole(pooled, SHARD_HEADER_BYTES + wanted):
+            if pooled and encoding.type is not tensor.type and _is_whole(pooled, tensor, encodings):
                 with pooled.open("rb") as shard:
                     shard.seek(SHARD_HEADER_BYTES)
                     file.write(shard.read(wanted))
@@ -153,17 +187,19 @@ def _write_first_shard(base: BaseModel, path: Path, shard_count: int) -> None:
     free = set(quantizable_tensors(base.shape))
     fixed = [tensor for tensor in base.shape.tensors if tensor not in free]
     header = base.first_shard_header([tensor.name for tensor in fixed], shard_count)
-    if _is_whole(path, len(header) + sum(_padded(t.bytes_as(t.type)) for t in fixed)):
+    if is_sealed(path, len(header) + sum(_padded(t.bytes_as(t.type)) for t in fixed), _identity(path)):
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_way(path)
     with atomic_write(path) as temporary, temporary.open("wb") as file, ThreadPoolExecutor(1) as workers:
-        file.write(header)
+        sealed = SealedFile(file, _identity(path))
+        sealed.write(header)
         for tensor in fixed:
-            _write_tensor(file, base, tensor, Encoding(tensor.type), workers)
+            _write_tensor(sealed, base, tensor, Encoding(tensor.type), workers)
+        sealed.seal()
 
 
 def _write_tensor(
-    file: BinaryIO,
+    file: BinaryIO | SealedFile,
     base: BaseModel,
     tensor: TensorInfo,
     encoding: Encoding,
@@ -267,13 +303,6 @@ def as_floats(rows: NDArray[np.uint8], tensor_type: TensorType) -> NDArray[np.fl
     source = np.ascontiguousarray(rows)
     traits.to_float(source.ctypes.data, floats.ctypes.data, ctypes.c_int64(floats.size))
     return floats
-
-
-def _is_whole(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except OSError:
-        return False
 
 
 def _padded(size: int) -> int:

@@ -85,3 +85,23 @@ def test_each_way_to_place_a_model_on_devices_has_states_and_room_of_its_own(
     assert elsewhere.load(chunk(0)) is None
     save(elsewhere, 0, 1, 2)
     assert known(kept, 3) == known(elsewhere, 3) == [0, 1, 2]
+
+
+def test_the_states_of_another_chunk_or_model_are_not_taken_for_this_ones(tmp_path: Path) -> None:
+    ours, others = (BaseStates(tmp_path / model / "engine" / "base", "here") for model in "ab")
+    save(ours, 1, 2)
+    save(others, 1)
+    of_first, of_second = ours._path(chunk(1)), ours._path(chunk(2))
+    for stray in (of_second, others._path(chunk(1))):
+        of_first.write_bytes(stray.read_bytes())
+        assert ours.load(chunk(1)) is None
+    assert ours.load(chunk(2)) is not None
+
+
+def test_a_proof_that_says_otherwise_than_was_proven_proves_nothing(tmp_path: Path) -> None:
+    kept = BaseStates(tmp_path, "here")
+    kept.save_proofs({3: False, 4: True})
+    assert kept.load_proofs() == {3: False, 4: True}
+    path = next(tmp_path.rglob("restarts.json"))
+    path.write_text(path.read_text().replace("false", "true"))
+    assert kept.load_proofs() == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -187,6 +188,40 @@ def test_the_base_is_evaluated_once_and_then_comes_from_its_hidden_states(
         assert same(run(base, [recipe], chunks, entry), first)
         kept[0].write_bytes(kept[0].read_bytes()[:-9] + b"unlikely!")  # damaged: not trusted
         kept[1].write_bytes(b"")
+        assert same(run(base, [recipe], chunks, entry), first)
+
+
+@pytest.mark.parametrize(
+    "damage", ["flipped", "swapped", "another model's", "a folder", "a file for a folder"]
+)
+def test_a_damaged_shard_of_the_pool_is_quantized_anew_and_the_numbers_stay(
+    damage: str, models: dict[str, Path], entry: PoolEntry, tmp_path: Path
+) -> None:
+    with BaseModel(models["untied"]) as base:
+        own = own_encodings(base)
+        recipe = own | dict.fromkeys(own, Q4)
+        chunks = chunks_of(base, 128, 1, tmp_path)
+        first = run(base, [recipe], chunks, entry)
+        shard = entry.path(Q4.type, "blk.1.ffn_down.weight")
+        assert shard.exists()
+        match damage:
+            case "flipped":
+                raw = bytearray(shard.read_bytes())
+                raw[1024 + 77] ^= 4
+                shard.write_bytes(raw)
+            case "swapped":
+                shard.write_bytes(entry.path(Q4.type, "blk.2.ffn_down.weight").read_bytes())
+            case "another model's":
+                with BaseModel(write_tiny_llama(tmp_path / "other.gguf", tied=False, seed=9)) as other:
+                    its = Pool(tmp_path / "pool").entry("1" * 64, "engine")
+                    run(other, [recipe], chunks, its)
+                shard.write_bytes(its.path(Q4.type, "blk.1.ffn_down.weight").read_bytes())
+            case "a folder":
+                shard.unlink()
+                (shard / "with").mkdir(parents=True)
+            case "a file for a folder":
+                shutil.rmtree(shard.parent)
+                shard.parent.write_text("not a folder")
         assert same(run(base, [recipe], chunks, entry), first)
 
 
