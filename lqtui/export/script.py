@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from pathlib import PurePath
 
 from lqtui import __version__
 from lqtui.export.patterns import tensor_patterns
+from lqtui.export.quoting import quoted
 from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.printable import printable
 from lqtui.recipe.recipe import Plan
@@ -121,8 +121,8 @@ def export_script(plan: Plan, model_file: str, measured: Sequence[str] = ()) -> 
         script_name=f"{slug(plan.recipe.name)}.sh",
         model_comment=_comment(model_file),
         out_comment=_comment(out),
-        model=shlex.quote(model_file),
-        out=shlex.quote(out),
+        model=quoted(model_file),
+        out=quoted(out),
         expected_bytes=plan.file_bytes,
         options=_options(plan) or "    # none: every tensor follows the file type",
         file_type=plan.file_type.value,
@@ -145,8 +145,8 @@ def _about_imatrix(imatrix: Imatrix) -> str:
 
 def _name_imatrix(imatrix: Imatrix) -> str:
     return _NAME_IMATRIX.format(
-        imatrix=shlex.quote(imatrix.path),
-        imatrix_name=shlex.quote(imatrix.name),
+        imatrix=quoted(imatrix.path),
+        imatrix_name=quoted(imatrix.name),
         imatrix_sha256=imatrix.sha256,
     )
 
@@ -155,7 +155,7 @@ def _options(plan: Plan) -> str:
     lines = ["    --allow-requantize"] if plan.shape.quantized_types else []
     for pattern in tensor_patterns(plan):
         lines.append(f"    # {_comment(pattern.what)}")
-        lines.append(f"    --tensor-type {shlex.quote(pattern.argument)}")
+        lines.append(f"    --tensor-type {quoted(pattern.argument)}")
     return "\n".join(lines)
 
 

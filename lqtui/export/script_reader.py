@@ -6,6 +6,7 @@ import re
 import shlex
 from itertools import pairwise
 
+from lqtui.export.quoting import first_word
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import FileType, parse_file_type
 from lqtui.recipe.tensor_types import Entry, parse_entry
@@ -15,6 +16,7 @@ _FILE_TYPE = re.compile(r'"\$model" "\$out\.part" (?P<file_type>\w+) \|\|$', re.
 _IMATRIX = re.compile(r"^default_imatrix=", re.MULTILINE)
 _IMATRIX_SHA256 = re.compile(r"^imatrix_sha256=(?P<sha256>[0-9a-f]{64})$", re.MULTILINE)
 _NAME = re.compile(r"^# (?P<name>.*?): .*, quantized by a recipe that lqtui \S+ exported\.$", re.MULTILINE)
+_NUMBERED = re.compile(r"(?<=^    --tensor-type )\$'.*'$", re.MULTILINE)
 
 
 def is_script(text: str) -> bool:
@@ -28,7 +30,7 @@ def read_script(text: str) -> tuple[str, FileType, list[Entry]]:
     if options is None or file_type is None:
         raise RecipeError("this is not a script that lqtui exported")
     try:
-        words = shlex.split(options["options"], comments=True)
+        words = shlex.split(_NUMBERED.sub(_in_letters, options["options"]), comments=True)
     except ValueError as error:
         raise RecipeError(f"the script's options cannot be read: {error}") from None
     entries = [parse_entry(following) for word, following in pairwise(words) if word == "--tensor-type"]
@@ -42,7 +44,11 @@ def script_imatrix(text: str) -> tuple[str, str] | None:
     if named is None or digest is None:
         return None
     try:
-        path, *rest = shlex.split(text[named.end() :].split("\nimatrix=", 1)[0])
+        path = first_word(text[named.end() :].split("\nimatrix=", 1)[0])
     except ValueError as error:
         raise RecipeError(f"the script's importance matrix cannot be read: {error}") from None
-    return (path, digest["sha256"]) if not rest else None
+    return path, digest["sha256"]
+
+
+def _in_letters(word: re.Match[str]) -> str:
+    return shlex.quote(first_word(word[0]))

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from stock_quantize import StockQuantizer
 
+from lqtui.export.quoting import first_word, quoted
 from lqtui.export.script import export_script, slug
+from lqtui.export.script_reader import read_script
 from lqtui.llama.gguf import BaseModel
 from lqtui.recipe.file_types import FileType
 from lqtui.recipe.presets import preset
@@ -37,6 +40,8 @@ HOSTILE = [
     "*?[a].gguf",
     "ünï—cødé 模型.gguf",
     "!history.gguf",
+    "\x1b]0;owned\x07\x9b2J\u202e'\\033'\r.gguf",
+    "no\udcffunicode \udc9b.gguf",
 ]
 
 # Speaks llama-quantize's protocol: notes its arguments, checks the model, writes as many bytes as it is told.
@@ -73,7 +78,14 @@ def run(script: str, folder: Path, *arguments: str, **variables: str) -> subproc
     path.write_text(script, encoding="utf-8")
     environment = {"PATH": os.environ["PATH"], "LLAMA_QUANTIZE": str(folder.parent / "tool/llama-quantize")}
     command = ["bash", str(path), *arguments]
-    return subprocess.run(command, cwd=folder, env=environment | variables, capture_output=True, text=True)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+    )
 
 
 def names(folder: Path) -> set[str]:
@@ -81,7 +93,7 @@ def names(folder: Path) -> set[str]:
 
 
 def tool_arguments(folder: Path) -> list[str]:
-    return (folder.parent / "tool/arguments").read_text().split("\0")[:-1]
+    return os.fsdecode((folder.parent / "tool/arguments").read_bytes()).split("\0")[:-1]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -103,6 +115,36 @@ def test_names_given_as_arguments_arrive_as_they_are(name: str, plan: Plan, work
     done = run(script, work, f"m/{name}", name, STAND_IN_BYTES=str(plan.file_bytes))
     assert done.returncode == 0, done.stderr
     assert names(work) == {"m", name}
+
+
+@settings(max_examples=25)
+@given(texts=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=20))
+def test_every_text_is_one_word_for_bash_and_nothing_for_a_terminal(texts: list[str]) -> None:
+    words = [quoted(text) for text in texts]
+    assert all(word.isprintable() for word in words)
+    assert [first_word(f"{word}\nx=1") for word in words] == texts
+    said = subprocess.run(
+        ["bash", "-c", "printf '%s\\0' " + " ".join(words)], capture_output=True, check=True
+    )
+    assert said.stdout.decode().split("\0")[:-1] == texts
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_script_commands_no_terminal_that_shows_it(name: str, plan: Plan) -> None:
+    script = export_script(plan, name, measured=[name])
+    assert "".join(script.splitlines()).isprintable() and script.encode()
+
+
+def test_a_tensor_with_a_name_of_control_characters_is_read_back(tiny_shape: ModelShape) -> None:
+    strange = "blk.0.\u009b31m\u202e.weight"
+    tensors = [replace(t, name=strange) if t.name == "blk.0.ffn_up.weight" else t for t in tiny_shape.tensors]
+    plan = resolve(
+        replace(tiny_shape, tensors=tuple(tensors)), Recipe("r", FileType.Q4_0, {strange: TensorType.Q8_0})
+    )
+    script = export_script(plan, "m.gguf")
+    assert "".join(script.splitlines()).isprintable()
+    [entry] = [entry for entry in read_script(script)[2] if "31m" in entry.pattern]
+    assert re.search(entry.pattern, strange)
 
 
 @settings(max_examples=30)
