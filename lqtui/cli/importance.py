@@ -320,7 +320,7 @@ def _fit_document(model: Path, solved: Solved) -> dict[str, object]:
 
 def _print_fit(solved: Solved, out: Path | None) -> None:
     plan = solved.plan
-    print(f"{plan.recipe.name}: {plan.file_bytes:,} bytes, {plan.bits_per_weight:.2f} bpw")
+    print(output.shown(f"{plan.recipe.name}: {plan.file_bytes:,} bytes, {plan.bits_per_weight:.2f} bpw"))
     print(output.shown(solved.outcome))
     counts: dict[TensorType, int] = {}
     for planned in plan.tensors:
@@ -329,7 +329,7 @@ def _print_fit(solved: Solved, out: Path | None) -> None:
     ordered = sorted(counts, key=lambda kind: -kind.bits_per_weight)
     print("tensors: " + ", ".join(f"{counts[kind]} {kind}" for kind in ordered))
     if out is not None:
-        print(f"wrote {out}")
+        print(output.shown(f"wrote {out}"))
 
 
 def frontier(

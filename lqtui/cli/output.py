@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import sys
@@ -52,8 +53,11 @@ def parse_size(text: str) -> int:
 
 
 def print_json(document: object) -> None:
-    """Print one JSON document on standard output."""
-    text = msgspec.json.format(msgspec.json.encode(document), indent=1)
+    """Print one JSON document on standard output; paths that are no Unicode are in it as Python has them."""
+    try:
+        text = msgspec.json.format(msgspec.json.encode(document), indent=1)
+    except UnicodeEncodeError:
+        text = json.dumps(msgspec.to_builtins(document), indent=1).encode()
     sys.stdout.buffer.write(text + b"\n")  # JSON is UTF-8, whatever the terminal's encoding is
     sys.stdout.buffer.flush()
 
@@ -204,7 +208,7 @@ class ProgressLine:
         is_new, self._shown = stage != self._shown, stage
         if not self._terminal:
             if is_new:
-                print(f"{job.title}: {job.stage}", file=sys.stderr)
+                print(shown(f"{job.title}: {job.stage}"), file=sys.stderr)
             return
         if is_new or now - self._last >= _REDRAWN_SECONDS or job.stage_fraction == 1:
             self._last = now

@@ -115,7 +115,7 @@ def export(
     elif out is None:
         print(text, end="")
     else:
-        print(f"wrote {out}")
+        print(output.shown(f"wrote {out}"))
 
 
 def doctor(json: bool) -> None:

@@ -55,6 +55,8 @@ class Imatrices(Running):
             found = await asyncio.to_thread(describe, expanded(path))
             found.check(shape)
             RecipeMatrices(self.paths, Path()).remember(found)
+        except UnicodeEncodeError:
+            raise WorkbenchError(f"the name of {path} is not valid Unicode; rename the file") from None
         except (StoreError, ValueError) as error:
             raise WorkbenchError(str(error)) from None
         return found
