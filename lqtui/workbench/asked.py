@@ -7,9 +7,11 @@ from pathlib import Path
 
 import msgspec
 
+from lqtui.hub.values import HubModel
 from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.recipe import Recipe
 from lqtui.recipe.types import TensorType
+from lqtui.worker.convert_messages import OutType
 
 
 class AskedMeasure(msgspec.Struct, frozen=True, tag="measure"):
@@ -73,6 +75,24 @@ class AskedImatrix(msgspec.Struct, frozen=True, tag="imatrix"):
     use: bool
 
 
+class AskedDownload(msgspec.Struct, frozen=True, tag="download"):
+    """Download a model of a version of a repository on the Hub."""
+
+    repository: str
+    commit: str
+    model: HubModel
+
+
+class AskedConversion(msgspec.Struct, frozen=True, tag="convert"):
+    """Make a GGUF file of a model in safetensors; the fields are those of `convert`."""
+
+    folder: Path
+    out: Path
+    out_type: OutType
+    converter: Path | None
+    trust_code: bool
+
+
 Asked = (
     AskedMeasure
     | AskedSensitivity
@@ -81,4 +101,6 @@ Asked = (
     | AskedLowering
     | AskedWriting
     | AskedImatrix
+    | AskedDownload
+    | AskedConversion
 )

@@ -9,6 +9,7 @@ from lqtui.store.checkpoint import Checkpoint, read_checkpoint
 from lqtui.store.errors import StoreError
 from lqtui.store.files import format_size
 from lqtui.store.paths import expanded
+from lqtui.workbench.asked import AskedConversion
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.model_file import protect_model
 from lqtui.workbench.running import Running
@@ -46,7 +47,8 @@ class Converting(Running):
             assert done.bytes is not None
             return f"{format_size(done.bytes)} in {out}"
 
-        return self._add_job(CONVERSION, f"convert {folder.name}", work)
+        asked = AskedConversion(folder, out, out_type, converter, trust_code)
+        return self._add_job(CONVERSION, f"convert {folder.name}", work, asked=asked)
 
 
 def convertible(folder: Path) -> Checkpoint:

@@ -23,6 +23,7 @@ from lqtui.store.errors import StoreError
 from lqtui.store.files import format_size
 from lqtui.store.paths import Paths
 from lqtui.system.meters import Snapshot
+from lqtui.workbench.asked import AskedDownload
 from lqtui.workbench.jobs import RunningJob, new_log
 from lqtui.workbench.running import Running
 from lqtui.workbench.values import DOWNLOAD, Job, Settings, WorkbenchError, WorkFailedError
@@ -98,12 +99,15 @@ class Downloads(Running):
             raise WorkbenchError(
                 f"{model.name} of {repository.id} is not whole: {model.missing} of its parts are missing"
             )
-        key = (repository.id, model.name)
+        return self._pull(AskedDownload(repository.id, repository.commit, model))
+
+    def _pull(self, asked: AskedDownload) -> Job:
+        model, key = asked.model, (asked.repository, asked.model.name)
         if key in self._pulling and self._queue.job(self._pulling[key]).active:
             return self._queue.job(self._pulling[key])
 
         async def work(running: RunningJob) -> str:
-            task = Pull(repository.id, repository.commit, model.files)
+            task = Pull(asked.repository, asked.commit, model.files)
             meter, loop = _Meter(running), asyncio.get_running_loop()
             beat = asyncio.create_task(meter.beat())
             try:
@@ -126,7 +130,8 @@ class Downloads(Running):
             told = all(file.sha256 for file in model.files)
             return f"{format_size(model.bytes)}{', its digest is right' if told else ''}"
 
-        job = self._add_job(DOWNLOAD, f"download {model.name.rpartition('/')[2]}", work, at_once=True)
+        title = f"download {model.name.rpartition('/')[2]}"
+        job = self._add_job(DOWNLOAD, title, work, at_once=True, asked=asked)
         self._pulling[key] = job.id
         return job
 

@@ -15,6 +15,8 @@ from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths
 from lqtui.workbench.asked import (
     Asked,
+    AskedConversion,
+    AskedDownload,
     AskedEstimate,
     AskedFrontier,
     AskedImatrix,
@@ -24,6 +26,8 @@ from lqtui.workbench.asked import (
     AskedWriting,
 )
 from lqtui.workbench.budgets import Target
+from lqtui.workbench.converting import Converting
+from lqtui.workbench.downloads import Downloads
 from lqtui.workbench.experiment import LoweringExperiment
 from lqtui.workbench.imatrices import Imatrices
 from lqtui.workbench.solving import Solving
@@ -31,10 +35,11 @@ from lqtui.workbench.unfinished import Left, Unfinished, left_of, own_file, save
 from lqtui.workbench.values import CONVERSION, DOWNLOAD, Change, Job, JobState, Settings, WorkbenchError
 from lqtui.workbench.writing import Writing
 
+_OF_NO_MODEL = (DOWNLOAD, CONVERSION)
 _SHELVED = "not finished last time"
 
 
-class Resuming(Solving, Imatrices, LoweringExperiment, Writing):
+class Resuming(Solving, Imatrices, LoweringExperiment, Writing, Downloads, Converting):
     """The part of the workbench that writes down what is not finished, and goes on with it.
 
     Nothing is written down before `remember_jobs`.
@@ -95,7 +100,7 @@ class Resuming(Solving, Imatrices, LoweringExperiment, Writing):
         """Do a job again that failed or was cancelled; WorkbenchError where that is another model's."""
         job = self._queue.job(job_id)
         of = self._asked_on.get(job_id)
-        if job.kind not in (DOWNLOAD, CONVERSION) and (self.model is None or self.model.path != of):
+        if job.kind not in _OF_NO_MODEL and (self.model is None or self.model.path != of):
             name = of.name if of else "another model"
             raise WorkbenchError(f"{job.title} was asked for on {name}; open that to do it again")
         try:
@@ -116,7 +121,7 @@ class Resuming(Solving, Imatrices, LoweringExperiment, Writing):
         return [asked for found in self._found.found for asked in found.jobs] if self._found else []
 
     def _leaving_model(self) -> None:
-        self._save_jobs(self._not_finished())
+        self._save_jobs(self._not_finished(leaving=True))
         self._found = None
         super()._leaving_model()
 
@@ -170,11 +175,19 @@ class Resuming(Solving, Imatrices, LoweringExperiment, Writing):
                 return True
             return False
 
-    def _not_finished(self) -> Unfinished | None:
-        """What is to be written down now, what nobody has decided on yet included."""
+    def _not_finished(self, *, leaving: bool = False) -> Unfinished | None:
+        """What is to be written down now, what nobody has decided on yet included.
+
+        Downloads and conversions are of no model, and go on when another one is opened: they stand with that.
+        """
         if not self._remembers_jobs or self.model is None:
             return None
-        active = [job for job in self.jobs if job.active and self._asked_on.get(job.id) == self.model.path]
+        active = [
+            job
+            for job in self.jobs
+            if job.active
+            and (not leaving if job.kind in _OF_NO_MODEL else self._asked_on.get(job.id) == self.model.path)
+        ]
         order = [JobState.RUNNING, JobState.QUEUED, JobState.PAUSED]
         active.sort(key=lambda job: (order.index(job.state), job.place))
         asked = [self._asked[job.id] for job in active if job.id in self._asked]
@@ -205,6 +218,16 @@ class Resuming(Solving, Imatrices, LoweringExperiment, Writing):
                 return self.compute_imatrix(
                     asked.corpus, asked.chunks, asked.n_ctx, out=asked.out, use=asked.use
                 )
+            case AskedDownload():
+                return self._pull(asked)
+            case AskedConversion():
+                return self.convert(
+                    asked.folder,
+                    asked.out,
+                    asked.out_type,
+                    converter=asked.converter,
+                    trust_code=asked.trust_code,
+                )
 
 
 def title_of(asked: Asked) -> str:
@@ -224,6 +247,10 @@ def title_of(asked: Asked) -> str:
             return f"write {asked.out.name}"
         case AskedImatrix():
             return f"importance matrix of {asked.chunks} chunks"
+        case AskedDownload():
+            return f"download {asked.model.name.rpartition('/')[2]}"
+        case AskedConversion():
+            return f"convert {asked.folder.name}"
 
 
 def _measuring(settings: Settings) -> tuple[Path | None, Path | None, int, int, bool, bool]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from lqtui.workbench.chatting import Chatting
-from lqtui.workbench.converting import Converting
-from lqtui.workbench.downloads import Downloads
 from lqtui.workbench.inspecting import Inspecting
 from lqtui.workbench.interchange import Interchange
 from lqtui.workbench.remembering import Remembering
@@ -15,8 +13,6 @@ from lqtui.workbench.type_table import TypeTable
 
 
 class Workbench(
-    Downloads,
-    Converting,
     Resuming,
     Chatting,
     Interchange,

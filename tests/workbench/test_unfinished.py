@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from local_hub import LocalHub
 
 from lqtui.recipe.granularity import Granularity
 from lqtui.recipe.recipe import with_types
@@ -63,6 +64,48 @@ async def test_every_kind_of_job_is_there_again_after_a_restart_in_its_order(
     last = await reopened(paths, settings, demo_model)
     assert last.unfinished == tuple(titles)
     await last.close()
+
+
+async def test_a_download_that_the_app_did_not_outlive_is_offered_with_the_model_that_was_open_then(
+    remembering: Workbench,
+    paths: Paths,
+    settings: Settings,
+    demo_model: Path,
+    tiny_model: Path,
+    hub: LocalHub,
+) -> None:
+    content = bytes(range(256)) * (16 << 10)
+    file = hub.add("someone/Tiny-GGUF", "tiny-f16.gguf", content, seconds=0.2)
+    found = await remembering.list_repository("someone/Tiny-GGUF")
+    job = remembering.pull(found, found.models[0])
+    await until(lambda: next(known for known in remembering.jobs if known.id == job.id).done > 0)
+    await remembering.open(tiny_model)  # it goes on, and is not offered with the first model again
+    await remembering.close()
+    elsewhere = await reopened(paths, settings, demo_model)
+    assert elsewhere.unfinished == ()
+    await elsewhere.close()
+    later = await reopened(paths, settings, tiny_model)
+    assert later.unfinished == (job.title,) == ("download tiny-f16.gguf",)
+    file.seconds = 0.0
+    assert later.decide_on_unfinished(resume=True) == []
+    resumed = await done(later, next(known for known in later.jobs if known.title == job.title))
+    path = later.pulled(resumed)
+    assert path is not None and path.read_bytes() == content
+    assert (hub.asked("/storage")[-1].range or "").startswith("bytes=")
+    await later.close()
+
+
+async def test_a_conversion_that_the_app_did_not_outlive_is_offered(
+    remembering: Workbench, paths: Paths, settings: Settings, demo_model: Path, tmp_path: Path
+) -> None:
+    measure(remembering, "ffn_q8")  # it waits for its turn behind this
+    remembering.convert(tmp_path / "model", tmp_path / "model.gguf", "bf16", trust_code=True)
+    await remembering.close()
+    later = await reopened(paths, settings, demo_model)
+    assert later.unfinished == ("measure", "convert model")
+    later.decide_on_unfinished(resume=True)
+    assert [job.title for job in later.jobs if job.active and job.kind == "convert"] == ["convert model"]
+    await later.close()
 
 
 async def test_what_is_not_resumed_is_listed_once_and_can_be_done_again(
