@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from lqtui.workbench.jobs import RunningJob, Work, new_log
 from lqtui.workbench.values import (
     CHAT,
     CONVERSION,
+    DOWNLOAD,
     FINGERPRINT,
     Job,
     JobState,
@@ -25,6 +27,8 @@ from lqtui.workbench.values import (
 )
 from lqtui.worker.client import JobFailed, rest, wake
 
+_ENDED_KEPT = 100
+"""So many jobs that have ended are still told of, as many as there are logs."""
 _TELL_SECONDS = 0.05
 """Progress is told of at most this often; a job's change of state at once."""
 _KEPT_AT_ONCE = ("", "waiting", "loading", "prompt speed", "generation speed", "solving", "downloading")
@@ -84,6 +88,7 @@ class JobQueue:
         self._jobs: dict[int, Job] = {}
         self._entries: dict[int, _Entry] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._numbers = itertools.count(1)
         self._waiting: list[int] = []
         self._turn: int | None = None
         self._tell_later: asyncio.TimerHandle | None = None
@@ -91,12 +96,20 @@ class JobQueue:
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """All jobs of this session, the oldest first."""
+        """The jobs of this session, the oldest first; of those that have ended, the last hundred."""
         return tuple(self._aged(job) for job in self._jobs.values())
 
     def job(self, job_id: int) -> Job:
-        """One job as it is now; KeyError for a number that was never given."""
+        """One job as it is now; KeyError for a number that was never given, or is forgotten."""
         return self._aged(self._jobs[job_id])
+
+    def knows(self, job_id: int) -> bool:
+        """Whether a job is still told of, as each is that has not ended."""
+        return job_id in self._jobs
+
+    def is_active(self, job_id: int) -> bool:
+        """Whether a job has not ended."""
+        return self.knows(job_id) and self._jobs[job_id].active
 
     def add(self, kind: str, title: str, work: Work, *, at_once: bool = False, shelved: str = "") -> Job:
         """Queue a job; with `at_once` it does not wait for its turn.
@@ -104,13 +117,14 @@ class JobQueue:
         One that is `shelved`, in a few words on why, has ended before it began, and can be retried. Raises
         StoreError where there is no place for its log.
         """
-        job_id = len(self._jobs) + 1
+        job_id = next(self._numbers)
         job = Job(job_id, kind, title, new_log(self._logs, f"{job_id:03}-{kind}"))
         self._jobs[job_id], self._entries[job_id] = job, _Entry(work, at_once)
         if shelved:
             self._end(job_id, JobState.CANCELLED, shelved)
         else:
             self._line_up(job_id)
+        self._forget_oldest()
         self._tell()
         return self._jobs[job_id]
 
@@ -233,6 +247,14 @@ class JobQueue:
             loop = asyncio.get_running_loop()
             self._tell_later = loop.call_later(_TELL_SECONDS - (now - self._told), self._tell)
 
+    def _forget_oldest(self) -> None:
+        """Drop what ended long ago; downloads and conversions are few, and asked about for longer."""
+        ended = [
+            job.id for job in self._jobs.values() if not job.active and job.kind not in (DOWNLOAD, CONVERSION)
+        ]
+        for job_id in ended[: max(0, len(ended) - _ENDED_KEPT)]:
+            del self._jobs[job_id], self._entries[job_id]
+
     def _tell(self) -> None:
         if self._tell_later is not None:
             self._tell_later.cancel()
@@ -308,7 +330,7 @@ class JobQueue:
 
     async def _run(self, job_id: int, entry: _Entry) -> None:
         ending = await self._ending(job_id)
-        if self._entries[job_id] is not entry:  # it was cancelled at rest, and is done again by now
+        if self._entries.get(job_id) is not entry:  # it was cancelled at rest, and is done again by now
             return
         if entry.leaves and ending.state is JobState.CANCELLED:
             self._left(job_id)

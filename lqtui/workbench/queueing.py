@@ -34,7 +34,7 @@ class Queueing(MemoryFitting):
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """All jobs of this session, the oldest first."""
+        """The jobs of this session, the oldest first; of those that have ended, the last hundred."""
         return self._queue.jobs
 
     def cancel(self, job_id: int) -> None:
@@ -74,8 +74,8 @@ class Queueing(MemoryFitting):
         self, kind: str, title: str, work: Work, *, at_once: bool = False, asked: Asked | None = None
     ) -> Job:
         """Queue a job; what can be asked for again is `asked`, and nobody asks for it twice at a time."""
-        same = [self._queue.job(number) for number, other in self._asked.items() if other == asked]
-        if any(job.active for job in same):
+        same = [number for number, other in self._asked.items() if other == asked]
+        if any(self._queue.is_active(number) for number in same):
             raise WorkbenchError(f"{title} is among the jobs already, and not finished")
         try:
             job = self._queue.add(kind, title, work, at_once=at_once, shelved=self._shelved)
@@ -85,4 +85,7 @@ class Queueing(MemoryFitting):
             self._asked[job.id] = asked
         if self.model is not None:
             self._asked_on[job.id] = self.model.path
+        for noted in (self._asked, self._asked_on):
+            for number in [number for number in noted if not self._queue.knows(number)]:
+                del noted[number]
         return job

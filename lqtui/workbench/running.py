@@ -262,7 +262,7 @@ class Running(Queueing):
 
     def _fingerprint(self) -> Job:
         """The job that learns the open model's SHA-256; the store keeps it while the file is unchanged."""
-        if self._fingerprinting and self._queue.job(self._fingerprinting.id).active:
+        if self._fingerprinting and self._queue.is_active(self._fingerprinting.id):
             return self._fingerprinting
         model, identity = self._open_model(), self._identity
         assert identity is not None

@@ -15,6 +15,7 @@ from lqtui.recipe.recipe import Recipe
 from lqtui.workbench import Job, JobState, Settings, Workbench, WorkbenchError
 from lqtui.workbench.job_queue import JobQueue
 from lqtui.workbench.jobs import RunningJob
+from lqtui.workbench.values import DOWNLOAD
 from lqtui.worker.messages import Progress
 from tests.workbench.bench_jobs import done, measure, row, state, until
 
@@ -55,6 +56,40 @@ class Steps:
 @pytest.fixture
 async def steps(tmp_path: Path) -> Steps:
     return Steps(tmp_path)
+
+
+async def test_jobs_that_ended_long_ago_are_forgotten_and_none_that_has_not(steps: Steps) -> None:
+    first = steps.add("first")
+    steps.queue.pause(first)
+    steps.let(3 * 150)
+    for number in range(150):
+        await steps.queue.wait(steps.add(f"j{number}"))
+    kept = steps.queue.jobs
+    assert [kept[0].id, kept[0].state] == [first, JobState.PAUSED]
+    assert [job.title for job in kept[1:]] == [f"j{number}" for number in range(49, 150)]
+    assert not steps.queue.knows(2) and not steps.queue.is_active(2)
+    steps.queue.resume(first)
+    steps.let(3)
+    assert (await steps.queue.wait(first)).state is JobState.DONE
+
+
+async def test_a_download_is_told_of_however_long_ago_it_ended(steps: Steps) -> None:
+    steps.let()
+    model = steps.add("model", kind=DOWNLOAD)
+    await steps.queue.wait(model)
+    for number in range(120):
+        steps.let(3)
+        await steps.queue.wait(steps.add(f"j{number}"))
+    assert steps.queue.job(model).state is JobState.DONE
+
+
+async def test_what_is_noted_of_jobs_goes_with_them(opened: Workbench) -> None:
+    for name in ("uniform_q4_0", "attention_q8"):
+        await done(opened, measure(opened, name))
+    for _ in range(110):
+        await done(opened, measure(opened, "uniform_q4_0"))
+    assert len(opened._asked) <= 101 and len(opened._asked_on) <= 101
+    assert len(opened.jobs) <= 101
 
 
 async def test_a_job_that_waits_changes_places_with_its_neighbours_and_none_with_the_one_that_runs(

@@ -49,6 +49,8 @@ class MainJobs(MainActions):
             if job.notice and job.id not in self._noticed:
                 self._noticed.add(job.id)
                 self.notify(job.notice, title=job.title, severity="warning", timeout=12, markup=False)
+        self._states = {job.id: job.state for job in jobs}
+        self._noticed &= self._states.keys()
         tab = self.query_one("#tab-jobs", Tab)
         label = _tab_label(jobs, with_time=self.query_one("#tabs").display)
         if tab.label_text != label:  # the same label too would lay out the whole screen anew
