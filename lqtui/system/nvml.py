@@ -1,5 +1,6 @@
 """The one owner of NVML, the library that tells what NVIDIA GPUs are doing."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -8,6 +9,10 @@ from typing import Any, TypeVar
 
 RETRY_SECONDS = 30.0
 """How long a library that would not start is left alone."""
+
+_NOT_AVAILABLE = 2**64 - 1
+_MOST_GPUS = 64
+"""No machine has more; a driver that says so is not asked for each of them."""
 
 T = TypeVar("T")
 
@@ -100,7 +105,8 @@ class Nvml:
     def _stop(self) -> None:
         pynvml, self._pynvml = self._pynvml, None
         if pynvml is not None:
-            _ask(pynvml, pynvml.nvmlShutdown)
+            with contextlib.suppress(Exception):  # it was a native library's last word
+                pynvml.nvmlShutdown()
 
     def _fail(self, error: Exception, pynvml: Any) -> None:
         self._failed = Gpus(note=_sentence(error, pynvml), absent=_means_no_gpu(error, pynvml))
@@ -114,7 +120,8 @@ def _load_pynvml() -> Any:
 
 
 def _read_gpus(pynvml: Any) -> Gpus:
-    found = tuple(_read_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
+    count = min(int(pynvml.nvmlDeviceGetCount()), _MOST_GPUS)
+    found = tuple(_read_gpu(pynvml, index) for index in range(count))
     return Gpus(found) if found else Gpus(note="No NVIDIA GPU.", absent=True)
 
 
@@ -125,12 +132,15 @@ def _read_gpu(pynvml: Any, index: int) -> Gpu:
     name = _ask(pynvml, pynvml.nvmlDeviceGetName, handle) or "NVIDIA GPU"
     memory = _ask(pynvml, pynvml.nvmlDeviceGetMemoryInfo, handle)
     rates = _ask(pynvml, pynvml.nvmlDeviceGetUtilizationRates, handle)
+    used, total = (None, None) if memory is None else (int(memory.used), int(memory.total))
+    busy = None if rates is None else int(rates.gpu)
     return Gpu(
         index=index,
         name=name.decode(errors="replace") if isinstance(name, bytes) else str(name),
-        vram_used=None if memory is None else int(memory.used),
-        vram_total=None if memory is None else int(memory.total),
-        utilisation=None if rates is None else int(rates.gpu),
+        # NVML also says N/A by the largest number there is, -1 as it is meant.
+        vram_used=None if used is None or total is None or used > total else used,
+        vram_total=total if total != _NOT_AVAILABLE else None,
+        utilisation=busy if busy is not None and busy <= 100 else None,
     )
 
 

@@ -201,3 +201,28 @@ def test_a_driver_that_goes_away_while_running_is_a_sentence_and_comes_back() ->
     driver.running = 0
     now[0] += RETRY_SECONDS + 1
     assert nvml.read().gpus
+
+
+def test_numbers_that_cannot_be_are_not_told() -> None:
+    (gpu,) = read(Driver(H100 | {"used": 2**64 - 1, "busy": 2**32 - 1})).gpus
+    assert (gpu.vram_used, gpu.vram_free, gpu.vram_total, gpu.utilisation) == (None, None, 80 * GIB, None)
+    (gpu,) = read(Driver(H100 | {"used": 2**64 - 1, "total": 2**64 - 1})).gpus
+    assert (gpu.vram_total, gpu.vram_free) == (None, None)
+
+
+def test_a_driver_that_counts_more_boards_than_there_can_be_is_not_asked_for_each() -> None:
+    driver = Driver(*[H100] * 1000)
+    assert len(read(driver).gpus) == 64
+
+
+@pytest.mark.parametrize("error", [OSError, AttributeError, pynvml.NVMLError_Uninitialized])
+def test_a_library_that_cannot_be_given_back_is_no_error(error: type[Exception]) -> None:
+    driver = Driver(H100)
+    nvml = Nvml(lambda: driver)
+    assert nvml.read().gpus
+
+    def refuse() -> None:
+        raise error()
+
+    driver.nvmlShutdown = refuse  # type: ignore[method-assign]
+    nvml.close()
