@@ -13,6 +13,15 @@ def free_space(path: Path) -> int:
     return shutil.disk_usage(nearest_existing(path)).free
 
 
+def disk_size(path: Path) -> int:
+    """Return the bytes that the disk of `path`, a file or folder, there or not, has in all.
+
+    Raises:
+        OSError: the disk cannot be asked.
+    """
+    return shutil.disk_usage(nearest_existing(path)).total
+
+
 def mount_point(path: Path) -> Path:
     """Return the folder under which the disk of `path` hangs."""
     path = nearest_existing(path)

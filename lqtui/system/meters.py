@@ -30,6 +30,8 @@ class Snapshot:
     """A sentence where no GPU can be shown, else empty."""
     gpu_absent: bool = False
     """Whether it is certain that no NVIDIA GPU can be used here."""
+    gpu_gone: bool = False
+    """Whether there were GPUs before, and none now."""
 
     @property
     def ram_free(self) -> int:
@@ -60,6 +62,7 @@ class Meters:
             gpus=gpus.gpus,
             gpu_note=gpus.note,
             gpu_absent=gpus.absent,
+            gpu_gone=gpus.gone,
         )
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 RETRY_SECONDS = 30.0
@@ -47,6 +47,8 @@ class Gpus:
     """A sentence where no GPU can be shown, else empty."""
     absent: bool = False
     """Whether it is certain that no NVIDIA GPU can be used here."""
+    gone: bool = False
+    """Whether there were GPUs before."""
 
 
 class Nvml:
@@ -64,6 +66,7 @@ class Nvml:
         self._pynvml: Any = None
         self._failed = Gpus()
         self._failed_at: float | None = None
+        self._had_some = False
 
     def read(self) -> Gpus:
         """Return all GPUs now; a failure is a note, and is tried again after a while.
@@ -79,7 +82,9 @@ class Nvml:
                 return self._failed
             pynvml = self._pynvml
             try:
-                return _read_gpus(pynvml)
+                found = _read_gpus(pynvml)
+                self._had_some |= bool(found.gpus)
+                return replace(found, gone=self._had_some and not found.gpus)
             except Exception as error:  # a native library: the driver can go away, or be of another version
                 self._stop()
                 self._fail(error, pynvml)
@@ -109,7 +114,8 @@ class Nvml:
                 pynvml.nvmlShutdown()
 
     def _fail(self, error: Exception, pynvml: Any) -> None:
-        self._failed = Gpus(note=_sentence(error, pynvml), absent=_means_no_gpu(error, pynvml))
+        note, absent = _sentence(error, pynvml), _means_no_gpu(error, pynvml)
+        self._failed = Gpus(note=note, absent=absent, gone=self._had_some)
         self._failed_at = self._clock()
 
 

@@ -198,9 +198,13 @@ def test_a_driver_that_goes_away_while_running_is_a_sentence_and_comes_back() ->
     driver.running = 0  # as after a driver update or a suspend
     gone = nvml.read()
     assert gone.gpus == () and gone.note.startswith("NVIDIA GPUs are not shown: ")
+    assert gone.gone
     driver.running = 0
     now[0] += RETRY_SECONDS + 1
-    assert nvml.read().gpus
+    back = nvml.read()
+    assert back.gpus and not back.gone
+    driver.boards = []  # pulled out
+    assert nvml.read().gone and not read(Driver()).gone
 
 
 def test_numbers_that_cannot_be_are_not_told() -> None:

@@ -202,8 +202,7 @@ class BudgetPane(Widget):
         rows = [_gpu_row(gpu) for gpu in meters.gpus]
         rows.append(("RAM", meters.ram_used, meters.ram_total))
         if len(rows) == 1:
-            notes = ("no NVIDIA GPU", "no GPU", "") if meters.gpu_absent else ("GPU unknown", "")
-            for note in notes:
+            for note in _gpu_notes(meters):
                 tail = Content.assemble((f"  CPU {meters.cpu_percent:.0f}%", ""), (f"  {note}", "dim"))
                 line = _meter(*rows[0], width - tail.cell_length, _LABEL).append(tail)
                 if line.cell_length <= width:
@@ -259,6 +258,13 @@ def _free_vram(meters: Snapshot) -> int | None:
     """Free bytes of all GPUs together: llama.cpp spreads the blocks over them. None without a GPU."""
     known = [gpu.vram_free for gpu in meters.gpus if gpu.vram_free is not None]
     return sum(known) if known else None
+
+
+def _gpu_notes(meters: Snapshot) -> tuple[str, ...]:
+    """Why no GPU is shown, the longest way to say it first."""
+    if meters.gpu_gone:
+        return ("GPU went away", "GPU gone", "")
+    return ("no NVIDIA GPU", "no GPU", "") if meters.gpu_absent else ("GPU unknown", "")
 
 
 def _gpu_row(gpu: Gpu) -> tuple[str, int | None, int | None]:
