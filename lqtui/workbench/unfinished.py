@@ -18,7 +18,7 @@ from lqtui.workbench.values import Settings
 _VERSION = 1
 """Raised with every change after which an earlier lqtui would misread a file."""
 _CLOCK_SECONDS = 2
-"""So much may two processes differ on when a third was started: the clock is set now and then."""
+"""So much may two processes differ on when a third was started: the clock is trimmed all the time."""
 
 
 class Unfinished(msgspec.Struct, frozen=True):
@@ -78,6 +78,7 @@ def _is_of_running(file: Path) -> bool:
 
 
 def _started(process: int) -> str:
+    """The seconds from the system's start to a process's, which stay when the clock is set; empty if gone."""
     with contextlib.suppress(psutil.Error, OverflowError):
-        return str(int(psutil.Process(process).create_time()))
+        return str(max(0, int(psutil.Process(process).create_time() - psutil.boot_time())))
     return ""

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from local_hub import LocalHub
 
@@ -18,7 +19,7 @@ from lqtui.recipe.types import TensorType
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths
 from lqtui.workbench import JobState, Settings, Workbench, WorkbenchError
-from lqtui.workbench.unfinished import own_file
+from lqtui.workbench.unfinished import _started, left_of, own_file
 from tests.workbench.bench_jobs import done, measure, planned, row, state, until
 
 Q4 = TensorType.Q4_0
@@ -222,6 +223,27 @@ async def test_a_damaged_file_is_set_aside_and_a_gone_recipe_is_told_in_a_senten
     await last.close()
 
 
+async def test_a_clock_that_is_set_makes_no_running_lqtui_one_that_is_gone(
+    remembering: Workbench,
+    paths: Paths,
+    settings: Settings,
+    demo_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measure(remembering, "ffn_q8")
+    await until(lambda: own_file(paths, demo_model).exists())
+    own = own_file(paths, demo_model)
+    boot = psutil.boot_time()
+    began = psutil.Process.create_time
+    monkeypatch.setattr(psutil, "boot_time", lambda: boot - 3600)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: began(process) - 3600)
+    assert own_file(paths, demo_model) == own
+    others = own.rename(own.with_name(f"{os.getppid()}-{_started(os.getppid())}.json"))
+    monkeypatch.undo()
+    assert left_of(paths, demo_model).found == ()  # it is of one that runs
+    others.unlink()
+
+
 async def test_what_others_left_stays_where_it_cannot_be_written_down_anew(
     remembering: Workbench,
     paths: Paths,
@@ -232,7 +254,7 @@ async def test_what_others_left_stays_where_it_cannot_be_written_down_anew(
     measure(remembering, "ffn_q8")
     await remembering.close()
     own = own_file(paths, demo_model)
-    others = own.rename(own.with_name("1-1.json"))  # as of a process that is gone
+    others = own.rename(own.with_name("1-999999999.json"))  # as of a process that is gone
 
     def full(*_: object) -> None:
         raise StoreError("The disk is full.")
