@@ -217,11 +217,27 @@ def _fetch_blob(wanted: _Wanted, on_progress: OnProgress) -> Path:
         partial = partial_file(wanted.repo_id, wanted.etag, wanted.repo_type)
         if wanted.bytes > constants.MAX_HTTP_DOWNLOAD_SIZE:
             _fill_in_pieces(partial, wanted, on_progress)
+            _verify(partial, wanted, on_progress)
         else:
-            _fill(partial, wanted, on_progress)
-        _verify(partial, wanted, on_progress)
+            _fill_and_verify(partial, wanted, on_progress)
         partial.replace(blob)
     return blob
+
+
+def _fill_and_verify(partial: Path, wanted: _Wanted, on_progress: OnProgress) -> None:
+    """Download what a partial file lacks; where what it had turns out to be damaged, all of it anew.
+
+    A power cut leaves zeros in place of what was not flushed, and looking for that takes as long as a digest.
+    """
+    goes_on = partial.exists()
+    _fill(partial, wanted, on_progress)
+    try:
+        _verify(partial, wanted, on_progress)
+    except HubError:
+        if not goes_on:
+            raise
+        _fill(partial, wanted, on_progress)
+        _verify(partial, wanted, on_progress)
 
 
 def _fill(partial: Path, wanted: _Wanted, on_progress: OnProgress) -> None:

@@ -348,14 +348,17 @@ def test_a_storage_that_cannot_go_on_sends_the_whole(hub: LocalHub) -> None:
     assert fetch(REPOSITORY, NAME).path.read_bytes() == CONTENT
 
 
-def test_a_partial_file_with_other_bytes_is_found_by_its_digest(hub: LocalHub, hub_home: Path) -> None:
+@pytest.mark.parametrize("left", [b"x", b"\0"], ids=["other bytes", "what a power cut leaves"])
+def test_a_partial_file_with_other_bytes_is_found_by_its_digest_and_all_of_it_comes_anew(
+    left: bytes, hub: LocalHub, hub_home: Path
+) -> None:
     file = hub.add(REPOSITORY, NAME, CONTENT, sent=CONTENT[:100_000])
     assert fetch(REPOSITORY, NAME).problem
     [partial] = large_files(hub_home)
-    partial.write_bytes(b"x" * 100_000)
+    partial.write_bytes(left * 100_000)
     file.sent = None
-    assert "is removed; try again" in fetch(REPOSITORY, NAME).problem
     assert fetch(REPOSITORY, NAME).path.read_bytes() == CONTENT
+    assert [request.range for request in hub.asked("/storage")][-2:] == ["bytes=100000-", None]
 
 
 def test_two_processes_that_want_one_file_download_it_once(hub: LocalHub) -> None:
