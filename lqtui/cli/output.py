@@ -14,7 +14,7 @@ import msgspec
 
 from lqtui.recipe.imatrix import Imatrix
 from lqtui.recipe.memory import Part, kv_types_name
-from lqtui.recipe.printable import printable
+from lqtui.recipe.printable import printable, printable_json
 from lqtui.recipe.quantized_file import QuantizedFile
 from lqtui.recipe.recipe import Plan
 from lqtui.recipe.rules import quantizable_tensors
@@ -53,11 +53,15 @@ def parse_size(text: str) -> int:
 
 
 def print_json(document: object) -> None:
-    """Print one JSON document on standard output; paths that are no Unicode are in it as Python has them."""
+    """Print one JSON document on standard output; paths that are no Unicode are in it as Python has them.
+
+    What a terminal would obey can only be within its texts, and is written there by its number.
+    """
     try:
         text = msgspec.json.format(msgspec.json.encode(document), indent=1)
     except UnicodeEncodeError:
         text = json.dumps(msgspec.to_builtins(document), indent=1).encode()
+    text = printable_json(text.decode()).encode()
     sys.stdout.buffer.write(text + b"\n")  # JSON is UTF-8, whatever the terminal's encoding is
     sys.stdout.buffer.flush()
 

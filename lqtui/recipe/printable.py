@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 JOINERS = "\u200c\u200d"
 """Not printable by themselves, and part of emoji and of several scripts."""
+
+_NOT_ASCII = re.compile(r"[^\x00-\x7e]")
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -15,3 +20,15 @@ def printable(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else REPLACEMENT for c in text)
+
+
+def printable_json(document: str) -> str:
+    """A JSON document that says the same without what a terminal would obey: there it has numbers.
+
+    Below U+0020 JSON has none but those between its texts.
+    """
+    return _NOT_ASCII.sub(_numbered, document)
+
+
+def _numbered(found: re.Match[str]) -> str:
+    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1].replace("\x7f", "\\u007f")

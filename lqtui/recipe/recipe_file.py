@@ -112,5 +112,10 @@ def _flat(table: dict[str, object], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def _quoted(text: str) -> str:
-    """A TOML basic string; JSON's escapes are a subset of TOML's."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """A TOML basic string that no terminal obeys; JSON's escapes are a subset of TOML's."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return (
+        quoted
+        if quoted.isprintable()
+        else "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in quoted)
+    )

@@ -14,6 +14,7 @@ import msgspec
 from lqtui.recipe.errors import RecipeError
 from lqtui.recipe.file_types import parse_file_type
 from lqtui.recipe.imatrix import FindImatrix, Imatrix, find_no_imatrix, named_imatrix
+from lqtui.recipe.printable import printable_json
 from lqtui.recipe.quantized_file import FindFile, QuantizedFile, find_no_file, named_file
 from lqtui.recipe.recipe import Recipe, with_types
 from lqtui.recipe.rules import quantizable_names
@@ -53,7 +54,7 @@ def format_recipe_json(recipe: Recipe) -> str:
         **({"file": file.path, "file_sha256": file.sha256} if file else {}),
         "tensors": {name: tensor_type.value for name, tensor_type in recipe.overrides.items()},
     }
-    return msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
+    return printable_json(msgspec.json.format(msgspec.json.encode(document), indent=1).decode()) + "\n"
 
 
 def _recipe(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.running import lqtui
 
-STRANGE = "a\x1b]0;owned\x07\x9b2J\u202e\n[b]{0}%s"
+STRANGE = "a\x1b]0;owned\x07\x9b2J\u202e\x7f😀\n[b]{0}%s"
 NO_UNICODE = "no\udcffunicode"
 
 
@@ -18,7 +18,7 @@ NO_UNICODE = "no\udcffunicode"
 def recipe(tmp_path: Path) -> Path:
     """A recipe with a name of control characters."""
     path = tmp_path / "recipe.toml"
-    name = json.dumps(STRANGE)
+    name = json.dumps(STRANGE, ensure_ascii=False).replace("\x7f", "\\u007f")
     path.write_text(f'name = {name}\ndescription = {name}\nbase = "Q4_0"\n[tensors]\n', encoding="utf-8")
     return path
 
@@ -46,6 +46,13 @@ def test_a_job_is_followed_on_a_file_under_a_harmless_name(
 ) -> None:
     text = ("--corpus", tiny_corpus, "--chunks", "1", "--ctx", "64", "--threads", "1")
     assert "owned" in said("measure", tiny_model, "--recipe", recipe, *text)
+
+
+def test_json_has_names_as_they_are_and_no_terminal_obeys_it(tiny_model: Path, recipe: Path) -> None:
+    for form in ("toml", "json", "script", "tensor-types"):
+        printed = said("export", tiny_model, "--recipe", recipe, "--format", form)
+        assert "owned" in printed or form == "tensor-types"
+    assert json.loads(said("plan", tiny_model, "--recipe", recipe, "--json"))["name"] == STRANGE
 
 
 def test_a_path_that_is_no_unicode_is_printed_and_told_as_json(tiny_model: Path, tmp_path: Path) -> None:

@@ -186,3 +186,11 @@ def test_where_toml_forgets_the_order_of_lines_the_answer_is_not_guessed(
 def test_roles_are_those_of_quantizable_tensors(tiny_shape: ModelShape) -> None:
     expected = ["attn_k", "attn_output", "attn_q", "attn_v", "ffn_down", "ffn_gate", "ffn_up"]
     assert roles(tiny_shape) == expected
+
+
+def test_a_recipe_file_commands_no_terminal_that_shows_it(tiny_shape: ModelShape) -> None:
+    strange = "a\x1b]0;x\x07\x7f\x9b2J\u202e\u2028😀\n\\"
+    text = format_recipe(Recipe(strange, FileType.Q4_0, {}, description=strange), tiny_shape)
+    assert "".join(text.splitlines()).isprintable() and "😀" in text
+    again = parse_recipe(text, tiny_shape)
+    assert (again.name, again.description) == (strange, strange)
