@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -14,6 +15,9 @@ from lqtui.recipe.printable import printable
 from lqtui.recipe.recipe import Plan
 
 _MIB = 1 << 20
+_LONGEST_NAME = 255 - len(".part")
+"""Bytes of a file's name, on every system, while the script writes it."""
+_LONGEST_SLUG = 100
 
 _SCRIPT = """\
 #!/usr/bin/env bash
@@ -106,7 +110,8 @@ def export_script(plan: Plan, model_file: str, measured: Sequence[str] = ()) -> 
         model_file: The base model's file name, the script's default input.
         measured: Lines for the header on what was measured, none if nothing was.
     """
-    out = f"{PurePath(model_file).stem}-{slug(plan.recipe.name)}.gguf"
+    ending = f"-{slug(plan.recipe.name)}.gguf"
+    out = f"{_shortened(PurePath(model_file).stem, _LONGEST_NAME - len(ending))}{ending}"
     imatrix = plan.imatrix
     size = f"{plan.file_bytes:,} bytes ({plan.file_bytes / _MIB:.1f} MiB)"
     header = [
@@ -136,7 +141,14 @@ def export_script(plan: Plan, model_file: str, measured: Sequence[str] = ()) -> 
 
 def slug(name: str) -> str:
     """A name as part of a file name: letters, digits, dots, dashes and underscores alone."""
-    return re.sub(r"[^\w.\-]+", "-", name, flags=re.ASCII).strip("-.") or "recipe"
+    return re.sub(r"[^\w.\-]+", "-", name, flags=re.ASCII)[:_LONGEST_SLUG].strip("-.") or "recipe"
+
+
+def _shortened(name: str, longest: int) -> str:
+    """The beginning of a name that takes no more bytes than that."""
+    while len(os.fsencode(name)) > longest:
+        name = name[:-1]
+    return name
 
 
 def _about_imatrix(imatrix: Imatrix) -> str:

@@ -158,6 +158,18 @@ def test_no_text_of_a_recipe_leaves_its_comment(text: str, tiny_shape: ModelShap
     assert re.fullmatch(r"default_out=[\w.\-]+", script.splitlines()[len(header.splitlines()) + 3])
 
 
+def test_the_longest_name_of_a_model_and_a_recipe_leaves_room_for_the_file_that_is_made(
+    tiny_shape: ModelShape, work: Path
+) -> None:
+    name = f"{'é' * 125}.gguf"
+    (work / name).write_text("weights")
+    plan = resolve(tiny_shape, Recipe("long " * 100, FileType.Q4_0))
+    done = run(export_script(plan, name), work, STAND_IN_BYTES=str(plan.file_bytes))
+    assert done.returncode == 0, done.stderr
+    [made] = names(work) - {name}
+    assert made.startswith("ééé") and made.endswith("-long.gguf")
+
+
 @pytest.mark.parametrize("name", ["", "..", "a/b", "-", "$(x)", "模型", "\n"])
 def test_a_slug_is_a_plain_part_of_a_file_name(name: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_][\w.\-]*", slug(name), flags=re.ASCII)
