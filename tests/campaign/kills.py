@@ -258,7 +258,7 @@ def _must_be_a_sentence(error: str, code: int, *, failed: bool) -> None:
 def _known(home: Path, scene: Scene) -> Known:
     chunks, created = _stored(home / "data" / "results.sqlite3")
     outputs = {name: (home / name).read_bytes() for name in scene.outputs if (home / name).exists()}
-    skipped = {home / "logs", home / "state", home / "data"}
+    skipped = {home / "logs", home / "state", home / "data", home / "cache" / "pool" / "locks"}
     files = {
         str(path.relative_to(home))
         for path in home.rglob("*")
