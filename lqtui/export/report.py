@@ -195,7 +195,7 @@ def _markdown(report: Report) -> str:
     lines += ["", "## Recipes"]
     for row in report.measured:
         fence = "`" * max(3, _longest_run(row.recipe) + 1)
-        lines += ["", f"{fence}toml", row.recipe.rstrip("\n"), fence]
+        lines += ["", f"{fence}toml", _lines(row.recipe).rstrip("\n"), fence]
     return "\n".join(lines) + "\n"
 
 
@@ -221,7 +221,7 @@ def _html(report: Report) -> str:
         f"<dt>{escape(name)}</dt><dd>{escape(printable(value))}</dd>" for name, value in report.facts.items()
     )
     recipes = "\n".join(
-        f"<details><summary>{escape(printable(row.name))}</summary><pre>{escape(row.recipe)}</pre></details>"
+        f"<details><summary>{escape(printable(row.name))}</summary><pre>{escape(_lines(row.recipe))}</pre></details>"
         for row in report.measured
     )
     charts = "\n".join(svg([figure], color=None) for figure in report.figures())
@@ -258,7 +258,7 @@ def _csv(report: Report) -> str:
     writer.writerow(names)
     for row in report.measured:
         cells = [getattr(row, name) for name in names]
-        writer.writerow([_no_formula(cell) if isinstance(cell, str) else cell for cell in cells])
+        writer.writerow([_no_formula(printable(cell)) if isinstance(cell, str) else cell for cell in cells])
     return out.getvalue()
 
 
@@ -305,6 +305,10 @@ def _letters(report: Report) -> list[str]:
 def _inline(text: str) -> str:
     """Text that Markdown takes for nothing but text, in a table too."""
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!~" else c for c in printable(text))
+
+
+def _lines(text: str) -> str:
+    return printable(text, keep="\n")
 
 
 def _longest_run(text: str) -> int:

@@ -109,6 +109,14 @@ def test_csv_reads_back_in_full_and_runs_nothing() -> None:
     assert rows[0]["generation_tps"] == "" and rows[1]["name"] == "'=cmd()"
 
 
+@pytest.mark.parametrize("form", [f for f in ReportFormat if f is not ReportFormat.PNG])
+def test_no_form_has_what_a_terminal_obeys(form: ReportFormat) -> None:
+    strange = "a\x1b]0;x\x07\x9b2J\u202e\r"
+    one = replace(ROW, name=strange, recipe=f'name = "{strange}"\n')
+    text = written(Report(strange, {"text": strange}, [one]), form)
+    assert isinstance(text, str) and {c for c in text if not c.isprintable()} <= {"\n", "\u00a0"}
+
+
 def test_a_recipe_of_backticks_stays_in_its_fence() -> None:
     one = replace(ROW, recipe='name = "````"\n')
     text = written(Report("m", {}, [one]), ReportFormat.MARKDOWN)
