@@ -43,7 +43,7 @@ async def main(model, corpus, diary):
         if own_file(paths, model).exists():
             break
         await asyncio.sleep(0.01)
-    note(diary, {"asked": [job.title for job in bench.jobs if job.active]})
+    note(diary, {"asked": [job.title for job in bench.jobs if job.active and job.kind == "measure"]})
     for job in [job for job in bench.jobs if job.active]:
         ended = await bench.wait(job)
         for plan in plans:
@@ -121,12 +121,10 @@ class Scene:
         """The recipes that it told to be measured."""
         return {line["done"] for line in _diary(home) if "done" in line}
 
-    def was_offered(self, said: str, home: Path) -> bool:
-        """Whether the last start offered what the first one had asked for and not done."""
+    def was_offered(self, said: str, home: Path, done: int) -> bool:
+        """Whether the last start offered what the first one had asked for, of which some was done."""
         asked = next((line["asked"] for line in _diary(home) if "asked" in line), [])
-        offered = json.loads(said.splitlines()[0])["offered"]
-        done = sum("done" in line for line in _diary(home))
-        return bool(offered) or done >= len(asked)
+        return len(json.loads(said.splitlines()[0])["offered"]) >= len(asked) - done
 
 
 def _diary(home: Path) -> list[dict[str, list[str]]]:

@@ -139,7 +139,7 @@ def _trial(
         raise Trouble("lost", f"{len(missing)} recipes were told to be measured and are not there")
     said = _to_its_end(scene, stage, home, environment)
     after = _known(home, scene)
-    if scene.offers and victim != "child" and told and not scene.was_offered(said, home):
+    if scene.offers and victim != "child" and told and not scene.was_offered(said, home, len(told)):
         raise Trouble("lost", "the next start did not offer what was not finished")
     if victim != "power" and not before.created.items() <= after.created.items():
         raise Trouble("lost", "chunks that were there are not there any more, or were measured again")
