@@ -6,6 +6,7 @@ import json
 import re
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_LONGEST = 1000
 JOINERS = "\u200c\u200d"
 """Not printable by themselves, and part of emoji and of several scripts."""
 
@@ -32,3 +33,10 @@ def printable_json(document: str) -> str:
 
 def _numbered(found: re.Match[str]) -> str:
     return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1].replace("\x7f", "\\u007f")
+
+
+def shortened(sentence: str) -> str:
+    """A sentence that can be shown, whatever it quotes: the middle of a very long one is left out."""
+    if len(sentence) <= _LONGEST:
+        return sentence
+    return f"{sentence[: _LONGEST // 2]} … {sentence[-_LONGEST // 2 :]}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterator
 
 from lqtui.recipe.errors import RecipeError
@@ -13,8 +12,11 @@ from lqtui.recipe.quantized_file import FindFile, find_no_file, named_file
 from lqtui.recipe.recipe import Recipe
 from lqtui.recipe.selectors import compact, select
 from lqtui.recipe.shape import ModelShape
+from lqtui.recipe.toml_text import NotTomlError, parse_toml
 from lqtui.recipe.types import TensorType, parse_type
 
+_MOST_LINES = 10_000
+"""Selectors; each is looked for in all tensors."""
 _KEYS = {"name", "base", "description", "imatrix", "imatrix_sha256", "file", "file_sha256", "tensors"}
 
 
@@ -30,8 +32,8 @@ def parse_recipe(
     Raises RecipeError, one sentence, for bad TOML, unknown keys or types, and selectors that do not fit.
     """
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = parse_toml(text)
+    except NotTomlError as error:
         raise RecipeError(f"{source} is not a TOML recipe: {error}") from None
     unknown = sorted(document.keys() - _KEYS)
     if unknown:
@@ -83,7 +85,10 @@ def _text(document: dict[str, object], key: str, source: str) -> str:
 def _overrides(tensors: dict[str, object], shape: ModelShape) -> dict[str, TensorType]:
     overrides: dict[str, TensorType] = {}
     said_by: dict[str, tuple[str, str]] = {}
-    for table, selector, type_name in _flat(tensors):
+    lines = list(_flat(tensors))
+    if len(lines) > _MOST_LINES:
+        raise RecipeError(f"[tensors] has {len(lines):,} lines, and no more than {_MOST_LINES:,} are read")
+    for table, selector, type_name in lines:
         if not isinstance(type_name, str):
             raise RecipeError(f'the type of {selector!r} must be a text such as "Q8_0"')
         tensor_type = parse_type(type_name)

@@ -12,6 +12,8 @@ from lqtui.recipe.rules import quantizable_tensors
 from lqtui.recipe.shape import ModelShape, TensorInfo
 from lqtui.recipe.types import TensorType
 
+_DIGITS = 9
+"""As many tell that a block's number is too high; Python refuses to read thousands."""
 _SELECTOR = re.compile(r"blk\.(?P<blocks>\*|[0-9,\-]+)(?:\.(?P<role>[^\s=]+))?")
 
 
@@ -77,7 +79,7 @@ def _blocks(shape: ModelShape, selector: str, text: str) -> set[int]:
         return set(range(shape.block_count))
     blocks: set[int] = set()
     for part in text.split(","):
-        first, dash, last = part.partition("-")
+        first, dash, last = (text.lstrip("0")[:_DIGITS] or text[:1] for text in part.partition("-"))
         if not first.isdigit() or (dash and (not last.isdigit() or int(last) < int(first))):
             raise RecipeError(f"cannot read the blocks in selector {selector!r}; write 3, 0-3 or 0,2,4-7")
         span = range(int(first), min(int(last or first), shape.block_count) + 1)

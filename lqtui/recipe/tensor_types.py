@@ -17,10 +17,18 @@ from lqtui.recipe.shape import ModelShape, TensorInfo
 from lqtui.recipe.types import TensorType, parse_type
 
 _LONGEST = 4000
-_MOST_LOOPS = 3
-"""Python's search goes back for each of them; on names of 64 letters three cost nothing, and ten an hour."""
-_CLASS = re.compile(r"\[[^]]*\]")
-_LOOP = re.compile(r"[*+]|\{\d*,\}")
+_MOST_ENTRIES = 10_000
+"""Each is looked for in all tensors."""
+_MOST_WAYS = 64**3
+"""Python's search may try every way to match a pattern: so many cost nothing, of ten loops an hour."""
+_LONGEST_NAME = 64
+_CLASS = re.compile(r"\[[^]]*+(?:\]|$)")
+_LOOP = re.compile(r"[*+]|\{\d*,\d*\}")
+_OPTION = re.compile(r"(?<![*+?}(])\?")
+_CHOICE = re.compile(r"\|")
+_PLAIN_CHOICES = re.compile(r"\((?:\?:)?[\w|]*+\)")
+"""A group of words: few of them can be found at one place."""
+_WAYS_OF_WORDS = 4
 _UNUSUAL = (re.compile(r"\)(?:[*+]|\{)"), re.compile(r"\(\?(?!:)"), re.compile(r"\\[1-9]"))
 """Repeated groups, lookarounds, references to groups."""
 _SPECIAL_CLASS = re.compile(r"\[[:.=\[]|--|&&|~~|\|\|")
@@ -47,7 +55,12 @@ def parse_entries(text: str) -> list[Entry]:
 
     Raises RecipeError for what llama-quantize refuses, and for patterns that could take for ever.
     """
-    return [parse_entry(word) for word in text.split()]
+    words = text.split()
+    if len(words) > _MOST_ENTRIES:
+        raise RecipeError(
+            f"there are {len(words):,} tensor types, and no more than {_MOST_ENTRIES:,} are read"
+        )
+    return [parse_entry(word) for word in words]
 
 
 def parse_entry(word: str) -> Entry:
@@ -92,13 +105,21 @@ def _reaches_further(pattern: str, found: Sequence[TensorInfo]) -> list[int]:
     return blocks if named and not set(blocks) <= named else []
 
 
+def _ways(plain: str) -> int:
+    """A bound of the ways to match a pattern at one place of a name; classes and escapes are `x` in it."""
+    plain, groups = _PLAIN_CHOICES.subn("x", plain)
+    loops, options = len(_LOOP.findall(plain)), len(_OPTION.findall(plain))
+    choices = len(_CHOICE.findall(plain))
+    return _LONGEST_NAME**loops * 2 ** (options + choices) * _WAYS_OF_WORDS**groups
+
+
 def _check(pattern: str) -> None:
     """Refuse what is no regular expression, and one that could take for ever on some name."""
     shown = pattern if len(pattern) < 60 else f"{pattern[:60]}…"
-    plain = _CLASS.sub("x", re.sub(r"\\[^1-9]", "x", pattern))
+    plain = _CLASS.sub("x", re.sub(r"\\[^1-9]", "x", pattern[: _LONGEST + 1]))
     if (
         len(pattern) > _LONGEST
-        or len(_LOOP.findall(plain)) > _MOST_LOOPS
+        or _ways(plain) > _MOST_WAYS
         or any(unusual.search(plain) for unusual in _UNUSUAL)
         or _SPECIAL_CLASS.search(pattern)
     ):

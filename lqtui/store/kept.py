@@ -10,8 +10,11 @@ import msgspec
 
 from lqtui.store.files import atomic_write
 from lqtui.store.paths import make_directory
+from lqtui.store.reading import read_at_most
 
 _Value = TypeVar("_Value")
+_LARGEST = 256 << 20
+"""What is larger is cut off, and so is not there."""
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True):
@@ -28,11 +31,11 @@ def load_kept(
     """What is kept in a folder under a key; None where there is nothing that can be trusted."""
     packed_key = msgspec.msgpack.encode(key)
     try:
-        kept = msgspec.msgpack.decode(_path(folder, suffix, packed_key).read_bytes(), type=_Kept)
+        kept = msgspec.msgpack.decode(_read(folder, suffix, packed_key), type=_Kept)
         if (kept.version, bytes(kept.key)) != (version, packed_key) or kept.digest != _digest(kept.packed):
             return None
         return msgspec.msgpack.decode(kept.packed, type=of)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -47,6 +50,10 @@ def save_kept(folder: Path, suffix: str, version: int, key: msgspec.Struct, valu
     kept = _Kept(version, msgspec.Raw(packed_key), _digest(packed), packed)
     with atomic_write(_path(folder, suffix, packed_key)) as temporary:
         temporary.write_bytes(msgspec.msgpack.encode(kept))
+
+
+def _read(folder: Path, suffix: str, packed_key: bytes) -> bytes:
+    return read_at_most(_path(folder, suffix, packed_key), _LARGEST)
 
 
 def _path(folder: Path, suffix: str, packed_key: bytes) -> Path:

@@ -17,9 +17,11 @@ import msgspec
 from lqtui.store.errors import StoreError
 from lqtui.store.files import atomic_write
 from lqtui.store.paths import make_directory
+from lqtui.store.reading import read_at_most
 
 _State = TypeVar("_State")
 
+_LARGEST = 16 << 20
 ASIDE = ".aside"
 """Ends the name of a file that could not be read."""
 
@@ -38,18 +40,20 @@ class _Version(msgspec.Struct):
 def read_state(path: Path, version: int, of: type[_State]) -> StateRead[_State]:
     """What is remembered in a file, if it is of this version; everything else is set aside."""
     try:
-        raw = path.read_bytes()
+        raw = read_at_most(path, _LARGEST + 1)
     except FileNotFoundError:
         return StateRead(None)
     except OSError as error:
         return StateRead(None, f"{path} cannot be read: {error.strerror}; lqtui begins anew")
     try:
+        if len(raw) > _LARGEST:
+            raise ValueError
         found = msgspec.json.decode(raw, type=_Version).version
         if found == version:
             return StateRead(msgspec.json.decode(raw, type=of, dec_hook=_decoded))
         which = "a newer" if found > version else "an older"
         why = f"was written by {which} lqtui (format {found}; this one knows {version})"
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
         why = "is damaged"
     aside = path.with_name(path.name + ASIDE)
     with contextlib.suppress(OSError):

@@ -22,6 +22,7 @@ from lqtui.recipe.rules import quantizable_names
 from lqtui.recipe.shape import ModelShape
 from lqtui.recipe.tensor_types import Entry, match, parse_entries
 from lqtui.store.paths import expanded
+from lqtui.store.reading import read_at_most
 from lqtui.workbench.copying import Copying
 from lqtui.workbench.jobs import RunningJob
 from lqtui.workbench.matrix_files import RecipeMatrices, seen_from
@@ -151,8 +152,7 @@ def format_for(path: Path) -> RecipeFormat:
 def is_gguf(path: Path) -> bool:
     """Whether a file begins as a GGUF model does; WorkbenchError where it cannot be read."""
     try:
-        with expanded(path).open("rb") as file:
-            return file.read(len(_GGUF)) == _GGUF
+        return read_at_most(expanded(path), len(_GGUF)) == _GGUF
     except OSError as error:
         raise WorkbenchError(f"{path} cannot be read: {error.strerror}") from None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from lqtui.store.errors import StoreError
 from lqtui.store.files import atomic_write
 from lqtui.store.paths import expanded
+from lqtui.store.reading import read_at_most
 from lqtui.workbench.values import WorkbenchError
 
 _MAX_BYTES = 1 << 20
@@ -15,8 +16,7 @@ _MAX_BYTES = 1 << 20
 def read_text(path: Path) -> str:
     """The text of a file; WorkbenchError where it cannot be read or is no text of reasonable size."""
     try:
-        with expanded(path).open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
+        raw = read_at_most(expanded(path), _MAX_BYTES + 1)
     except OSError as error:
         raise WorkbenchError(f"{path} cannot be read: {error.strerror}") from None
     if len(raw) > _MAX_BYTES:
