@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
 
 from lqtui.cli import output
 from lqtui.cli.driving import exit_unless_done, followed, on_bench
 from lqtui.hub.values import CachedModel, Found, HubCache, HubModel, Removed, Repository
 from lqtui.store.files import format_size
 from lqtui.system import meters
+from lqtui.system.disk import date_of
 from lqtui.workbench import Job, Settings, Workbench, WorkbenchError
 from lqtui.workbench.downloads import choose_model, memory_said, without_gguf
 
@@ -80,7 +80,7 @@ def list_cached(json: bool) -> None:
                 m.type or "?",
                 m.fitness.value,
                 format_size(m.bytes),
-                f"{datetime.fromtimestamp(m.used):%Y-%m-%d %H:%M}",
+                f"{date_of(m.used).astimezone():%Y-%m-%d %H:%M}",
             ]
             for m in found.models
         ]
@@ -219,5 +219,5 @@ def _cached_document(model: CachedModel) -> dict[str, object]:
         "for": model.fitness.value,
         "bytes": model.bytes,
         "path": str(model.path),
-        "last_used": datetime.fromtimestamp(model.used).isoformat(timespec="seconds"),
+        "last_used": date_of(model.used).astimezone().isoformat(timespec="seconds"),
     }

@@ -1,7 +1,10 @@
-"""How much room a disk has."""
+"""How much room a disk has, and what its times mean."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
+
+_FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC).timestamp(), datetime(9999, 12, 30, tzinfo=UTC).timestamp()
 
 
 def free_space(path: Path) -> int:
@@ -28,6 +31,11 @@ def mount_point(path: Path) -> Path:
     while not path.is_mount() and path != path.parent:
         path = path.parent
     return path
+
+
+def date_of(timestamp: float) -> datetime:
+    """Return a file's time in UTC, the nearest to it where a disk tells of a year that no calendar has."""
+    return datetime.fromtimestamp(min(max(timestamp, _FIRST), _LAST), tz=UTC)
 
 
 def nearest_existing(path: Path) -> Path:

@@ -105,3 +105,11 @@ def test_free_space_is_that_of_the_closest_folder_that_exists(tmp_path: Path) ->
     assert disk.nearest_existing(tmp_path / "not" / "there") == tmp_path
     assert disk.mount_point(tmp_path / "not").is_mount()
     assert tmp_path.is_relative_to(disk.mount_point(tmp_path))
+
+
+@pytest.mark.parametrize("stamp", [-(2.0**62), -99999999999.0, 999999999999999.0, 2.0**62])
+def test_a_time_that_no_calendar_has_is_the_nearest_that_one_has(stamp: float) -> None:
+    date = disk.date_of(stamp)
+    assert date.year in (1, 9999)
+    assert date.astimezone().isoformat()
+    assert disk.date_of(0).isoformat() == "1970-01-01T00:00:00+00:00"

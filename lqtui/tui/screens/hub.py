@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 from dataclasses import dataclass
-from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import ClassVar
@@ -20,6 +19,7 @@ from textual.widgets import Input, Static
 
 from lqtui.hub.values import CachedModel, Fitness, FoundRepository, HubCache, HubModel, Repository
 from lqtui.system import meters
+from lqtui.system.disk import date_of
 from lqtui.system.meters import Snapshot
 from lqtui.tui.screens.confirm import ConfirmScreen
 from lqtui.tui.widgets.hub_list import Entry, HubList, Reference, compact, key_of
@@ -156,7 +156,7 @@ class HubScreen(ModalScreen[Path | Wanted | None]):
     def _explain(self) -> None:
         match self.query_one(HubList).entry:
             case CachedModel() as model:
-                used = f"{datetime.fromtimestamp(model.used):%Y-%m-%d %H:%M}"
+                used = f"{date_of(model.used).astimezone():%Y-%m-%d %H:%M}"
                 self._say(f"{model.repository} · last used {used}", str(model.path))
             case Reference() as reference:
                 self._say(
