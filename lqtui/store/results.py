@@ -115,11 +115,12 @@ class FileIdentity(msgspec.Struct, frozen=True):
         Raises:
             OSError: there is no such file.
         """
+        status = path.stat()  # first, because links that go in a circle are an OSError here
         path = path.resolve()
-        status = path.stat()
         # SQLite holds neither names that are not Unicode nor numbers past 63 bits, and a disk may have both.
         name = os.fsencode(path).decode("utf-8", "backslashreplace")
-        return cls(name, status.st_size, status.st_mtime_ns, status.st_ino & (2**63 - 1))
+        modified = max(-(2**63), min(status.st_mtime_ns, 2**63 - 1))
+        return cls(name, status.st_size, modified, status.st_ino & (2**63 - 1))
 
 
 _FORMAT_1 = (

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -369,3 +370,18 @@ def test_a_full_database_is_a_sentence(path: Path) -> None:
         with pytest.raises(StoreError, match="The disk is full, so the result was not saved"):
             for number in range(50):
                 store.put_chunk(KEY, number, scores())
+
+
+def test_a_file_of_a_time_past_what_the_database_holds_is_known_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model.gguf"
+    model.touch()
+    found = model.stat()
+    far = SimpleNamespace(st_size=0, st_ino=found.st_ino, st_mode=found.st_mode, st_mtime_ns=10**24)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", lambda path, **_: far)
+        identity = FileIdentity.of(model)
+    with ResultStore(tmp_path / "results.sqlite3") as store:
+        store.put_model_digest(identity, "d4" * 32)
+        assert store.get_model_digest(identity) == "d4" * 32
