@@ -29,6 +29,8 @@ SAVE_SECONDS = 10.0
 """So much of a computation is lost at most when it is stopped."""
 _SUFFIX = ".imatrix.gguf"
 _UNFINISHED = "unfinished.gguf"
+_COMPUTED = "computed.gguf"
+"""A matrix that has no name yet; it stays where the app was killed before it got one."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +132,9 @@ class Imatrices(Running):
         folder = _model_folder(self.paths, digest) / f"{corpus_digest(text.path)[:16]}-{n_ctx}"
         begun = await asyncio.to_thread(_begun, folder, chunks)
         if begun is not None and begun[0] == chunks and begun[1].name != _UNFINISHED:
-            return begun[1]
+            return _named(begun[1], model, text, n_ctx)
         running.expect(importances(model.shape, n_ctx, chunks))
-        made = folder / "computed.gguf"
+        made = folder / _COMPUTED
         task = ComputeImatrix(
             model.path,
             text.path,
@@ -147,9 +149,7 @@ class Imatrices(Running):
             self.settings.gpu_layers,
         )
         await run_task(task, running.log, running.progress_of, running.started)
-        of = open_imatrix(made).chunks
-        name = re.sub(r"[^\w.-]+", "-", f"{model.shape.name}-{text.name.removesuffix('.txt')}-{of}x{n_ctx}")
-        return made.replace(folder / f"{name[:100]}{_SUFFIX}")
+        return _named(made, model, text, n_ctx)
 
 
 def all_kept_imatrices(paths: Paths) -> list[KeptImatrix]:
@@ -175,7 +175,7 @@ def _kept_in(folder: Path) -> list[KeptImatrix]:
 def _begun(folder: Path, chunks: int) -> tuple[int, Path] | None:
     """What is kept of a text that comes closest to so many chunks, and has no more: its chunks, and where."""
     found = []
-    for path in (*folder.glob(f"*{_SUFFIX}"), folder / _UNFINISHED):
+    for path in (*folder.glob(f"*{_SUFFIX}"), folder / _COMPUTED, folder / _UNFINISHED):
         try:
             file = open_imatrix(path)
         except StoreError:
@@ -183,6 +183,15 @@ def _begun(folder: Path, chunks: int) -> tuple[int, Path] | None:
         if file.chunks <= chunks:
             found.append((file.chunks, path))
     return max(found, key=lambda pair: (pair[0], pair[1].name != _UNFINISHED), default=None)
+
+
+def _named(made: Path, model: OpenModel, text: Corpus, n_ctx: int) -> Path:
+    """A matrix by the name that it is kept by, given to it now where it has none."""
+    if made.name != _COMPUTED:
+        return made
+    of = open_imatrix(made).chunks
+    name = re.sub(r"[^\w.-]+", "-", f"{model.shape.name}-{text.name.removesuffix('.txt')}-{of}x{n_ctx}")
+    return made.replace(made.with_name(f"{name[:100]}{_SUFFIX}"))
 
 
 def _model_folder(paths: Paths, model_digest: str) -> Path:

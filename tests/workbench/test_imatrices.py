@@ -56,6 +56,19 @@ async def test_what_is_kept_is_not_computed_again(opened: Workbench, english: Pa
     assert again.pid is None and again.elapsed < 1  # no process was started
 
 
+async def test_what_is_computed_is_not_lost_where_the_app_is_killed_before_it_is_named(
+    opened: Workbench, english: Path
+) -> None:
+    await done(opened, opened.compute_imatrix(english, chunks=2, n_ctx=256))
+    kept = opened.computed_imatrix
+    assert kept is not None
+    content = kept.read_bytes()
+    kept.rename(kept.with_name("computed.gguf"))
+    job = await done(opened, opened.compute_imatrix(english, chunks=2, n_ctx=256))
+    assert opened.computed_imatrix == kept and kept.read_bytes() == content
+    assert job.pid is None, "nothing was computed"
+
+
 async def test_without_a_text_it_is_computed_on_the_half_that_results_are_not_told_on(
     opened: Workbench,
 ) -> None:
