@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import re
 from collections.abc import Iterable, Mapping
 from ctypes import c_void_p
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 
 from lqtui.llama import native
 from lqtui.llama.errors import EngineError
-from lqtui.recipe.errors import RecipeError
+from lqtui.llama.header_check import check_header
 from lqtui.recipe.imatrix import HEADER_KEYS, header_bytes
 from lqtui.recipe.shape import ALIGNMENT, ModelShape, TensorInfo, tensor_order
 from lqtui.recipe.split_names import split_name
@@ -23,6 +24,9 @@ from lqtui.recipe.types import TensorType, type_from_number
 
 _QUANTIZATION_VERSION = 2
 """GGML_QNT_VERSION."""
+_ARCHITECTURE = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
+_GREATEST_NUMBER = (1 << 31) - 1
+"""Of a header's numbers that lqtui reads: llama.cpp takes them for 32 bits, some of them with a sign."""
 _MAX_BLOCKS = 512
 """LLAMA_MAX_LAYERS."""
 SHARD_HEADER_BYTES = 1024
@@ -186,10 +190,7 @@ class BaseModel:
                 offset = start + lib.gguf_get_tensor_offset(part.gguf, i)
                 size = lib.gguf_get_tensor_size(part.gguf, i)
                 if offset + size > len(part.data):
-                    raise EngineError(
-                        f"{part.path} is truncated: {info.name} ends at byte {offset + size:,}, the file has "
-                        f"{len(part.data):,}; download or copy it again"
-                    )
+                    raise EngineError(f"{part.path} was cut short while it was opened; copy it again")
                 if info.name in sources:
                     raise EngineError(
                         f"{part.path} holds {info.name} twice; the model's parts do not fit together"
@@ -200,17 +201,26 @@ class BaseModel:
     def _read_shape(self) -> ModelShape:
         gguf = self._parts[0].gguf
         architecture = native.scalar(gguf, "general.architecture")
-        if not isinstance(architecture, str):
+        if not isinstance(architecture, str) or not _ARCHITECTURE.fullmatch(architecture):
             raise EngineError(
                 f"{self.path} names no architecture; it is not a language model that llama.cpp can run"
             )
         blocks = _integer(gguf, f"{architecture}.block_count")
+
+        def number(key: str, missing: int | None = 0) -> int:
+            value = _integer(gguf, key, missing)
+            if value is not None and not 0 <= value <= _GREATEST_NUMBER:
+                raise EngineError(
+                    f"{self.path} has a damaged header: {key} is {value:,}; download or copy it again"
+                )
+            return value
+
         if not self._sources or not blocks:
             raise EngineError(
                 f"{self.path} holds no model weights (a vocabulary or metadata file); "
                 f"open the model's own GGUF"
             )
-        if blocks > _MAX_BLOCKS:
+        if not 0 < blocks <= _MAX_BLOCKS:
             raise EngineError(
                 f"{self.path} claims {blocks:,} blocks; llama.cpp runs models of up to {_MAX_BLOCKS}"
             )
@@ -238,13 +248,13 @@ class BaseModel:
             meta_padding=len(header) - _end_of_tensors(header, tensors[-1]),
             imatrix_keys=header_bytes(_present(gguf, HEADER_KEYS)),
             file_bytes=sum(len(part.data) for part in self._parts),
-            file_type=_integer(gguf, "general.file_type", missing=None),
-            context_length=_integer(gguf, f"{architecture}.context_length"),
-            embedding_length=_integer(gguf, f"{architecture}.embedding_length"),
-            heads=_integer(gguf, f"{architecture}.attention.head_count"),
-            kv_heads=_integer(gguf, f"{architecture}.attention.head_count_kv")
-            or _integer(gguf, f"{architecture}.attention.head_count"),
-            experts=_integer(gguf, f"{architecture}.expert_count"),
+            file_type=number("general.file_type", missing=None),
+            context_length=number(f"{architecture}.context_length"),
+            embedding_length=number(f"{architecture}.embedding_length"),
+            heads=number(f"{architecture}.attention.head_count"),
+            kv_heads=number(f"{architecture}.attention.head_count_kv")
+            or number(f"{architecture}.attention.head_count"),
+            experts=number(f"{architecture}.expert_count"),
             vocab_size=native.array_length(gguf, "tokenizer.ggml.tokens"),
         )
 
@@ -275,49 +285,25 @@ def _all_parts(path: Path, count: int) -> list[Path]:
     return parts
 
 
-def _check_readable(path: Path) -> None:
-    if path.is_dir():
-        raise EngineError(f"{path} is a directory; name a .gguf file in it")
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-    except FileNotFoundError:
-        raise EngineError(f"{path} does not exist") from None
-    except OSError as error:
-        raise EngineError(f"{path} cannot be read: {error.strerror}") from None
-    if magic != b"GGUF":
-        what = "is empty" if not magic else "is not a GGUF file (it does not begin with GGUF)"
-        raise EngineError(f"{path} {what}")
-
-
 def _open_part(path: Path) -> _Part:
-    _check_readable(path)
+    check_header(path)
     lib = native.ggml()
     tensors = c_void_p()
     params = native.GgufInitParams(no_alloc=True, ctx=ctypes.pointer(tensors))
     gguf = c_void_p(lib.gguf_init_from_file(os.fsencode(path), params))
     if not gguf:
         raise EngineError(f"{path} has a damaged or truncated GGUF header; download or copy it again")
-    if any(not lib.gguf_get_key(gguf, i) for i in range(lib.gguf_get_n_kv(gguf))):  # the writer would abort
-        raise EngineError(f"{path} has a damaged header: a key without a name; download or copy it again")
     with path.open("rb") as file:
         return _Part(path, gguf, tensors, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _tensor_info(part: _Part, index: int) -> TensorInfo:
     lib = native.ggml()
-    raw_name: bytes = lib.gguf_get_tensor_name(part.gguf, index)
-    name = raw_name.decode("utf-8", "replace")
+    name: str = lib.gguf_get_tensor_name(part.gguf, index).decode("utf-8")
     ne = tuple(lib.gguf_get_tensor_ne(part.gguf, index)[:4])
     while len(ne) > 1 and ne[-1] == 1:
         ne = ne[:-1]
-    if 0 in ne or name.encode() != raw_name:
-        what = "holds no weights" if 0 in ne else "has a name that is not text"
-        raise EngineError(f"{part.path} is damaged: tensor {name} {what}; download or copy it again")
-    try:
-        return TensorInfo(name, ne, type_from_number(lib.gguf_get_tensor_type(part.gguf, index)))
-    except RecipeError as error:
-        raise EngineError(f"{part.path}: {name}: {error}") from None
+    return TensorInfo(name, ne, type_from_number(lib.gguf_get_tensor_type(part.gguf, index)))
 
 
 def _integer(gguf: c_void_p, key: str, missing: int | None = 0) -> int:

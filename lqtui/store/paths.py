@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -85,6 +86,19 @@ def is_directory(path: Path) -> bool:
         return path.is_dir()
     except OSError:
         return False
+
+
+def is_special(path: Path) -> bool:
+    """Return whether `path` is a pipe, a device or a socket: to open one can block, and reading never end.
+
+    Raises:
+        OSError: it cannot be asked for, because the name is too long, or its links go in a circle.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def make_directory(path: Path) -> Path:

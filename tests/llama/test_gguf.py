@@ -7,6 +7,7 @@ import re
 import struct
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from gguf_files import llama_tensors, write_header, write_tiny_llama
 from stock_quantize import StockQuantizer
 
+from lqtui.llama import native
 from lqtui.llama.errors import EngineError
 from lqtui.llama.gguf import SHARD_HEADER_BYTES, BaseModel
 from lqtui.recipe.file_types import FileType
@@ -180,6 +182,124 @@ def test_a_tensor_without_weights_is_refused(tmp_path: Path) -> None:
     tensors = llama_tensors(**_SIZES, vocab=64) | {"blk.0.empty.weight": (0, 64)}
     path = write_header(tmp_path / "empty.gguf", "llama", tensors, **_SIZES)
     assert "blk.0.empty.weight holds no weights" in refusal(path)
+
+
+def _text(raw: bytes) -> bytes:
+    return struct.pack("<Q", len(raw)) + raw
+
+
+def _header(*keys: bytes, tensors: tuple[bytes, ...] = (), version: int = 3) -> bytes:
+    """The beginning of a file of some keys and tensors, and room for data."""
+    top = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(keys)) + b"".join((*keys, *tensors))
+    return top + bytes(-len(top) % 32 + 4096)
+
+
+def _tensor(name: bytes, extents: tuple[int, ...] = (32,), kind: int = 0, offset: int = 0) -> bytes:
+    return _text(name) + struct.pack(f"<I{len(extents)}QIQ", len(extents), *extents, kind, offset)
+
+
+def _key(name: bytes, kind: int, value: bytes) -> bytes:
+    return _text(name) + struct.pack("<I", kind) + value
+
+
+_ALIGNED = _key(b"general.alignment", 4, struct.pack("<I", 32))
+
+
+@pytest.mark.parametrize(
+    ("contents", "sentence"),
+    [
+        (_header(version=1), "its version is 1"),
+        (b"GGUF" + struct.pack(">IQQ", 3, 0, 0), "the other byte order"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 1 << 60, 0), "passes the end of the file"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1 << 60) + bytes(64), "a key has 0 bytes"),
+        (_header(_key(b"k", 8, struct.pack("<Q", 1 << 60))), "passes the end of the file"),
+        (_header(_key(b"k", 9, struct.pack("<IQ", 4, 1 << 62))), "passes the end of the file"),
+        (_header(_key(b"k", 9, struct.pack("<IQ", 8, 1 << 60))), "or of too much"),
+        (_header(_key(b"k", 9, struct.pack("<IQQ", 8, 1, 1 << 63))), "passes the end of the file"),
+        (_header(_key(b"k", 9, struct.pack("<IQIQ", 9, 1, 4, 0))), "or of too much"),
+        (_header(_key(b"k", 13, bytes(8))), "of an unknown type"),
+        (_header(_ALIGNED, _ALIGNED), "has the key general.alignment twice"),
+        (_header(_key(b"general.alignment", 10, struct.pack("<Q", 32))), "no number of 32 bits"),
+        (_header(_key(b"general.alignment", 4, struct.pack("<I", 0))), "no power of two"),
+        (_header(_key(b"general.alignment", 4, struct.pack("<I", 48))), "no power of two"),
+        (_header(_key(b"a\0b", 4, bytes(4))), "a key is not text"),
+        (_header(_key(b"\x1b[2J", 4, bytes(4))), "a key is not text"),
+        (_header(_key(b"x" * (1 << 16), 4, bytes(4))), "a key has 65,536 bytes"),
+        (_header(tensors=(_tensor(b""),)), "a tensor's name has 0 bytes"),
+        (_header(tensors=(_tensor(b"x" * 64),)), "a tensor's name has 64 bytes"),
+        (_header(tensors=(_tensor(b"x\0y"),)), "a tensor's name is not text"),
+        (_header(tensors=(_tensor(b"\xff"),)), "a tensor's name is not text"),
+        (_header(tensors=(_tensor("a\u202eb".encode()),)), "a tensor's name is not text"),
+        (_header(tensors=(_tensor(b"a"), _tensor(b"a", offset=128))), "holds a twice"),
+        (_header(tensors=(_tensor(b"a", (1,) * 5),)), "has 5 dimensions"),
+        (_header(tensors=(_tensor(b"a", (1 << 32, 1 << 32)),)), "extents that are impossible at F32"),
+        (_header(tensors=(_tensor(b"a", (1 << 63,)),)), "extents that are impossible at F32"),
+        (_header(tensors=(_tensor(b"a", (33,), kind=2),)), "extents that are impossible at Q4_0"),
+        (_header(tensors=(_tensor(b"a", kind=31),)), "a: "),
+        (_header(tensors=(_tensor(b"a", offset=64),)), "does not lie where the tensor before it ends"),
+        (_header(tensors=(_tensor(b"a"), _tensor(b"b"))), "b does not lie where the tensor before it ends"),
+        (_header(tensors=(_tensor(b"a", (1 << 20,)),)), "is truncated: a ends at byte 4,194,368"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_native_code_sees_no_header_that_claims_what_cannot_be(
+    contents: bytes, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unseen(*_: object) -> object:
+        raise AssertionError("native code was called")
+
+    real = native.ggml()
+    monkeypatch.setattr(real, "gguf_init_from_file", unseen)
+    path = tmp_path / "bad.gguf"
+    path.write_bytes(contents)
+    assert sentence in refusal(path)
+
+
+def test_a_header_that_claims_more_than_a_terabyte_of_nothing_holds_costs_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.gguf"
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 1 << 36, 1 << 36))
+    os.truncate(path, 1 << 40)
+    tracemalloc.start()
+    try:
+        assert "damaged or truncated GGUF header" in refusal(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_pipe_and_a_device_are_refused_without_being_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.gguf")  # to open it would wait for a writer
+    assert "not a file but a pipe or device" in refusal(tmp_path / "pipe.gguf")
+    (tmp_path / "zero.gguf").symlink_to("/dev/zero")
+    assert "not a file but a pipe or device" in refusal(tmp_path / "zero.gguf")
+
+
+def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop.gguf").symlink_to("loop.gguf")
+    assert "cannot be read" in refusal(tmp_path / "loop.gguf")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("llama.block_count", -1, "claims -1 blocks"),
+        ("llama.embedding_length", -1, "llama.embedding_length is -1"),
+        ("llama.context_length", 1 << 60, "llama.context_length is 1,152,921,504,606,846,976"),
+        ("llama.attention.head_count", 1 << 31, "llama.attention.head_count is 2,147,483,648"),
+        ("general.architecture", "llama\x1b[2J", "names no architecture"),
+        ("general.architecture", "x" * 70_000, "names no architecture"),
+    ],
+)
+def test_a_number_or_a_name_beyond_sense_is_refused(
+    key: str, value: int | str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add_file_type(writer: gguf.GGUFWriter, _file_type: int) -> None:
+        kind = gguf.GGUFValueType.STRING if isinstance(value, str) else gguf.GGUFValueType.INT64
+        writer.kv_data[0].pop(key, None)
+        writer.add_key_value(key, value, kind)
+
+    monkeypatch.setattr(gguf.GGUFWriter, "add_file_type", add_file_type)
+    assert sentence in refusal(write_tiny_llama(tmp_path / "odd.gguf"))
 
 
 _FUZZ = """
