@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lqtui.llama import native
 from lqtui.llama.block_layouts import Scales, greatest_of_runs, scales_of
+from lqtui.llama.errors import EngineError
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.quantize import as_floats, check_values, quantized
 from lqtui.llama.sources import NO_SOURCES, Sources
@@ -40,8 +41,14 @@ def inspect_tensor(base: BaseModel, tensor: TensorInfo, first: int, size: int) -
     check_values(base.data(tensor.name), tensor)
     spread, least, greatest = Spread(), np.inf, -np.inf
     for _, weights in _slabs(base, tensor):
-        spread = joined(spread, spread_of(weights))
+        with np.errstate(over="ignore", invalid="ignore"):  # which is refused below
+            spread = joined(spread, spread_of(weights))
         least, greatest = min(least, float(weights.min())), max(greatest, float(weights.max()))
+    if not np.isfinite((spread.deviation, spread.excess_kurtosis)).all():
+        raise EngineError(
+            f"{tensor.name} of the base model holds weights up to {max(-least, greatest):.2g}, too large to "
+            f"count with; download it again"
+        )
     reach = _REACH * spread.deviation
     low, high = _ends(max(least, spread.mean - reach), min(greatest, spread.mean + reach))
     outliers, counts = 0, np.zeros(_BINS, np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -66,7 +67,7 @@ class Copying(Running):
 
     async def _looked_through(self, model: OpenModel, path: Path, running: RunningJob) -> Imported:
         self._refuse_changed_model()
-        if not path.exists():
+        if not os.path.exists(path):  # noqa: PTH110 - nor does a file exist whose name is too long
             raise WorkbenchError(f"{path} does not exist")
         identity = model_identity(path)
         known = self._store.get_model_digest(identity)

@@ -95,3 +95,7 @@ def test_a_file_by_llama_quantize_measures_as_llama_perplexity_measures_it(
     told = stock_output([*command, "--chunks", "2", "-t", "1"], "PPL = ")
     ours = f"{row['perplexity']:.4f}", f"{row['perplexity_se']:.5f}"
     assert re.findall(r"PPL = (\S+) \+/- (\S+)", told) == [ours]
+
+
+def test_a_file_whose_name_is_too_long_to_exist_is_one_sentence(tiny_model: Path, quick: list[str]) -> None:
+    refused(lqtui("measure", tiny_model, "--gguf", "x" * 300 + ".gguf", *quick), "does not exist")

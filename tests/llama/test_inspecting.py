@@ -249,3 +249,14 @@ def test_experts_and_an_already_quantized_base_can_be_inspected(tmp_path: Path) 
         found = inspect_type(base, tensor, Encoding(TensorType.Q4_0), 20_000, 512)
         assert read.statistics.weights == found.error.weights == 4 * 96 * 64
         assert block_values(read, found, read.first // 32) is not None
+
+
+def test_weights_too_large_to_count_with_are_refused(tmp_path: Path) -> None:
+    path = write_tiny_llama(tmp_path / "large.gguf", blocks=1, dtype=np.float32)
+    with BaseModel(path) as base:
+        at = path.read_bytes().index(base.data("blk.0.attn_q.weight")[:64].tobytes())
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(np.float32(3e38).tobytes())
+    with BaseModel(path) as base, pytest.raises(EngineError, match=r"weights up to 3e\+38, too large"):
+        inspect_tensor(base, base.shape.by_name["blk.0.attn_q.weight"], 0, 32)
