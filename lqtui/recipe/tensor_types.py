@@ -110,7 +110,7 @@ def _ways(plain: str) -> int:
     plain, groups = _PLAIN_CHOICES.subn("x", plain)
     loops, options = len(_LOOP.findall(plain)), len(_OPTION.findall(plain))
     choices = len(_CHOICE.findall(plain))
-    return _LONGEST_NAME**loops * 2 ** (options + choices) * _WAYS_OF_WORDS**groups
+    return int(_LONGEST_NAME**loops * 2 ** (options + choices) * _WAYS_OF_WORDS**groups)
 
 
 def _check(pattern: str) -> None:

@@ -1,6 +1,7 @@
 """The SQLite file below the results: opening, format versions, and errors as sentences."""
 
 import contextlib
+import hashlib
 import sqlite3
 import threading
 import time
@@ -24,6 +25,10 @@ _NOT_WRITABLE = (
     "Check the permissions of the file and its folder, or set {home} to another folder."
 )
 _FULL = "The disk is full, so the result was not saved in {path}. Make room and measure again."
+_FOREIGN = (
+    "The results database {path} was not made by lqtui, or was changed by another program. "
+    "Move it away, or set {home} to another folder; lqtui does not write into it."
+)
 _OTHER = "The results database {path} cannot be used ({error})."
 
 _SENTENCES = {
@@ -58,9 +63,13 @@ class Database:
             )
         try:
             with self._sentences():
+                self._connection.create_function("row_digest", -1, _row_digest, deterministic=True)
+                self._connection.text_factory = _text
+                self._refuse_foreign(migrations)
                 self._use_wal()
                 self._connection.execute("PRAGMA synchronous = NORMAL")  # `settle` does the rest
                 self._migrate(migrations)
+                self._refuse_changed(migrations)
         except StoreError:
             self._connection.close()
             raise
@@ -91,6 +100,32 @@ class Database:
     def damaged(self, detail: str) -> StoreError:
         """Return the error for a row that cannot be what lqtui wrote."""
         return StoreError(_DAMAGED.format(path=self.path, error=detail))
+
+    def _refuse_foreign(self, migrations: Sequence[Sequence[str]]) -> None:
+        """Leave another program's database alone: one without a version of ours that has tables already."""
+        (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        version = self._version()
+        if (
+            (version == 0 and tables)
+            or version < 0
+            or (version <= len(migrations) and version and not tables)
+        ):
+            raise self._foreign()
+
+    def _refuse_changed(self, migrations: Sequence[Sequence[str]]) -> None:
+        """Refuse other tables than lqtui makes, views in their place, and triggers."""
+        made = sqlite3.connect(":memory:")
+        made.create_function("row_digest", -1, _row_digest, deterministic=True)
+        for statement in (statement for statements in migrations for statement in statements):
+            made.execute(statement)
+        query = "SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'view', 'trigger')"
+        wanted, found = (set(of.execute(query).fetchall()) for of in (made, self._connection))
+        made.close()
+        if not wanted <= found or any(kind == "trigger" for kind, _, _ in found):
+            raise self._foreign()
+
+    def _foreign(self) -> StoreError:
+        return StoreError(_FOREIGN.format(path=self.path, home=HOME_VARIABLE))
 
     def _use_wal(self) -> None:
         # SQLite ignores its busy timeout here, so processes that open a new file at once need this loop.
@@ -145,6 +180,26 @@ class Database:
                 ) from error
             sentence = _SENTENCES.get(code, _OTHER)
             raise StoreError(sentence.format(path=self.path, error=error, home=HOME_VARIABLE)) from error
+
+
+def digest_of_row(columns: Sequence[str]) -> str:
+    """SQL for a digest of some columns, each with its type: a row with another one is damaged.
+
+    Numbers with a fraction count with 15 digits.
+    """
+    return f"row_digest({', '.join(f'typeof({name}), CAST({name} AS BLOB)' for name in columns)})"
+
+
+def _row_digest(*values: str | bytes | None) -> bytes:
+    digest = hashlib.sha256()
+    for value in values:
+        raw = value.encode() if isinstance(value, str) else value or b""
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return digest.digest()[:16]
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
 
 
 def _primary(error: sqlite3.Error) -> int:

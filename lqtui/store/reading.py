@@ -1,4 +1,4 @@
-"""Reading small files that may be anything: a pipe that never ends, a device, gigabytes, no name of a file."""
+"""Reading small files that may be anything: a pipe that never ends, a device, gigabytes, no file at all."""
 
 from __future__ import annotations
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import msgspec
 
-from lqtui.store.database import Database
+from lqtui.store.database import Database, digest_of_row
+from lqtui.store.results_format import COLUMNS, MIGRATIONS, WHOLE
 
 if TYPE_CHECKING:  # it takes a tenth of a second to load, and only measurements need it
     import numpy as np
@@ -115,7 +117,10 @@ class FileIdentity(msgspec.Struct, frozen=True):
         Raises:
             OSError: there is no such file.
         """
-        status = path.stat()  # first, because links that go in a circle are an OSError here
+        try:
+            status = path.stat()  # first, because links that go in a circle are an OSError here
+        except ValueError:  # a zero byte
+            raise OSError(errno.EINVAL, "no file can have such a name", str(path)) from None
         path = path.resolve()
         # SQLite holds neither names that are not Unicode nor numbers past 63 bits, and a disk may have both.
         name = os.fsencode(path).decode("utf-8", "backslashreplace")
@@ -123,119 +128,17 @@ class FileIdentity(msgspec.Struct, frozen=True):
         return cls(name, status.st_size, modified, status.st_ino & (2**63 - 1))
 
 
-_FORMAT_1 = (
-    """
-    CREATE TABLE measurements (
-        model_digest TEXT NOT NULL,
-        tensors_digest TEXT NOT NULL,
-        corpus_digest TEXT NOT NULL,
-        n_ctx INTEGER NOT NULL,
-        chunks INTEGER NOT NULL,
-        engine TEXT NOT NULL,
-        perplexity REAL, -- NULL is not-a-number: a recipe can break a model
-        perplexity_se REAL,
-        seconds REAL NOT NULL,
-        file_bytes INTEGER NOT NULL,
-        bits_per_weight REAL NOT NULL,
-        created TEXT NOT NULL,
-        scored INTEGER NOT NULL, -- tokens per chunk in token_nll
-        token_nll BLOB NOT NULL, -- little-endian float64, chunk after chunk
-        PRIMARY KEY (model_digest, tensors_digest, corpus_digest, n_ctx, chunks, engine)
-    )
-    """,
-    """
-    CREATE TABLE throughputs (
-        model_digest TEXT NOT NULL,
-        tensors_digest TEXT NOT NULL,
-        engine TEXT NOT NULL,
-        n_threads INTEGER NOT NULL,
-        n_prompt INTEGER NOT NULL,
-        n_gen INTEGER NOT NULL,
-        repetitions INTEGER NOT NULL,
-        mean REAL NOT NULL,
-        sd REAL NOT NULL,
-        samples TEXT NOT NULL, -- a JSON array
-        created TEXT NOT NULL,
-        PRIMARY KEY (model_digest, tensors_digest, engine, n_threads, n_prompt, n_gen, repetitions)
-    )
-    """,
-    """
-    CREATE TABLE names (
-        model_digest TEXT NOT NULL,
-        tensors_digest TEXT NOT NULL,
-        name TEXT NOT NULL,
-        recipe_toml TEXT NOT NULL,
-        created TEXT NOT NULL,
-        PRIMARY KEY (model_digest, tensors_digest, name)
-    )
-    """,
-    """
-    CREATE TABLE model_digest_cache (
-        path TEXT PRIMARY KEY,
-        size INTEGER NOT NULL,
-        mtime_ns INTEGER NOT NULL,
-        inode INTEGER NOT NULL,
-        sha256 TEXT NOT NULL
-    )
-    """,
-)
-
-_FORMAT_2 = (
-    # A row for each chunk, so that each can be kept as soon as it is scored.
-    """
-    CREATE TABLE chunks (
-        model_digest TEXT NOT NULL,
-        tensors_digest TEXT NOT NULL,
-        corpus_digest TEXT NOT NULL,
-        n_ctx INTEGER NOT NULL,
-        engine TEXT NOT NULL,
-        chunk INTEGER NOT NULL,
-        seconds REAL NOT NULL,
-        created TEXT NOT NULL,
-        nll BLOB NOT NULL, -- little-endian float64, one for each scored token
-        kld BLOB, -- little-endian float32; NULL where the recipe was not compared with the base model
-        same_top BLOB, -- a bit for each token, the first one's the highest of the first byte
-        PRIMARY KEY (model_digest, tensors_digest, corpus_digest, n_ctx, engine, chunk)
-    )
-    """,
-    """
-    INSERT OR IGNORE INTO chunks
-    WITH RECURSIVE numbers(i) AS (
-        SELECT 0 UNION ALL SELECT i + 1 FROM numbers WHERE i + 1 < (SELECT max(chunks) FROM measurements)
-    )
-    SELECT model_digest, tensors_digest, corpus_digest, n_ctx, engine, i, seconds / chunks, created,
-        substr(token_nll, i * scored * 8 + 1, scored * 8), NULL, NULL
-    FROM measurements JOIN numbers ON i < chunks
-    ORDER BY chunks DESC
-    """,
-    "DROP TABLE measurements",
-)
-
-_FORMAT_3 = (
-    """
-    CREATE TABLE texts (
-        model_digest TEXT NOT NULL,
-        corpus_digest TEXT NOT NULL,
-        n_ctx INTEGER NOT NULL,
-        engine TEXT NOT NULL,
-        chunks INTEGER NOT NULL, -- as many as the text fills
-        PRIMARY KEY (model_digest, corpus_digest, n_ctx, engine)
-    )
-    """,
-)
-
-MIGRATIONS = (_FORMAT_1, _FORMAT_2, _FORMAT_3)
-"""For each format version from 1 on, the statements that lead to it; released ones are never edited."""
-
-
 class ResultStore:
     """Everything measured, in one SQLite file; safe from several threads and processes at once.
+
+    A row that is not as it was written is not there.
 
     Every method raises StoreError, with a sentence, when the file cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
         self._database = Database(path, MIGRATIONS)
+        self._damaged_chunks = 0
 
     def __enter__(self) -> Self:
         return self
@@ -251,124 +154,158 @@ class ResultStore:
         """Wait until all that was saved outlives a power cut, too, in a thread that may wait."""
         self._database.settle()
 
+    def take_damaged(self) -> int:
+        """Return how many chunks were found damaged, and so will be measured again; each is told once."""
+        found, self._damaged_chunks = self._damaged_chunks, 0
+        return found
+
     def put_chunk(self, key: ScoresKey, number: int, scores: ChunkScores) -> None:
         """Save the scores of one chunk, in place of earlier ones; without a KLD an earlier one stays."""
         import numpy as np
 
         kld = None if scores.kld is None else scores.kld.astype("<f4").tobytes()
         same_top = None if scores.same_top is None else np.packbits(scores.same_top).tobytes()
-        self._database.write(
-            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-            "seconds = excluded.seconds, created = excluded.created, nll = excluded.nll, "
-            "kld = ifnull(excluded.kld, kld), same_top = ifnull(excluded.same_top, same_top)",
+        earlier = " AND ".join(f"{name} = ?{i}" for i, name in enumerate(COLUMNS["chunks"][:6], start=1))
+        earlier = f"FROM chunks WHERE {earlier} AND {WHOLE['chunks']}"
+        self._put(
+            "chunks",
             *msgspec.structs.astuple(key),
             number,
-            scores.seconds,
+            float(scores.seconds),
             utc_now(),
             scores.nll.astype("<f8").tobytes(),
             kld,
             same_top,
+            kld=f"ifnull(?10, (SELECT kld {earlier}))",
+            same_top=f"ifnull(?11, (SELECT same_top {earlier}))",
         )
 
     def get_chunks(self, key: ScoresKey, most: int) -> list[ChunkScores]:
-        """Return the scores of the first chunks, `most` of them at most, as far as none is missing."""
+        """Return the scores of the first chunks, `most` of them at most, as far as none is lost."""
         rows = self._database.rows(
-            "SELECT chunk, nll, kld, same_top, seconds FROM chunks WHERE model_digest = ? "
-            "AND tensors_digest = ? AND corpus_digest = ? AND n_ctx = ? AND engine = ? AND chunk < ? "
-            "ORDER BY chunk",
+            f"SELECT chunk, {WHOLE['chunks']}, nll, kld, same_top, seconds FROM chunks "
+            "WHERE model_digest = ? AND tensors_digest = ? AND corpus_digest = ? AND n_ctx = ? "
+            "AND engine = ? AND chunk < ? ORDER BY chunk",
             *msgspec.structs.astuple(key),
             most,
         )
-        chunks = [self._chunk(*row[1:]) for i, row in enumerate(rows) if row[0] == i]
-        if len({chunk.nll.size for chunk in chunks}) > 1:
-            raise self._database.damaged("chunks of different lengths")
+        chunks: list[ChunkScores] = []
+        for i, (number, is_whole, *row) in enumerate(rows):
+            if number != i:
+                break
+            chunk = _chunk(*row) if is_whole else None
+            if chunk is None or (chunks and chunk.nll.size != chunks[0].nll.size):
+                self._damaged_chunks += 1
+                break
+            chunks.append(chunk)
         return chunks
 
     def get_text_chunks(self, key: TextKey) -> int | None:
         """Return how many chunks a text fills, or None where that is not known."""
         rows = self._database.rows(
             "SELECT chunks FROM texts WHERE model_digest = ? AND corpus_digest = ? AND n_ctx = ? "
-            "AND engine = ?",
+            f"AND engine = ? AND {WHOLE['texts']}",
             *msgspec.structs.astuple(key),
         )
-        return int(rows[0][0]) if rows else None
+        chunks = rows[0][0] if rows else None
+        return chunks if isinstance(chunks, int) and chunks > 0 else None
 
     def put_text_chunks(self, key: TextKey, chunks: int) -> None:
         """Save how many chunks a text fills."""
-        self._database.write(
-            "INSERT OR REPLACE INTO texts VALUES (?, ?, ?, ?, ?)", *msgspec.structs.astuple(key), chunks
-        )
+        self._put("texts", *msgspec.structs.astuple(key), chunks)
 
     def get_throughput(self, key: ThroughputKey) -> Throughput | None:
         """Return the speed asked for by `key`, or None where it was never measured."""
         rows = self._database.rows(
-            "SELECT * FROM throughputs WHERE model_digest = ? AND tensors_digest = ? AND engine = ? "
-            "AND n_threads = ? AND n_prompt = ? AND n_gen = ? AND repetitions = ?",
+            "SELECT mean, sd, samples, created FROM throughputs WHERE model_digest = ? "
+            "AND tensors_digest = ? AND engine = ? AND n_threads = ? AND n_prompt = ? AND n_gen = ? "
+            f"AND repetitions = ? AND {WHOLE['throughputs']}",
             *msgspec.structs.astuple(key),
         )
-        return self._throughput(rows[0]) if rows else None
+        return _throughput(key, *rows[0]) if rows else None
 
     def put_throughput(self, throughput: Throughput) -> None:
         """Save a speed, in place of an earlier one for the same question."""
-        self._database.write(
-            "INSERT OR REPLACE INTO throughputs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        self._put(
+            "throughputs",
             *msgspec.structs.astuple(throughput.key),
-            throughput.mean,
-            throughput.sd,
+            float(throughput.mean),
+            float(throughput.sd),
             msgspec.json.encode(throughput.samples).decode(),
             throughput.created,
         )
 
     def put_name(self, name: RecipeName) -> None:
         """Remember that a recipe was known by this name, with the text that last stood for it."""
-        self._database.write(
-            "INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?, ?)", *msgspec.structs.astuple(name)
-        )
+        self._put("names", *map(_storable, msgspec.structs.astuple(name)))
 
     def names_for(self, model_digest: str) -> list[RecipeName]:
         """Return the names of a model's recipes, the oldest first; a recipe may have several."""
         rows = self._database.rows(
-            "SELECT * FROM names WHERE model_digest = ? ORDER BY created, rowid", model_digest
+            f"SELECT {', '.join(COLUMNS['names'])} FROM names WHERE model_digest = ? AND {WHOLE['names']} "
+            "ORDER BY created, rowid",
+            model_digest,
         )
-        return [RecipeName(*row) for row in rows]
+        return [RecipeName(*row) for row in rows if all(isinstance(value, str) for value in row)]
 
     def get_model_digest(self, identity: FileIdentity) -> str | None:
         """Return the SHA-256 of a file that has not changed since it was hashed, else None."""
         rows = self._database.rows(
             "SELECT sha256 FROM model_digest_cache "
-            "WHERE path = ? AND size = ? AND mtime_ns = ? AND inode = ?",
+            f"WHERE path = ? AND size = ? AND mtime_ns = ? AND inode = ? AND {WHOLE['model_digest_cache']}",
             *msgspec.structs.astuple(identity),
         )
-        return str(rows[0][0]) if rows else None
+        sha256 = rows[0][0] if rows else None
+        return sha256 if isinstance(sha256, str) else None
 
     def put_model_digest(self, identity: FileIdentity, sha256: str) -> None:
         """Remember the SHA-256 of a file."""
+        self._put("model_digest_cache", *msgspec.structs.astuple(identity), sha256)
+
+    def _put(self, table: str, *values: object, **instead: str) -> None:
+        """Save a row with its digest, in place of one with the same key; `instead` says SQL for columns."""
+        columns = COLUMNS[table]
+        sources = (f"{instead.get(name, f'?{i}')} AS {name}" for i, name in enumerate(columns, start=1))
         self._database.write(
-            "INSERT OR REPLACE INTO model_digest_cache VALUES (?, ?, ?, ?, ?)",
-            *msgspec.structs.astuple(identity),
-            sha256,
+            f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}, digest) "
+            f"SELECT *, {digest_of_row(columns)} FROM (SELECT {', '.join(sources)})",
+            *values,
         )
 
-    def _chunk(self, nll: bytes, kld: bytes | None, same_top: bytes | None, seconds: float) -> ChunkScores:
-        import numpy as np
 
-        n = len(nll) // 8
-        expected = ((nll, 8 * n), (kld, 4 * n), (same_top, -(-n // 8)))
-        if any(blob is not None and len(blob) != size for blob, size in expected):
-            raise self._database.damaged(f"the scores of {n} tokens have another size")
-        return ChunkScores(
-            np.frombuffer(nll, "<f8").astype(np.float64),
-            None if kld is None else np.frombuffer(kld, "<f4").astype(np.float32),
-            None
-            if same_top is None
-            else np.unpackbits(np.frombuffer(same_top, np.uint8), count=n).astype(np.bool_),
-            seconds,
-        )
+def _storable(text: str) -> str:
+    """A text as SQLite can hold it: file names, after which recipes are called, need not be Unicode."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
-    def _throughput(self, row: tuple[Any, ...]) -> Throughput:
-        mean, sd, samples, created = row[7:]
-        try:
-            values = msgspec.json.decode(samples, type=tuple[float, ...])
-        except msgspec.DecodeError as error:
-            raise self._database.damaged(str(error)) from error
-        return Throughput(key=ThroughputKey(*row[:7]), mean=mean, sd=sd, samples=values, created=created)
+
+def _chunk(nll: object, kld: object, same_top: object, seconds: object) -> ChunkScores | None:
+    """A chunk's scores from its row; None where they cannot be what was measured."""
+    import numpy as np
+
+    if not isinstance(nll, bytes) or not isinstance(seconds, float):
+        return None
+    n = len(nll) // 8
+    for blob, size in ((nll, 8 * n), (kld, 4 * n), (same_top, -(-n // 8))):
+        if blob is not None and (not isinstance(blob, bytes) or len(blob) != size):
+            return None
+    return ChunkScores(
+        np.frombuffer(nll, "<f8").astype(np.float64),
+        np.frombuffer(kld, "<f4").astype(np.float32) if isinstance(kld, bytes) else None,
+        np.unpackbits(np.frombuffer(same_top, np.uint8), count=n).astype(np.bool_)
+        if isinstance(same_top, bytes)
+        else None,
+        seconds,
+    )
+
+
+def _throughput(
+    key: ThroughputKey, mean: object, sd: object, samples: object, created: object
+) -> Throughput | None:
+    """A speed from its row; None where it cannot be what was measured."""
+    try:
+        values = msgspec.json.decode(str(samples), type=tuple[float, ...])
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    if not isinstance(mean, float) or not isinstance(sd, float) or not isinstance(created, str):
+        return None
+    return Throughput(key=key, mean=mean, sd=sd, samples=values, created=created)

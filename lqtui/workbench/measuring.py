@@ -75,6 +75,11 @@ async def measure_plans(
     if fresh and anew is None:
         anew = {}
     missing = _missing(plans, book, anew, speed=speed)
+    if damaged := book.store.take_damaged():
+        count = "a measured chunk was" if damaged == 1 else f"measured chunks of {damaged} recipes were"
+        running.notice(
+            f"{count} found damaged in the results database, and what lies behind is measured again"
+        )
     changed()
     if not missing:
         return

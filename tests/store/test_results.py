@@ -18,7 +18,6 @@ from hypothesis.extra import numpy as npst
 from lqtui.store import database
 from lqtui.store.errors import InUseError, StoreError
 from lqtui.store.results import (
-    MIGRATIONS,
     ChunkScores,
     FileIdentity,
     RecipeName,
@@ -28,6 +27,7 @@ from lqtui.store.results import (
     Throughput,
     ThroughputKey,
 )
+from lqtui.store.results_format import MIGRATIONS
 
 KEY = ScoresKey(
     model_digest="a1" * 32,
@@ -305,10 +305,121 @@ def test_a_row_that_lqtui_did_not_write_is_damage(path: Path) -> None:
     connection.commit()
     connection.close()
     with ResultStore(path) as store:
-        with pytest.raises(StoreError, match=r"is damaged \(the scores of 255 tokens"):
-            store.get_chunks(KEY, 1)
-        with pytest.raises(StoreError, match="is damaged"):
-            store.get_throughput(SPEED)
+        assert store.get_chunks(KEY, 1) == []
+        assert [store.take_damaged(), store.take_damaged()] == [1, 0]
+        assert store.get_throughput(SPEED) is None
+
+
+@pytest.mark.parametrize("column", ["nll", "kld", "same_top"])
+@pytest.mark.parametrize("at", [1, 20])
+def test_one_flipped_bit_is_noticed_and_what_lies_before_it_stays(path: Path, column: str, at: int) -> None:
+    with ResultStore(path) as store:
+        for number in range(3):
+            store.put_chunk(KEY, number, scores())
+    connection = sqlite3.connect(path)
+    (blob,) = connection.execute(f"SELECT {column} FROM chunks WHERE chunk = 1").fetchone()
+    flipped = bytearray(blob)
+    flipped[at] ^= 1
+    connection.execute(f"UPDATE chunks SET {column} = ? WHERE chunk = 1", [bytes(flipped)])
+    connection.commit()
+    connection.close()
+    with ResultStore(path) as store:
+        assert len(store.get_chunks(KEY, 3)) == 1 and store.take_damaged() == 1
+        store.put_chunk(
+            KEY, 1, scores()._replace(kld=None, same_top=None)
+        )  # takes nothing of the damaged one
+        assert [chunk.kld is None for chunk in store.get_chunks(KEY, 3)] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE chunks SET nll = 'text'",
+        "UPDATE chunks SET nll = CAST(nll AS TEXT)",
+        "UPDATE chunks SET seconds = 'soon'",
+        "UPDATE chunks SET engine = CAST(x'ff00fe' AS TEXT)",
+        "UPDATE texts SET chunks = 9223372036854775807",
+        "UPDATE texts SET chunks = 'many'",
+        "UPDATE throughputs SET mean = mean * 2",
+        "UPDATE throughputs SET samples = replace(hex(zeroblob(100000)), '00', '[')",
+        "UPDATE names SET name = x'00ff'",
+        "UPDATE names SET recipe_toml = recipe_toml || char(27) || '[2J'",
+        "UPDATE names SET name = CAST(x'fffefd' AS TEXT)",
+        "UPDATE model_digest_cache SET sha256 = replace(sha256, 'a', 'b')",
+    ],
+)
+def test_what_another_hand_wrote_into_a_row_is_not_there(damage: str, path: Path) -> None:
+    identity = FileIdentity("/model", 1, 2, 3)
+    text = TextKey("model", "corpus", 512, "engine")
+    with ResultStore(path) as store:
+        store.put_chunk(KEY, 0, scores())
+        store.put_text_chunks(text, 7)
+        store.put_throughput(Throughput(SPEED, 1.0, 0.0, (1.0,)))
+        store.put_name(RecipeName("model", "tensors", "mine", 'base = "Q4_0"'))
+        store.put_model_digest(identity, "a" * 64)
+
+    def known(store: ResultStore) -> list[object]:
+        found = store.get_chunks(KEY, 1), store.get_text_chunks(text), store.get_throughput(SPEED)
+        return [*found, store.names_for("model"), store.get_model_digest(identity)]
+
+    with ResultStore(path) as store:
+        assert all(known(store))
+    connection = sqlite3.connect(path)
+    assert connection.execute(damage).rowcount == 1
+    connection.commit()
+    connection.close()
+    with ResultStore(path) as store:
+        assert [bool(each) for each in known(store)].count(False) == 1
+
+
+def test_a_recipe_may_be_called_after_a_file_whose_name_is_not_unicode(path: Path) -> None:
+    with ResultStore(path) as store:
+        store.put_name(RecipeName("model", "tensors", "mine\udcff", ""))
+        assert [name.name for name in store.names_for("model")] == ["mine\\udcff"]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "CREATE TABLE bookmarks (url TEXT)",
+        "CREATE TABLE chunks (chunk INTEGER); PRAGMA user_version = 4",
+        "PRAGMA user_version = 4",
+        "CREATE TABLE t (a); PRAGMA user_version = -1",
+        "CREATE VIEW chunks AS WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n) "
+        "SELECT i FROM n; PRAGMA user_version = 4",
+    ],
+)
+def test_the_database_of_another_program_is_left_as_it_is(made: str, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path)
+    connection.executescript(made)
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"not made by lqtui"):
+        ResultStore(path)
+    assert path.read_bytes()[100:] == before[100:]  # the header says at most that it has a log
+
+
+def test_a_trigger_that_somebody_put_into_the_database_never_runs(path: Path) -> None:
+    with ResultStore(path):
+        pass
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TRIGGER t AFTER INSERT ON names BEGIN DELETE FROM chunks; END")
+    connection.close()
+    with pytest.raises(StoreError, match="changed by another program"):
+        ResultStore(path)
+
+
+def test_a_measurement_of_the_first_format_that_claims_endless_chunks_ends(path: Path) -> None:
+    older = database.Database(path, MIGRATIONS[:1])
+    older.write(
+        "INSERT INTO measurements "
+        "VALUES ('m', 't', 'c', 512, ?, 'e', 9.5, 1.6, 1, 100, 8, '2026', 255, x'00')",
+        1 << 60,
+    )
+    older.close()
+    with ResultStore(path) as store:
+        assert store.get_chunks(KEY, 9) == []
 
 
 def test_a_database_of_a_newer_lqtui_is_left_alone(path: Path) -> None:
@@ -317,7 +428,7 @@ def test_a_database_of_a_newer_lqtui_is_left_alone(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreError, match=r"written by a newer lqtui \(format 99; this one knows 3\)"):
+    with pytest.raises(StoreError, match=r"written by a newer lqtui \(format 99; this one knows 4\)"):
         ResultStore(path)
 
 
@@ -385,3 +496,9 @@ def test_a_file_of_a_time_past_what_the_database_holds_is_known_again(
     with ResultStore(tmp_path / "results.sqlite3") as store:
         store.put_model_digest(identity, "d4" * 32)
         assert store.get_model_digest(identity) == "d4" * 32
+
+
+def test_links_that_go_in_a_circle_are_no_file(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match="symbolic links"):
+        FileIdentity.of(tmp_path / "loop")
