@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from lqtui.cli import output
 from lqtui.store.errors import StoreError
+from lqtui.store.files import format_size
 from lqtui.store.paths import Paths
 from lqtui.store.pool import Pool, PoolModel, Pruned
+from lqtui.system.disk import date_of
+from lqtui.workbench.cache_limit import cache_limit
 from lqtui.workbench.imatrices import KeptImatrix, all_kept_imatrices
 
 
@@ -27,6 +30,7 @@ def cache(prune: bool, keep: str | None, older_than: int | None, model: str | No
         document: dict[str, object] = {
             "directory": str(pool.root),
             "bytes": sum(entry.bytes for entry in entries),
+            "limit_bytes": cache_limit(paths),
             "models": [_entry_document(entry) for entry in entries],
             "importance_matrices": [_matrix_document(matrix) for matrix in matrices],
         }
@@ -38,7 +42,7 @@ def cache(prune: bool, keep: str | None, older_than: int | None, model: str | No
         print(f"freed {freed.bytes / output.MIB:.1f} MiB")
         for entry in freed.in_use:
             print(output.shown(f"kept {entry.label}: a running lqtui uses it"))
-    _print_pool(pool, entries)
+    _print_pool(pool, entries, cache_limit(paths))
     if matrices:
         _print_matrices(paths, matrices)
 
@@ -51,8 +55,9 @@ def _pruned(pool: Pool, keep: str | None, older_than: int | None, model: str | N
     return pool.prune(keep_bytes=keep_bytes, older_than=age, model=model)
 
 
-def _print_pool(pool: Pool, entries: Sequence[PoolModel]) -> None:
-    print(output.shown(f"{pool.root}: {sum(e.bytes for e in entries) / output.MIB:.1f} MiB"))
+def _print_pool(pool: Pool, entries: Sequence[PoolModel], limit: int) -> None:
+    held = f"{sum(e.bytes for e in entries) / output.MIB:.1f} MiB"
+    print(output.shown(f"{pool.root}: {held}, of which jobs leave at most {format_size(limit)}"))
     if entries:
         rows = [["model", "engine", "MiB", "last used"]]
         for entry in entries:
@@ -77,7 +82,7 @@ def _print_matrices(paths: Paths, matrices: Sequence[KeptImatrix]) -> None:
 
 
 def _time(matrix: KeptImatrix) -> datetime:
-    return datetime.fromtimestamp(matrix.path.stat().st_mtime, UTC)
+    return date_of(matrix.path.stat().st_mtime)
 
 
 def _entry_document(entry: PoolModel) -> dict[str, object]:

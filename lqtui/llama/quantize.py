@@ -86,6 +86,7 @@ def fill_pool(
                 sealed.seal()
             done += tensor.bytes_as(tensor.type)
             on_tensor(done, total)
+    entry.note_use([shards[0], *(shard.path for shard in wanted)])
     return shards
 
 

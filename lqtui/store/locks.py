@@ -28,6 +28,9 @@ if sys.platform == "win32":
         os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
 
+    def _share(descriptor: int) -> None:
+        """Nothing, as an open file cannot be removed here."""
+
     def mark_in_use(descriptor: int) -> None:
         """Nothing, as an open file can be neither removed nor renamed here."""
 
@@ -39,6 +42,9 @@ else:
 
     def _release(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def _share(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
 
     def mark_in_use(descriptor: int) -> None:
         """Let others know that this process uses an open file, till it is closed or the process dies."""
@@ -75,11 +81,7 @@ def file_lock(
         InUseError: the wait timed out.
         StoreError: the file cannot be made or locked.
     """
-    make_directory(path.parent)
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise StoreError(f"{path}, the lock of {what}, cannot be opened: {error.strerror}.") from error
+    descriptor = _opened(path, what)
     try:
         _wait_for(descriptor, path, what, timeout, on_wait)
         os.ftruncate(descriptor, 0)
@@ -93,6 +95,38 @@ def file_lock(
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def shared_lock(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock file `path` together with all others that share it, and with none that has it alone.
+
+    Waits for the one that has it. Raises StoreError where the file cannot be made or locked.
+    """
+    descriptor = _opened(path, what)
+    try:
+        try:
+            _share(descriptor)
+        except OSError as error:
+            raise _cannot_lock(path, error) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path, what: str) -> int:
+    make_directory(path.parent)
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise StoreError(f"{path}, the lock of {what}, cannot be opened: {error.strerror}.") from error
+
+
+def _cannot_lock(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"The disk of {path} cannot lock files ({error.strerror}). "
+        f"Set {HOME_VARIABLE} to a folder on a local disk."
+    )
+
+
 def _wait_for(
     descriptor: int, path: Path, what: str, timeout: float | None, on_wait: Callable[[], None] | None
 ) -> None:
@@ -103,10 +137,7 @@ def _wait_for(
             return _take(descriptor)
         except OSError as error:
             if error.errno not in _TAKEN:
-                raise StoreError(
-                    f"The disk of {path} cannot lock files ({error.strerror}). "
-                    f"Set {HOME_VARIABLE} to a folder on a local disk."
-                ) from error
+                raise _cannot_lock(path, error) from error
         if deadline is not None and time.monotonic() >= deadline:
             raise InUseError(
                 f"Another lqtui{_holder(path)} is using {what}. Wait for it to finish, or stop it."

@@ -3,16 +3,19 @@
     pool/<model digest>/<engine>/entry.json
     pool/<model digest>/<engine>/<type>/<tensor>.gguf
     pool/locks/<model digest>.<engine>.lock
+    pool/locks/<model digest>.<engine>.use
 
-A lock lies outside the folder it guards, so that a pruned entry never takes its lock along.
+A lock lies outside the folder it guards, so that a pruned entry never takes its lock along. The first is held
+by the one job that writes or opens files of the entry, the second by all that have some open.
 """
 
 import contextlib
 import hashlib
+import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,8 +24,9 @@ import msgspec
 
 from lqtui.store.errors import InUseError, StoreError
 from lqtui.store.files import PARTIAL_SUFFIX, atomic_write, require_space
-from lqtui.store.locks import file_lock
+from lqtui.store.locks import file_lock, shared_lock
 from lqtui.store.paths import make_directory
+from lqtui.system.disk import date_of
 
 __all__ = ["Pool", "PoolEntry", "PoolModel", "Pruned", "atomic_write", "require_space", "safe_name"]
 
@@ -103,7 +107,9 @@ class PoolEntry:
             StoreError: the folder cannot be made.
         """
         name = self.label or self.model_digest[:12]
-        with file_lock(self._lock_file, f"the quantized tensors of {name}", timeout=timeout, on_wait=on_wait):
+        with file_lock(
+            self._lock_file("lock"), f"the quantized tensors of {name}", timeout=timeout, on_wait=on_wait
+        ):
             make_directory(self.directory)
             for partial in self.directory.rglob(f".*{PARTIAL_SUFFIX}"):
                 partial.unlink(missing_ok=True)
@@ -112,14 +118,36 @@ class PoolEntry:
             self._note_use()
             yield
 
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep the entry's files from being removed, beside other jobs that do, as long as a job lasts.
+
+        Raises:
+            StoreError: the lock cannot be made.
+        """
+        with shared_lock(self._lock_file("use"), f"the quantized tensors of {self.label}"):
+            yield
+
+    @contextlib.contextmanager
+    def unused(self) -> Iterator[None]:
+        """Hold the entry while no job uses it, to remove files; InUseError at once where one does."""
+        locks = self._lock_file("lock"), self._lock_file("use")
+        with file_lock(locks[0], "it", timeout=0), file_lock(locks[1], "it", timeout=0):
+            yield
+
+    def note_use(self, paths: Iterable[Path]) -> None:
+        """Note that files of the entry are used now, for those to go first that were not for longest."""
+        for folder in {path.parent for path in paths}:
+            with contextlib.suppress(OSError):
+                os.utime(folder)
+
     def size(self) -> int:
         """Return the bytes of the entry's files."""
         return _tree_size(self.directory)
 
-    @property
-    def _lock_file(self) -> Path:
+    def _lock_file(self, kind: str) -> Path:
         model, engine = self.directory.parent, self.directory
-        return model.parent / _LOCKS / f"{model.name}.{engine.name}.lock"
+        return model.parent / _LOCKS / f"{model.name}.{engine.name}.{kind}"
 
     def _note_use(self) -> None:
         # The file's time of change is the time of last use; the file systems' own access times are often off.
@@ -153,6 +181,37 @@ class Pool:
         """Return what the pool holds, the most recently used first."""
         found = [_listed(entry) for entry in self._entries()]
         return sorted(found, key=lambda model: model.last_used, reverse=True)
+
+    def keep_to(self, limit: int) -> int:
+        """Remove what was not used for longest until the pool is no larger than `limit` bytes.
+
+        Folder by folder, of which an entry has one for each encoding; those of an entry that a job uses stay.
+        Returns how many bytes were freed. What cannot be removed stays, too.
+        """
+        entries = list(self._entries())
+        folders = [
+            (_last_used(folder), _tree_size(folder), folder, entry)
+            for entry in entries
+            for folder in entry.directory.glob("*/")
+        ]
+        over = sum(size for _, size, _, _ in folders) - limit
+        freed = 0
+        for used, size, folder, entry in sorted(folders, key=lambda listed: (listed[0], listed[2])):
+            if freed >= over:
+                break
+            with contextlib.suppress(StoreError), entry.unused():
+                if _last_used(folder) == used:  # else it was used since
+                    shutil.rmtree(folder, ignore_errors=True)
+                    freed += size - _tree_size(folder)
+        if freed:
+            self._remove_empty(entries)
+        return freed
+
+    def _remove_empty(self, entries: Iterable[PoolEntry]) -> None:
+        for entry in entries:
+            if not any(entry.directory.glob("*/")):
+                with contextlib.suppress(StoreError):
+                    _remove(entry)
 
     def prune(
         self,
@@ -223,9 +282,7 @@ def _listed(entry: PoolEntry) -> PoolModel:
         used = (entry.directory / _ABOUT).stat().st_mtime
     except OSError:
         used = _modified(entry.directory)
-    return PoolModel(
-        entry.model_digest, entry.engine, entry.label, entry.size(), datetime.fromtimestamp(used, tz=UTC)
-    )
+    return PoolModel(entry.model_digest, entry.engine, entry.label, entry.size(), date_of(used))
 
 
 def _modified(directory: Path) -> float:
@@ -233,6 +290,11 @@ def _modified(directory: Path) -> float:
         return directory.stat().st_mtime
     except OSError:
         return time.time()
+
+
+def _last_used(folder: Path) -> float:
+    """When a folder of an entry was used, or a file below it was written, the last time."""
+    return max([_modified(folder), *(_modified(path) for path in folder.rglob("*"))])
 
 
 def _read_about(directory: Path) -> _About:
@@ -246,7 +308,7 @@ def _remove(entry: PoolEntry) -> bool:
     """Remove an entry's folder, unless a running lqtui holds its lock."""
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(file_lock(entry._lock_file, "it", timeout=0))
+            stack.enter_context(entry.unused())
         except InUseError:
             return False
         try:

@@ -29,6 +29,8 @@ class RunningJob:
         self._queue = queue
         self._id = job_id
         self._stages: dict[tuple[str, int], _StagePace] = {}
+        self.had_process = False
+        """Whether a process did some of the work, and may have written to the cache."""
         self.log = log
         self.outlook = Outlook(paces, time.monotonic())
 
@@ -92,6 +94,7 @@ class RunningJob:
 
     def started(self, pid: int) -> None:
         """Note the process that does the work."""
+        self.had_process = True
         self._queue.begun(self._id, pid)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +13,8 @@ import msgspec
 from msgspec import Meta
 
 from lqtui.recipe.spelling import did_you_mean
+from lqtui.recipe.toml_text import NotTomlError, parse_toml
+from lqtui.store.reading import read_at_most
 
 _LARGEST = 1 << 20
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -75,6 +76,14 @@ class Preferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             examples=[False],
         ),
     ] = True
+    cache_gib: Annotated[
+        float | None,
+        Meta(
+            title="a number",
+            description="GiB of quantized tensors that are kept; without it, a quarter of their disk's size.",
+            examples=[20],
+        ),
+    ] = None
     keys: Annotated[
         Mapping[str, str],
         Meta(
@@ -98,18 +107,17 @@ def read_settings(path: Path) -> SettingsRead:
     that there are is for the app to say.
     """
     try:
-        with path.open("rb") as file:
-            raw = file.read(_LARGEST + 1)
+        raw = read_at_most(path, _LARGEST + 1)
         if len(raw) > _LARGEST:
             return SettingsRead(Preferences(), (f"{path} is too large to be a file of settings",))
-        document = tomllib.loads(raw.decode("utf-8"))
+        document = parse_toml(raw.decode("utf-8"))
     except FileNotFoundError:
         return SettingsRead(Preferences())
     except OSError as error:
         return SettingsRead(Preferences(), (f"{path} cannot be read: {error.strerror}",))
     except UnicodeDecodeError:
         return SettingsRead(Preferences(), (f"{path} is not UTF-8 text",))
-    except tomllib.TOMLDecodeError as error:
+    except NotTomlError as error:
         return SettingsRead(Preferences(), (f"{path} is not valid TOML: {error}",))
     good: dict[str, object] = {}
     problems: list[str] = []
@@ -183,8 +191,8 @@ def _toml(value: object) -> str:
     """A value as TOML writes it, for texts, truths, numbers and what is made of them."""
     try:
         return msgspec.json.encode(value).decode()
-    except (TypeError, ValueError, OverflowError):  # a date, which JSON has not
-        return str(value)
+    except (TypeError, ValueError, OverflowError):  # a date, which JSON has not, or too long a number
+        return "a number of thousands of digits" if isinstance(value, int) else str(value)
 
 
 _FIELDS = _fields()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import Paths
 from lqtui.workbench.asked import Asked
+from lqtui.workbench.cache_limit import keep_cache
 from lqtui.workbench.fitting import MemoryFitting
 from lqtui.workbench.job_queue import JobQueue
-from lqtui.workbench.jobs import Work
+from lqtui.workbench.jobs import RunningJob, Work
 from lqtui.workbench.paces import Paces
 from lqtui.workbench.values import Change, Job, Settings, WorkbenchError
 from lqtui.worker.client import log_tail
@@ -77,8 +79,16 @@ class Queueing(MemoryFitting):
         same = [number for number, other in self._asked.items() if other == asked]
         if any(self._queue.is_active(number) for number in same):
             raise WorkbenchError(f"{title} is among the jobs already, and not finished")
+
+        async def work_and_tidy(running: RunningJob) -> str:
+            try:
+                return await work(running)
+            finally:
+                if running.had_process:
+                    await asyncio.to_thread(keep_cache, self.paths)
+
         try:
-            job = self._queue.add(kind, title, work, at_once=at_once, shelved=self._shelved)
+            job = self._queue.add(kind, title, work_and_tidy, at_once=at_once, shelved=self._shelved)
         except StoreError as error:
             raise WorkbenchError(str(error)) from None
         if asked is not None:

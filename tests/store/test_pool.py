@@ -1,16 +1,19 @@
 """The pool keeps each tensor once per type, for one job at a time, whatever the tensors are called."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from lqtui.store.errors import InUseError
@@ -244,3 +247,115 @@ def test_an_entry_without_its_description_is_still_listed_and_pruned(tmp_path: P
     (entry.directory / "entry.json").write_text("{ damaged")
     assert [model.model_digest for model in pool.models()] == [SMOL]
     assert len(pool.prune(keep_bytes=0).removed) == 1
+
+
+# Keeping to a limit
+
+
+def fill_type(pool: Pool, digest: str, tensor_type: str, size: int, used: float) -> Path:
+    """Put one tensor at a type into the pool that was used last at some time; return its file."""
+    entry = pool.entry(digest, ENGINE)
+    with entry.lock():
+        path = entry.path(tensor_type, "blk.0.attn_v.weight")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\0" * size)
+    for at in (path, path.parent):
+        os.utime(at, (used, used))
+    return path
+
+
+def test_over_its_limit_the_pool_loses_what_was_not_used_for_longest_whichever_model_it_is_of(
+    tmp_path: Path,
+) -> None:
+    pool = Pool(tmp_path)
+    oldest = fill_type(pool, SMOL, "Q4_0", 10_000, used=1000)
+    old = fill_type(pool, QWEN, "Q8_0", 10_000, used=2000)
+    newer = fill_type(pool, SMOL, "Q8_0", 10_000, used=3000)
+    newest = fill_type(pool, QWEN, "Q4_0", 10_000, used=4000)
+    pool.entry(SMOL, ENGINE).note_use([oldest])  # by a job that wanted it again
+    assert pool.keep_to(40_000) == 0
+    assert pool.keep_to(25_000) == 20_000
+    assert [path.exists() for path in (oldest, old, newer, newest)] == [True, False, False, True]
+    assert pool.keep_to(0) == 20_000
+    assert pool.models() == [] and not (tmp_path / SMOL).exists()
+
+
+def test_what_a_job_uses_stays_even_over_the_limit_and_goes_when_the_job_has_ended(tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+    used = fill_type(pool, SMOL, "Q4_0", 10_000, used=1000)
+    idle = fill_type(pool, QWEN, "Q4_0", 10_000, used=2000)
+    entry = pool.entry(SMOL, ENGINE)
+    with entry.in_use(), entry.in_use():  # two jobs, none of which writes
+        assert pool.keep_to(5000) == 10_000
+        assert used.exists() and not idle.exists()
+        assert [model.model_digest for model in pool.prune(keep_bytes=0).in_use] == [SMOL]
+        with entry.lock(timeout=0):  # a third may write
+            pass
+    assert pool.keep_to(5000) == 10_000
+    assert not used.exists()
+
+
+_USER = """
+import random, sys, time
+from pathlib import Path
+from lqtui.store.pool import Pool, atomic_write
+root, seed, rounds = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+chance, pool = random.Random(seed), Pool(root)
+for _ in range(rounds):
+    entry = pool.entry(chance.choice(("a1" * 32, "b2" * 32)), "engine")
+    with entry.in_use():
+        with entry.lock():
+            files = [entry.path(f"q{n}", f"t{m}") for n in chance.sample(range(6), 2) for m in range(3)]
+            for file in files:
+                if not file.exists():
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    with atomic_write(file, durable=False) as temporary:
+                        temporary.write_bytes(file.name.encode() * 100)
+            entry.note_use(files)
+        for _ in range(3):
+            time.sleep(chance.uniform(0, 0.003))
+            for file in files:
+                assert file.read_bytes() == file.name.encode() * 100, file
+    pool.keep_to(chance.choice((0, 2000, 5000)))
+"""
+
+
+def test_jobs_of_several_processes_never_lose_a_file_that_they_use_to_the_limit(tmp_path: Path) -> None:
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", _USER, str(tmp_path), str(seed), "60"], stderr=subprocess.PIPE, text=True
+        )
+        for seed in range(3)
+    ]
+    for process in running:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    Pool(tmp_path).keep_to(2000)
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.gguf")) <= 2000
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(1, 5000)), max_size=10),
+    st.integers(0, 12_000),
+    st.sets(st.integers(0, 2)),
+)
+@hypothesis_settings(max_examples=60)
+def test_whatever_was_used_in_whatever_order_the_oldest_that_no_job_uses_go_until_the_rest_fits(
+    uses: list[tuple[int, int, int]], limit: int, busy: set[int]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as jobs:
+        pool, digests = Pool(Path(folder)), ["a1" * 32, "b2" * 32, "c3" * 32]
+        there: dict[Path, tuple[int, int]] = {}  # the oldest use first
+        for turn, (model, kind, size) in enumerate(uses):
+            path = fill_type(pool, digests[model], f"q{kind}", size, used=1000.0 + turn)
+            there.pop(path, None)
+            there[path] = model, size
+        for model in busy:
+            jobs.enter_context(pool.entry(digests[model], ENGINE).in_use())
+        total = sum(size for _, size in there.values())
+        stays = {}
+        for path, (model, size) in there.items():
+            stays[path] = total <= limit or model in busy
+            total -= 0 if stays[path] else size
+        pool.keep_to(limit)
+        assert {path: path.exists() for path in there} == stays

@@ -32,11 +32,13 @@ _BATCH = 512
 
 
 def chat(task: Chat, send: Send) -> None:
-    """Do a Chat task; the pool's entry is held while its files are written or opened."""
+    """Do a Chat task; the pool's entry is held alone while its files are written or opened."""
     with runtime.backend(), BaseModel(task.model) as base, Sources(task.files) as sources:
         with runtime.loaded_model([base.first_part], 0, vocab_only=True) as vocabulary:
             prompts = [chat_prompt(vocabulary, side.turns) for side in task.sides]
-        _Dialogue(task, base, sources, prompts, send).run()
+        dialogue = _Dialogue(task, base, sources, prompts, send)
+        with dialogue.entry.in_use():
+            dialogue.run()
 
 
 class _Dialogue:
@@ -46,7 +48,7 @@ class _Dialogue:
         self, task: Chat, base: BaseModel, sources: Sources, prompts: Sequence[ChatPrompt], send: Send
     ) -> None:
         self._task, self._base, self._sources, self._prompts, self._send = task, base, sources, prompts, send
-        self._entry = Pool(task.pool).entry(task.model_digest, engine_name(), task.label)
+        self.entry = Pool(task.pool).entry(task.model_digest, engine_name(), task.label)
         self._choose = Choice(task.temperature, task.seed)
         self._answers: list[list[int]] = [[] for _ in prompts]
         self._max_tokens = task.max_tokens
@@ -111,11 +113,11 @@ class _Dialogue:
         if all(tensor.type is encodings[tensor.name].type for tensor in self._base.shape.tensors):
             yield [self._base.first_part]
             return
-        with self._entry.lock(on_wait=partial(self._tell, "waiting", "another lqtui", 0, 1)):
+        with self.entry.lock(on_wait=partial(self._tell, "waiting", "another lqtui", 0, 1)):
             yield fill_pool(
                 self._base,
                 encodings,
-                self._entry,
+                self.entry,
                 self._task.threads,
                 lambda done, total: self._tell("quantizing", "MiB", done >> 20, total >> 20),
                 sources=self._sources,

@@ -17,9 +17,9 @@ from lqtui.worker.messages import Measure, Progress, SpeedMeasured
 
 
 def measure(task: Measure, send: Send) -> None:
-    """Do a Measure task; the pool's entry is held while its files are written or opened."""
+    """Do a Measure task; the pool's entry is held alone while its files are written or opened."""
     entry = Pool(task.pool).entry(task.model_digest, engine_name(), task.label)
-    with runtime.backend(), BaseModel(task.model) as base, Sources(task.files) as sources:
+    with entry.in_use(), runtime.backend(), BaseModel(task.model) as base, Sources(task.files) as sources:
         if any(recipe.perplexity for recipe in task.recipes):
             score(task, base, entry, sources, send)
         for index, recipe in enumerate(task.recipes):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 
 from lqtui.llama.gguf import BaseModel
 from lqtui.llama.native import engine_name
 from lqtui.recipe.memory import ContextMemory
+from lqtui.store.errors import StoreError
 from lqtui.store.files import atomic_write
 from lqtui.store.paths import make_directory
 from lqtui.store.pool import Pool
@@ -138,7 +140,12 @@ def _write_model(task: WriteModel, send: Send) -> int:
     from lqtui.llama.quantize import write_model
 
     entry = Pool(task.pool).entry(task.model_digest, engine_name()) if task.model_digest else None
-    with BaseModel(task.model) as base:
+    with contextlib.ExitStack() as held, BaseModel(task.model) as base:
+        try:
+            if entry:
+                held.enter_context(entry.in_use())
+        except StoreError:
+            entry = None  # a file can be written all the same
         return write_model(
             base,
             task.encodings,
