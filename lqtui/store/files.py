@@ -56,7 +56,7 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """
     if is_directory(path):
         raise StoreError(f"{path} is a folder; give the name of a file.")
-    _remove_abandoned(path.parent)
+    remove_abandoned(path.parent)
     try:
         temporary, in_use = _begin(path)
     except FileNotFoundError:
@@ -129,7 +129,7 @@ def _begin(path: Path) -> tuple[Path, contextlib.ExitStack]:
         in_use.close()  # another process took it for abandoned before it was marked
 
 
-def _remove_abandoned(folder: Path) -> None:
+def remove_abandoned(folder: Path) -> None:
     """Remove what killed processes left half-written in a folder, once in the life of this process."""
     if sys.platform == "win32" or folder in _cleared:
         return

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from lqtui.store.files import atomic_write
+from lqtui.store.files import atomic_write, remove_abandoned
 from lqtui.store.paths import make_directory
 from lqtui.store.reading import read_at_most
 
@@ -29,6 +29,7 @@ def load_kept(
     folder: Path, suffix: str, version: int, key: msgspec.Struct, of: type[_Value]
 ) -> _Value | None:
     """What is kept in a folder under a key; None where there is nothing that can be trusted."""
+    remove_abandoned(folder)
     packed_key = msgspec.msgpack.encode(key)
     try:
         kept = msgspec.msgpack.decode(_read(folder, suffix, packed_key), type=_Kept)

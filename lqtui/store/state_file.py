@@ -15,7 +15,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from lqtui.store.errors import StoreError
-from lqtui.store.files import atomic_write
+from lqtui.store.files import atomic_write, remove_abandoned
 from lqtui.store.paths import make_directory
 from lqtui.store.reading import read_at_most
 
@@ -39,6 +39,7 @@ class _Version(msgspec.Struct):
 
 def read_state(path: Path, version: int, of: type[_State]) -> StateRead[_State]:
     """What is remembered in a file, if it is of this version; everything else is set aside."""
+    remove_abandoned(path.parent)
     try:
         raw = read_at_most(path, _LARGEST + 1)
     except FileNotFoundError:

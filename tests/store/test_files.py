@@ -13,6 +13,7 @@ import pytest
 from lqtui.store import files
 from lqtui.store.errors import StoreError
 from lqtui.store.files import SPACE_MARGIN, atomic_write, format_size, require_space
+from lqtui.store.state_file import read_state
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -61,6 +62,12 @@ def test_what_a_killed_process_left_half_written_goes_with_the_next_file_in_its_
     with atomic_write(tmp_path / "other.gguf") as temporary:
         temporary.write_bytes(b"whole")
     assert [path.name for path in tmp_path.iterdir()] == ["other.gguf"]
+
+
+def test_half_of_what_a_killed_process_remembered_goes_when_that_is_read(tmp_path: Path) -> None:
+    assert _writer(tmp_path / "paces.json", "die").wait() < 0
+    assert read_state(tmp_path / "paces.json", 1, dict) == (None, "")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_another_process_is_writing_stays_and_so_does_what_is_not_of_lqtui(tmp_path: Path) -> None:
