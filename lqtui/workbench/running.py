@@ -38,6 +38,7 @@ from lqtui.workbench.values import (
     Result,
     Settings,
     WorkbenchError,
+    WorkFailedError,
 )
 from lqtui.workbench.wording import outcome
 from lqtui.worker.client import run_task
@@ -323,9 +324,8 @@ class Running(Queueing):
             if job.state is JobState.CANCELLED:  # it was on its way out when it was waited for
                 job = await self._queue.wait(self._fingerprint().id)
             if self._open_model().digest is None:
-                raise WorkbenchError(
-                    f"the model has no fingerprint, which results are kept by: {job.message}"
-                )
+                failure = WorkFailedError if job.crashed else WorkbenchError
+                raise failure(f"the model has no fingerprint, which results are kept by: {job.message}")
         digest = self._open_model().digest
         assert digest is not None
         return digest

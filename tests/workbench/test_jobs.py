@@ -15,6 +15,7 @@ from lqtui.store.paths import Paths
 from lqtui.workbench import Change, JobState, Settings, Workbench
 from lqtui.workbench.job_queue import JobQueue
 from lqtui.workbench.jobs import RunningJob, new_log
+from lqtui.worker.client import EngineDied
 from lqtui.worker.messages import Progress
 from tests.workbench.bench_jobs import done, measure, planned, state, until
 
@@ -54,6 +55,18 @@ async def test_cancelling_the_fingerprint_does_not_leave_a_measurement_waiting(
     (fingerprint,) = bench.jobs
     bench.cancel(fingerprint.id)
     await done(bench, measure(bench, "ffn_q8"))
+
+
+async def test_a_killed_fingerprint_is_a_failure_and_no_bad_input_to_the_measurement_that_waits_for_it(
+    bench: Workbench, demo_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def died(*_: object) -> None:
+        raise EngineDied("the engine's process was ended by SIGKILL")
+
+    monkeypatch.setattr("lqtui.workbench.running.run_task", died)
+    await bench.open(demo_model)
+    job = await bench.wait(measure(bench, "ffn_q8"))
+    assert job.state is JobState.FAILED and "no fingerprint" in job.message and job.crashed
 
 
 async def test_a_stopped_measurement_keeps_its_chunks_and_goes_on_after_them(
