@@ -29,7 +29,10 @@ async def main(model, corpus, diary):
     bench = Workbench(paths, Settings(corpus=corpus, n_ctx=128, chunks=8, threads=1))
     bench.sessions = Sessions(paths)
     bench.remember_jobs()
-    await bench.open(model)
+    try:
+        await bench.open(model)
+    except WorkbenchError as error:
+        sys.exit(f"lqtui: {error}")
     plans = [resolve(bench.model.shape, preset(name, bench.model.shape))
              for name in ("uniform_q4_0", "ffn_q8", "attention_q8")]
     print(json.dumps({"offered": bench.unfinished, "notices": bench.take_notices()}), flush=True)

@@ -16,17 +16,19 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
-from tests.campaign import power
+from tests.campaign import kill_terminal, power
 from tests.campaign.kill_scenes import SCENES, Scene, Stage
 from tests.campaign.row import Row
 
 DEFAULT = 280
 VICTIMS = ("app", "child", "both", "power")
+_TERMINAL_EVERY = 40
 _PATIENCE = 180.0
 _ORPHAN_SECONDS = 10.0
 
@@ -49,7 +51,7 @@ class Known(NamedTuple):
 class _Tally:
     """What the trials came to."""
 
-    kills: dict[str, int] = field(default_factory=lambda: dict.fromkeys(VICTIMS, 0))
+    kills: dict[str, int] = field(default_factory=lambda: dict.fromkeys((*VICTIMS, "terminal"), 0))
     lost: int = 0
     deaths: int = 0
     leaks: int = 0
@@ -77,25 +79,72 @@ def run(
     with Stage.built(work / "stage") as stage:
         undisturbed: dict[str, tuple[Known, float]] = {}
         for number in range(count) if only is None else [only]:
+            if number % _TERMINAL_EVERY == _TERMINAL_EVERY - 1:
+                trial = partial(_terminal_trial, random.Random(f"{seed}-{number}"), stage)
+                _tried(trial, "terminal", work / f"{number:05}", seed, number, tally, tell)
+                continue
             scene = SCENES[number % len(SCENES)]
             if scene.name not in undisturbed:
                 undisturbed[scene.name] = _undisturbed(scene, stage, work / f"undisturbed-{scene.name}")
-            folder = work / f"{number:05}"
-            try:
-                _trial(random.Random(f"{seed}-{number}"), scene, stage, folder, *undisturbed[scene.name],
-                       number // len(SCENES), tally, sabotage)  # fmt: skip
-            except Trouble as trouble:
-                setattr(tally, trouble.column, getattr(tally, trouble.column) + 1)
-                tally.details.append(f"seed {seed}, number {number}, {scene.name}: {trouble}")
-                tell(f"kills: {tally.details[-1]}")
-            else:
-                shutil.rmtree(folder)
+            trial = partial(
+                _trial,
+                random.Random(f"{seed}-{number}"),
+                scene,
+                stage,
+                expected=undisturbed[scene.name][0],
+                seconds=undisturbed[scene.name][1],
+                turn=number // len(SCENES),
+                sabotage=sabotage,
+            )
+            _tried(trial, scene.name, work / f"{number:05}", seed, number, tally, tell)
             if number % 20 == 19:
                 tell(f"kills: {number + 1} of {count}, {tally.kills}, {len(tally.details)} failed")
     told = ", ".join(f"{kills} of {victim}" for victim, kills in tally.kills.items())
     tried = f"{sum(tally.kills.values())} ends ({told}) in {len(undisturbed)} kinds of work"
     injected = sum(tally.kills.values())
     return Row("kills", tried, injected, tally.lost, tally.deaths, tally.leaks, tuple(tally.details))
+
+
+def _tried(
+    trial: Callable[[Path], str],
+    name: str,
+    folder: Path,
+    seed: int,
+    number: int,
+    tally: _Tally,
+    tell: Callable[[str], None],
+) -> None:
+    """Do one trial in a folder, which stays where it fails, and count whom it killed."""
+    try:
+        if victim := trial(folder):
+            tally.kills[victim] += 1
+    except Trouble as trouble:
+        setattr(tally, trouble.column, getattr(tally, trouble.column) + 1)
+        tally.details.append(f"seed {seed}, number {number}, {name}: {trouble}")
+        tell(f"kills: {tally.details[-1]}")
+    else:
+        shutil.rmtree(folder)
+
+
+def _terminal_trial(chance: random.Random, stage: Stage, folder: Path) -> str:
+    home = folder / "home"
+    home.mkdir(parents=True)
+
+    def measured() -> int:
+        return len(_stored(home / "data" / "results.sqlite3")[0])
+
+    try:
+        kill_terminal.killed(stage, home, chance, measured)
+    except SystemExit as slow:
+        raise Trouble("deaths", str(slow)) from None
+    _must_leave_no_orphans(home)
+    _, before = _stored(home / "data" / "results.sqlite3")
+    if not kill_terminal.gone_on(stage, home, measured):
+        raise Trouble("lost", "the next start did not offer what was not finished, or did not do it")
+    _must_leave_no_orphans(home)
+    if not before.items() <= _stored(home / "data" / "results.sqlite3")[1].items():
+        raise Trouble("lost", "chunks that were there are not there any more, or were measured again")
+    return "terminal"
 
 
 def _undisturbed(scene: Scene, stage: Stage, folder: Path) -> tuple[Known, float]:
@@ -114,18 +163,18 @@ def _trial(
     scene: Scene,
     stage: Stage,
     folder: Path,
+    *,
     expected: Known,
     seconds: float,
     turn: int,
-    tally: _Tally,
     sabotage: Sabotage | None,
-) -> None:
+) -> str:
+    """Do a scene, killed and done again; whom it killed, nobody where all was done by then."""
     home, journal = folder / "home", folder / "journal"
     home.mkdir(parents=True)
     victim = VICTIMS[turn % len(VICTIMS)]
     environment = power.recording(journal, home) if victim == "power" else {}
-    if _killed(scene, stage, home, environment, chance.uniform(0.15, 0.95) * seconds, victim, chance):
-        tally.kills[victim] += 1
+    hit = _killed(scene, stage, home, environment, chance.uniform(0.15, 0.95) * seconds, victim, chance)
     told = scene.told(home)
     if victim == "power":
         power.cut(journal, home, chance)
@@ -149,6 +198,7 @@ def _trial(
         raise Trouble("lost", f"outputs differ from undisturbed ones after {victim}")
     if more := sorted(after.files - expected.files):
         raise Trouble("leaks", f"{len(more)} files stay that no undisturbed run leaves: {more[:3]}")
+    return victim if hit else ""
 
 
 def _killed(
