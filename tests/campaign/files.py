@@ -20,7 +20,7 @@ from gguf_files import tiny_text, write_tiny_llama
 from imatrices import legacy_imatrix
 
 from lqtui.store.imatrix_file import Sums, write_imatrix
-from tests.campaign.gguf_mutations import HUGE, Gguf, any_text, damaged, damaged_bytes, parsed
+from tests.campaign.gguf_mutations import HUGE, Gguf, any_text, damaged, damaged_bytes, misleading, parsed
 from tests.campaign.row import Row
 from tests.campaign.watched import Seen, Watched
 
@@ -186,8 +186,11 @@ def _reading(dice: random.Random, given: _Given, path: Path) -> tuple[str, Call]
 
 def _gguf(dice: random.Random, given: _Given, folder: Path) -> _Made:
     path = folder / "m.gguf"
-    if dice.random() < 0.7:
+    share = dice.random()
+    if share < 0.5:
         told, raw = damaged(given.good, dice)
+    elif share < 0.75:
+        told, raw = misleading(given.good, dice)
     else:
         told, raw = damaged_bytes(given.model.read_bytes(), dice)
     path.write_bytes(raw)
@@ -197,7 +200,7 @@ def _gguf(dice: random.Random, given: _Given, folder: Path) -> _Made:
 
 def _native(dice: random.Random, given: _Given, folder: Path) -> _Made:
     path = folder / "m.gguf"
-    told, raw = damaged(given.good, dice)
+    told, raw = (misleading if dice.random() < 0.8 else damaged)(given.good, dice)
     path.write_bytes(raw)
     preset = ("--preset", dice.choice(("Q4_K_M", "ffn_q8", "uniform_q4_0")))
     quick = ("--corpus", given.text, *_QUICK)
@@ -294,11 +297,11 @@ def _legacy_number(raw: bytes, dice: random.Random) -> bytes:
 
 def _quantized(dice: random.Random, given: _Given, folder: Path) -> _Made:
     path = folder / "q.gguf"
-    told, raw = (
-        damaged(parsed(given.quantized), dice)
-        if dice.random() < 0.6
-        else damaged_bytes(given.quantized, dice)
-    )
+    share, good = dice.random(), parsed(given.quantized)
+    if share < 0.3:
+        told, raw = damaged_bytes(given.quantized, dice)
+    else:
+        told, raw = (misleading if share < 0.7 else damaged)(good, dice)
     path.write_bytes(raw)
     recipe = folder / "r.toml"
     recipe.write_text('base = "Q4_0"\nfile = "q.gguf"\n')
@@ -354,7 +357,7 @@ def _odd(dice: random.Random, given: _Given, folder: Path) -> _Made:
 
 def _app(dice: random.Random, given: _Given, folder: Path) -> _Made:
     path = folder / "m.gguf"
-    told, raw = damaged(given.good, dice)
+    told, raw = (misleading if dice.random() < 0.7 else damaged)(given.good, dice)
     path.write_bytes(raw)
     call = "tests.campaign.files:open_in_app"
     return "opened in the app", told, lambda watched: watched.call(call, str(path))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
 import random
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from lqtui.recipe.errors import RecipeError
+from lqtui.recipe.types import type_from_number
 
 HUGE = (
     *(0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0xFFFF, 1 << 16, 1 << 24, 1 << 30, (1 << 31) - 1, 1 << 31, (1 << 32) - 1),
@@ -143,6 +147,32 @@ def damaged(good: Gguf, dice: random.Random) -> tuple[str, bytes]:
     return told, raw
 
 
+def misleading(good: Gguf, dice: random.Random) -> tuple[str, bytes]:
+    """A file whose layout is right and whose contents are not: what only who runs the model can notice."""
+    file = copy.deepcopy(good)
+    chosen = [dice.choice(_LIES) for _ in range(dice.choice((1, 1, 2, 3)))]
+    for change in chosen:
+        change(file, dice)
+    _lay_out(file)
+    return "well laid out " + "+".join(change.__name__.strip("_") for change in chosen), file.written()
+
+
+def _lay_out(file: Gguf) -> None:
+    """Put the tensors one after the other, with as much data as they need, unless that is too much."""
+    offset = 0
+    for tensor in file.tensors:
+        tensor.offset = offset
+        weights = math.prod(tensor.extents)
+        try:
+            layout = type_from_number(tensor.kind).layout
+        except RecipeError:
+            continue
+        offset += -(-(weights // layout.block_size * layout.block_bytes) // 32) * 32
+    if offset < 1 << 22:
+        file.data = file.data[:offset] + file.data[: max(0, offset - len(file.data))]
+        file.data += bytes(max(0, offset - len(file.data)))
+
+
 def damaged_bytes(raw: bytes, dice: random.Random) -> tuple[str, bytes]:
     """A file damaged without regard to what its bytes mean."""
     damage = dice.choice(_DAMAGES)
@@ -189,6 +219,15 @@ def _overflowing_extents(file: Gguf, dice: random.Random) -> None:
     if file.tensors:
         powers = dice.choice(((32, 32), (31, 31, 2), (16, 16, 16, 16), (63, 1), (21, 21, 21), (40, 24)))
         dice.choice(file.tensors).extents = [1 << power for power in powers]
+
+
+def _extents_swapped(file: Gguf, dice: random.Random) -> None:
+    """As many weights in another shape."""
+    if file.tensors:
+        tensor = dice.choice(file.tensors)
+        tensor.extents = dice.choice(
+            (tensor.extents[::-1], [math.prod(tensor.extents)], [*tensor.extents, 1])
+        )
 
 
 def _some_dimensions(file: Gguf, dice: random.Random) -> None:
@@ -389,6 +428,11 @@ _CHANGES: tuple[Callable[[Gguf, random.Random], None], ...] = (
     *(_some_number, _some_text, _number_as_array, _some_array, _nested_array, _alignment, _split_keys),
     *(_version, _big_endian, _magic, _less_data, _bad_values),
 )  # fmt: skip
+_LIES: tuple[Callable[[Gguf, random.Random], None], ...] = (
+    *(_some_extent, _some_type, _some_name, _same_name, _tensor_gone, _tensors_shuffled, _no_tensors),
+    *(_some_key_name, _key_gone, _some_number, _some_number, _some_number, _some_number, _some_text),
+    *(_number_as_array, _split_keys, _bad_values, _bad_values, _extents_swapped),
+)
 _DAMAGES: tuple[Callable[[bytes, random.Random], bytes], ...] = (
     *(_cut, _flipped, _flipped, _overwritten, _piece_moved, _piece_gone, _noise_after),
 )
