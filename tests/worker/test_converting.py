@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,17 +105,21 @@ async def test_a_failure_is_one_sentence_and_what_was_there_stays(
     assert _files_in(tmp_path) == {"out.gguf", "job.log"}
 
 
-@pytest.mark.parametrize("how", ["cancelled", "killed"])
+@pytest.mark.parametrize("how", ["cancelled", "killed", "killed with the app"])
 async def test_the_converter_ends_with_its_job_and_leaves_nothing(
-    run: Run, tmp_path: Path, stand_in: StandIn, how: str
+    run: Run, tmp_path: Path, stand_in: StandIn, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if how == "killed with the app":
+        if sys.platform != "linux":
+            pytest.skip("the system cannot tie a process to its parent")
+        monkeypatch.setattr("lqtui.worker.client._signal_group", lambda *_: None)  # nobody is left to do it
     run.until = writing
     folder = write_checkpoint(tmp_path / "model", "takes long")
     job = asyncio.create_task(run(Convert(folder, tmp_path / "out.gguf")))
     await asyncio.wait_for(run.reached.wait(), 20)
     converter = stand_in.called["pid"]
     assert isinstance(converter, int) and not is_gone(converter)
-    if how == "killed":
+    if how != "cancelled":
         os.kill(run.pid, signal.SIGKILL)
     else:
         job.cancel()

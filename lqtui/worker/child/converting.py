@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lqtui.llama.errors import EngineError
@@ -24,6 +26,7 @@ _LINE_END = re.compile(rb"[\r\n]")
 _TELLING = re.compile(r"^(?:ERROR:[^:]*:|(?:\w+\.)*\w*(?:Error|Exception|Exit)\b:?)")
 _DISK_FULL = "No space left on device"
 _LINES_KEPT = 60
+_PR_SET_PDEATHSIG = 1
 _END_SECONDS = 0.7
 """How long the converter may take to end; less than the grace that this process itself is given."""
 
@@ -74,6 +77,7 @@ def _run(command: list[str], checkpoint: Checkpoint, task: Convert, send: Send) 
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**os.environ, **variables},
+            preexec_fn=_end_with_parent,
         )
     except OSError as error:
         raise EngineError(f"{command[0]} cannot be started: {error.strerror}") from None
@@ -92,6 +96,18 @@ def _run(command: list[str], checkpoint: Checkpoint, task: Convert, send: Send) 
         _end(process)
     if code:
         raise EngineError(_failure(code, last, task.out))
+
+
+def _tie() -> Callable[[], None] | None:
+    """What ties a new process to the one that starts it, on systems that know how."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None).prctl  # found here, as little may be done between fork and exec
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+_end_with_parent = _tie()
+"""The app ends a converter whose parent was killed, unless it was killed as well."""
 
 
 def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
