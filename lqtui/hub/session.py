@@ -18,7 +18,7 @@ from lqtui.hub.address import PORTS, Origin, endpoint, hub_origins, not_the_hub
 from lqtui.hub.errors import HubError
 from lqtui.hub.names import COMMIT
 from lqtui.hub.sentences import hub_error
-from lqtui.hub.token import Discreet
+from lqtui.hub.token import Discreet, tells_token
 
 _LARGEST_ANSWER = 32 << 20
 """Bytes of an answer that is no file; the longest lists of files have a few million."""
@@ -106,7 +106,7 @@ def _check_names(headers: Any) -> None:
         ("ETag", _ETAG),
     ):
         value = headers.get(name)
-        if value is not None and not allowed.fullmatch(value):
+        if value is not None and (not allowed.fullmatch(value) or tells_token(value)):
             raise HubError(f"{endpoint()} sends a {name} that names no version of a file; it is not used")
 
 

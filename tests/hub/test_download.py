@@ -160,6 +160,15 @@ def test_a_version_that_would_be_a_path_is_not_used(
     assert not list(hub_home.parent.rglob("*outside*"))
 
 
+def test_a_version_that_is_the_persons_token_is_not_used(
+    hub: LocalHub, hub_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret-token")
+    hub.add(REPOSITORY, NAME, CONTENT, told={"X-Linked-Etag": '"hf_secret-token"'})
+    assert "names no version of a file" in fetch(REPOSITORY, NAME).problem
+    assert not hub_home.exists()
+
+
 @pytest.mark.parametrize("etag", [".", "..", ".hidden", f"{64 * 'a'}.incomplete", f"{64 * 'a'}.lock"])
 def test_a_version_that_would_be_another_files_place_is_not_used(hub: LocalHub, etag: str) -> None:
     hub.add(REPOSITORY, NAME, CONTENT, told={"X-Linked-Etag": f'"{etag}"'})
