@@ -20,7 +20,9 @@ _VERSIONS = (2, 3)
 _LONGEST_HEADER = 256 << 20
 """Bytes; the greatest vocabularies take some 10 MiB."""
 _MOST_TEXTS = 1 << 22
-"""Of an array; the greatest vocabularies have a quarter of a million tokens, and twice as many merges."""
+"""In all arrays; the greatest vocabularies have a quarter of a million tokens, and twice as many merges."""
+_MOST_ENTRIES = 1 << 16
+"""Of keys, and of tensors: a model of 100 blocks with 128 experts, each by itself, has 40,000."""
 _LONGEST_KEY = (1 << 16) - 1
 _LONGEST_NAME = 63
 """GGML_MAX_NAME, less the zero byte."""
@@ -71,6 +73,7 @@ class _Header:
         self._file_size = file_size
         self._at = len(b"GGUF")
         self._alignment = ALIGNMENT
+        self._texts = 0
 
     def check(self) -> None:
         """Go through all of it."""
@@ -81,8 +84,10 @@ class _Header:
                 raise self._damaged("its numbers are for machines of the other byte order")
             raise self._damaged(f"its version is {version:,}, and 2 and 3 are known")
         n_tensors, n_keys = self._length(), self._length()
+        if n_tensors > _MOST_ENTRIES or n_keys > _MOST_ENTRIES:
+            raise self._damaged(f"it claims {n_tensors:,} tensors and {n_keys:,} keys")
         keys: set[bytes] = set()
-        for _ in range(n_keys):  # each takes some bytes, so that a false number soon comes to the end
+        for _ in range(n_keys):
             self._check_key(keys)
         self._check_tensors(n_tensors)
 
@@ -112,7 +117,8 @@ class _Header:
         if kind in _SIZES:
             self._bytes(count * _SIZES[kind], unread=True)
             return
-        if kind != _STRING or count > _MOST_TEXTS:
+        self._texts += count
+        if kind != _STRING or self._texts > _MOST_TEXTS:
             raise self._damaged(f"{key.decode()} is a list of what no model has, or of too much")
         at, end, unpack = self._at, len(self._view) - _LENGTH.size, _LENGTH.unpack_from
         for _ in range(count):

@@ -30,6 +30,13 @@ _AHEAD = 1 << 12
 """Bytes of a header that are read at a time."""
 _LONGEST_NAME = 63
 """GGML_MAX_NAME, less the zero byte."""
+_MOST_BYTES = 8 << 30
+"""Of a file; those of the largest models have about one GiB."""
+_MOST_ENTRIES = 1 << 17
+"""Of a header's keys, of its tensors, and of the texts in a list."""
+_MOST_VALUES = 1 << 24
+"""Of a tensor: columns times experts, which models have not a tenth of."""
+_LONGEST_TEXT = 1 << 16
 _SUMS, _COUNTS = ".in_sum2", ".counts"
 _F32 = 0
 _UINT32, _STRING, _ARRAY = 4, 8, 9
@@ -227,6 +234,11 @@ def _open(path: Path) -> _Contents:
         raise StoreError(f"the importance matrix {path} cannot be read: {error.strerror}") from None
     if not contents.size:
         raise StoreError(f"the importance matrix {path} is empty")
+    if contents.size > _MOST_BYTES:
+        raise StoreError(
+            f"the importance matrix {path} has {contents.size:,} bytes, and no model's has a tenth of that; "
+            f"name another file"
+        )
     return contents
 
 
@@ -262,6 +274,8 @@ class _Reader:
 
     def text(self, length: int) -> str:
         """A text of so many bytes."""
+        if length > _LONGEST_TEXT:
+            raise self.damaged()
         try:
             return self.bytes(length).decode("utf-8")
         except UnicodeDecodeError:
@@ -277,7 +291,7 @@ class _Reader:
 def _read_gguf(reader: _Reader) -> ImatrixFile:
     reader.skip(4)
     version, n_tensors, n_keys = reader.take("I"), reader.take("q"), reader.take("q")
-    if version not in (2, 3) or not 0 <= n_keys <= reader.size or not 0 <= n_tensors <= reader.size:
+    if version not in (2, 3) or not 0 <= n_keys <= _MOST_ENTRIES or not 0 <= n_tensors <= _MOST_ENTRIES:
         raise reader.damaged()
     datasets, numbers = _read_keys(reader, n_keys)
     alignment = numbers.get("general.alignment", _ALIGNMENT)
@@ -291,7 +305,7 @@ def _read_gguf(reader: _Reader) -> ImatrixFile:
         if counts is None:
             raise reader.damaged()
         for n, offset in (sums, counts):
-            if n < 1 or start + offset + 4 * n > reader.size:
+            if not 1 <= n <= _MOST_VALUES or start + offset + 4 * n > reader.size:
                 raise reader.damaged()
         if sums[0] % counts[0]:
             raise reader.damaged()
@@ -330,7 +344,7 @@ def _read_array(reader: _Reader) -> tuple[str, ...] | None:
     if kind in _SCALAR_BYTES:
         reader.skip(count * _SCALAR_BYTES[kind])
         return None
-    if kind != _STRING or count > reader.size:
+    if kind != _STRING or count > _MOST_ENTRIES:
         raise reader.damaged()
     return tuple(reader.text(reader.take("Q")) for _ in range(count))
 
@@ -367,14 +381,14 @@ def _read_legacy(reader: _Reader) -> ImatrixFile:
 
 def _read_legacy_entries(reader: _Reader) -> Iterator[tuple[str, _Entry]]:
     count = reader.take("i")
-    if not 1 <= count <= reader.size:
+    if not 1 <= count <= _MOST_ENTRIES:
         raise reader.damaged()
     for _ in range(count):
         name = reader.text(reader.take("i")).split("\0")[0]
         counts_at = reader.at
         reader.skip(4)
         values = reader.take("i")
-        if values < 1 or not name:
+        if not 1 <= values <= _MOST_VALUES or not name:
             raise reader.damaged()
         yield name, _Entry(reader.at, values, counts_at, 1)
         reader.skip(4 * values)

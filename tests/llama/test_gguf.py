@@ -210,8 +210,11 @@ _ALIGNED = _key(b"general.alignment", 4, struct.pack("<I", 32))
     [
         (_header(version=1), "its version is 1"),
         (b"GGUF" + struct.pack(">IQQ", 3, 0, 0), "the other byte order"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 1 << 60, 0), "passes the end of the file"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1 << 60) + bytes(64), "a key has 0 bytes"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 1 << 60, 0), "claims 1,152,921,504,606,846,976 tensors"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1 << 60), "and 1,152,921,504,606,846,976 keys"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 60_000, 0), "passes the end of the file"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 60_000) + bytes(64), "a key has 0 bytes"),
+        (_header(*(_key(b"%d" % i, 9, struct.pack("<IQ", 8, 1 << 21)) for i in range(3))), "passes its end"),
         (_header(_key(b"k", 8, struct.pack("<Q", 1 << 60))), "passes the end of the file"),
         (_header(_key(b"k", 9, struct.pack("<IQ", 4, 1 << 62))), "passes the end of the file"),
         (_header(_key(b"k", 9, struct.pack("<IQ", 8, 1 << 60))), "or of too much"),

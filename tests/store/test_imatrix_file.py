@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -157,6 +158,66 @@ def test_damage_anywhere_is_refused_or_does_no_harm(data: st.DataObject, path: P
         assert "damaged" in str(error)  # the file's name
     else:
         assert all(size >= 1 for size in described.sizes.values())
+
+
+def _string(raw: bytes) -> bytes:
+    return struct.pack("<Q", len(raw)) + raw
+
+
+def _head(n_tensors: int, n_keys: int) -> bytes:
+    return struct.pack("<4sIqq", b"GGUF", 3, n_tensors, n_keys)
+
+
+@pytest.mark.parametrize(
+    ("size", "head", "sentence"),
+    [
+        (1 << 40, _head(2, 4), "and no model's has a tenth of that"),
+        (1 << 32, _head(0, 1 << 20), "is damaged or cut short"),
+        (1 << 32, _head(1 << 20, 0), "is damaged or cut short"),
+        (1 << 32, _head(0, 1) + struct.pack("<Q", 1 << 30), "is damaged or cut short"),
+        (
+            1 << 32,
+            _head(0, 1) + _string(b"a") + struct.pack("<IIQ", 9, 8, 1 << 28),
+            "is damaged or cut short",
+        ),
+        (
+            1 << 32,
+            _head(2, 0)
+            + _string(b"a.in_sum2")
+            + struct.pack("<IQIQ", 1, 1 << 28, 0, 0)
+            + _string(b"a.counts")
+            + struct.pack("<IQIQ", 1, 1, 0, 1 << 30),
+            "is damaged or cut short",
+        ),
+        (1 << 32, struct.pack("<i", 1 << 20), "is no importance matrix"),
+        (1 << 32, struct.pack("<ii", 1, 1 << 30), "is no importance matrix"),
+        (1 << 32, struct.pack("<ii4sii", 1, 4, b"blk.", 1, 1 << 29), "is no importance matrix"),
+    ],
+    ids=[
+        "1 TB",
+        "keys",
+        "tensors",
+        "name",
+        "list",
+        "values",
+        "entries, older",
+        "name, older",
+        "values, older",
+    ],
+)
+def test_a_file_of_gigabytes_of_nothing_costs_nothing(
+    size: int, head: bytes, sentence: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "sparse.imatrix"
+    path.write_bytes(head)
+    os.truncate(path, size)
+    tracemalloc.start()
+    try:
+        with pytest.raises(StoreError, match=sentence):
+            open_imatrix(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_file_that_is_cut_short_once_it_is_open_is_told_and_one_put_in_its_place_is_not_read(
