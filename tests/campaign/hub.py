@@ -1,4 +1,4 @@
-"""A Hub that lies: in what it lists, in what it tells of a file and sends of it, and in where it sends one to.
+"""A Hub that lies: in what it lists, in what it tells of a file and sends of it, and where it sends one to.
 
 The commands run against a server on this machine whose answers are hostile, with a person's token. They end
 in a bounded time and memory with what is true or with a sentence, write nothing outside the Hub's cache and
