@@ -204,7 +204,7 @@ def _native(dice: random.Random, given: _Given, folder: Path) -> _Made:
     path.write_bytes(raw)
     preset = ("--preset", dice.choice(("Q4_K_M", "ffn_q8", "uniform_q4_0")))
     quick = ("--corpus", given.text, *_QUICK)
-    name = dice.choice(("quantize", "measure", "imatrix", "sensitivity"))
+    name = dice.choice(("quantize", "measure", "imatrix", "sensitivity", "chat"))
 
     def call(watched: Watched) -> Seen:
         out = watched.work / "out.gguf"
@@ -213,6 +213,7 @@ def _native(dice: random.Random, given: _Given, folder: Path) -> _Made:
             "measure": ("measure", path, *preset, *quick, "--kld"),
             "imatrix": ("imatrix", path, *quick, "-o", out),
             "sensitivity": ("sensitivity", path, *quick),
+            "chat": ("chat", path, *preset, "--prompt", "hi", "--max-tokens", "8", "--threads", "1"),
         }
         return watched.lqtui(*calls[name])
 
