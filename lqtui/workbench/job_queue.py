@@ -348,6 +348,12 @@ class JobQueue:
             return _Ending(JobState.FAILED, str(error), crashed=not error.bad_input)
         except (WorkbenchError, StoreError, RecipeError) as error:
             return _Ending(JobState.FAILED, str(error), crashed=isinstance(error, WorkFailedError))
+        except OSError as error:  # a disk, a limit or a folder that is gone: none of ours
+            place = f"{os.fsdecode(error.filename)}: " if error.filename else "the job read or wrote a file: "
+            return _Ending(JobState.FAILED, f"{place}{error.strerror or error}", crashed=True)
+        except MemoryError:
+            said = "the memory does not suffice for this job; close something"
+            return _Ending(JobState.FAILED, said, crashed=True)
         except Exception as error:  # a defect of ours must fail this job alone, and say where it is
             log = self._jobs[job_id].log
             with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:

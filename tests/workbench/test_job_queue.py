@@ -317,3 +317,22 @@ async def test_a_resting_process_ends_when_its_job_is_cancelled(
     opened.cancel(job.id)
     assert (await opened.wait(job)).state is JobState.CANCELLED
     assert pid is not None and not psutil.pid_exists(pid) and not list(tmp_path.glob("*out*"))
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(28, "No space left on device", "/cache/text"), "/cache/text: No space left on device"),
+        (OSError(5, "Input/output error"), "the job read or wrote a file: Input/output error"),
+        (MemoryError(), "the memory does not suffice for this job; close something"),
+    ],
+)
+async def test_what_the_system_refuses_a_job_is_told_as_that_and_as_no_defect(
+    error: Exception, sentence: str, tmp_path: Path
+) -> None:
+    async def work(running: RunningJob) -> str:
+        raise error
+
+    queue = JobQueue(tmp_path, lambda: None)
+    job = await queue.wait(queue.add("measure", "one", work).id)
+    assert (job.state, job.crashed, job.message) == (JobState.FAILED, True, sentence)
