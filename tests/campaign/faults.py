@@ -22,7 +22,7 @@ from tests.campaign.fault_kinds import KINDS, Injection
 from tests.campaign.fault_lane import COMMANDS, Ended, Lane, Reference, left_running, run_lqtui
 from tests.campaign.row import Row
 
-DEFAULT = 440
+DEFAULT = 504
 _PATIENCE = 60.0
 _MUST_SAY = "lqtui: "
 _SHIM = Path(__file__).with_name("failing.c")
