@@ -6,12 +6,14 @@ import contextlib
 import errno
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, NoReturn
 
+_TURNING = re.compile("[\x80-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _ENDING = ("SIGTERM", "SIGHUP")
 
 
@@ -31,7 +33,7 @@ def open_streams() -> None:
     if sys.stderr is None or sys.stderr is sys.__stderr__:
         encoding = "utf-8" if sys.stderr is None else sys.stderr.encoding
         said = io.BufferedWriter(_Lasting(2, "w", closefd=False))
-        sys.stderr = io.TextIOWrapper(said, encoding=encoding, errors="replace", line_buffering=True)
+        sys.stderr = _Readable(said, encoding=encoding, errors="replace", line_buffering=True)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a name or a ± that the terminal cannot show is no failure
 
@@ -86,6 +88,14 @@ def stopped_as_by_ctrl_c() -> Iterator[None]:
             signal.signal(number, handler)
         if told:
             sys.exit(128 + told[0])
+
+
+class _Readable(io.TextIOWrapper):
+    """A text file without the marks that turn the writing's direction, which usage errors repeat."""
+
+    def write(self, text: str) -> int:
+        """Write a text, such marks as U+FFFD."""
+        return super().write(text if text.isascii() else _TURNING.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
 class _Lasting(io.FileIO):

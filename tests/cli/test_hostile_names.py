@@ -55,6 +55,10 @@ def test_json_has_names_as_they_are_and_no_terminal_obeys_it(tiny_model: Path, r
     assert json.loads(said("plan", tiny_model, "--recipe", recipe, "--json"))["name"] == STRANGE
 
 
+def test_a_usage_error_repeats_what_was_written_harmlessly() -> None:
+    assert "unexpected extra argument" in said("plan", "a.gguf", STRANGE, code=2)
+
+
 def test_a_path_that_is_no_unicode_is_printed_and_told_as_json(tiny_model: Path, tmp_path: Path) -> None:
     out = tmp_path / f"{NO_UNICODE}.sh"
     export = ("export", tiny_model, "--preset", "Q4_0", "-o", out)
