@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from lqtui.store.errors import StoreError
 from lqtui.store.files import atomic_write
+from lqtui.store.reading import read_at_most
 
 _CAP_BYTES = 512 << 20
 """All hidden states of one model by one engine, placed on devices in one way.
@@ -54,8 +55,8 @@ class BaseStates:
     def load(self, chunk: NDArray[np.int32]) -> list[NDArray[np.float32]] | None:
         """The hidden states of a chunk's tokens, shape (n_ctx,); None where they are not kept."""
         try:
-            kept = msgspec.msgpack.decode(self._path(chunk).read_bytes(), type=_Kept)
-        except (OSError, msgspec.DecodeError):
+            kept = msgspec.msgpack.decode(read_at_most(self._path(chunk), _CAP_BYTES), type=_Kept)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         if kept.digest != _digest(self._path(chunk), kept.pieces) or any(
             len(piece) % 4 for piece in kept.pieces
@@ -84,8 +85,8 @@ class BaseStates:
         """Which restarts were tried in earlier jobs: the depth, and whether it gave the same logits."""
         path = self._folder / _PROOFS
         try:
-            kept = msgspec.json.decode(path.read_bytes(), type=_Proofs)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            kept = msgspec.json.decode(read_at_most(path, _CAP_BYTES), type=_Proofs)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return {}
         return kept.proofs if kept.digest == _digest_of_proofs(path, kept.proofs) else {}
 

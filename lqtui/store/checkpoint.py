@@ -18,6 +18,7 @@ import msgspec
 
 from lqtui.store.errors import StoreError
 from lqtui.store.paths import is_directory
+from lqtui.store.reading import opened_at_once, read_at_most
 
 _LENGTH = struct.Struct("<Q")
 _LONGEST_HEADER = 100 << 20
@@ -25,6 +26,8 @@ _LONGEST_HEADER = 100 << 20
 _LARGEST_CONFIG = 64 << 20
 _LFS_POINTER = b"version https://git-lfs"
 _SNAPSHOT = re.compile(r"models--(?:[^/]+--)?(?P<name>[^/]+)/snapshots/[0-9a-f]+$")
+_MOST_EXTENTS = 8
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _CONFIG = "config.json"
 _INDEX = "model.safetensors.index.json"
 _WITH_CODE = (_CONFIG, "tokenizer_config.json")
@@ -118,12 +121,13 @@ def _code(folder: Path) -> str:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _LARGEST_CONFIG:
+        raw = read_at_most(path, _LARGEST_CONFIG + 1)
+        if len(raw) > _LARGEST_CONFIG:
             raise StoreError(f"{path} is too large to be what its name says; download it again.")
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        return msgspec.json.decode(raw, type=dict[str, Any])
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}.") from error
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise StoreError(f"{path} is damaged ({error}); download it again.") from error
 
 
@@ -131,7 +135,7 @@ def _entries(path: Path) -> list[_Entry]:
     """The tensors in a safetensors file, which must be as long as they say."""
     damaged = StoreError(f"{path} is damaged or not a safetensors file; download it again.")
     try:
-        with path.open("rb") as file:
+        with opened_at_once(path) as file:
             raw = file.read(_LENGTH.size)
             if raw and _LFS_POINTER.startswith(raw):
                 raise StoreError(
@@ -143,12 +147,21 @@ def _entries(path: Path) -> list[_Entry]:
             header = msgspec.json.decode(file.read(length), type=dict[str, msgspec.Raw])
             header.pop("__metadata__", None)
             entries = [msgspec.json.decode(each, type=_Entry) for each in header.values()]
+            if not all(map(_is_possible, entries)):
+                raise damaged
             size = path.stat().st_size
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}.") from error
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         raise damaged from None
     ends = _LENGTH.size + length + max((entry.data_offsets[1] for entry in entries), default=0)
     if size < ends:
         raise StoreError(f"{path} is cut off: it has {size:,} of {ends:,} bytes; download it again.")
     return entries
+
+
+def _is_possible(entry: _Entry) -> bool:
+    """Whether a tensor could have such extents and such a place."""
+    start, end = entry.data_offsets
+    extents = len(entry.shape) <= _MOST_EXTENTS and all(0 <= extent < 1 << 48 for extent in entry.shape)
+    return extents and 0 <= start <= end < 1 << 60

@@ -26,6 +26,7 @@ from lqtui.store.errors import InUseError, StoreError
 from lqtui.store.files import PARTIAL_SUFFIX, atomic_write, require_space
 from lqtui.store.locks import file_lock, shared_lock
 from lqtui.store.paths import make_directory
+from lqtui.store.reading import read_at_most
 from lqtui.system.disk import date_of
 
 __all__ = ["Pool", "PoolEntry", "PoolModel", "Pruned", "atomic_write", "require_space", "safe_name"]
@@ -34,6 +35,7 @@ SCRATCH_PREFIX = "holes-"
 """Begins the names of folders in an entry that are of use only to the process that made them."""
 
 _ABOUT = "entry.json"
+_LARGEST_ABOUT = 1 << 16
 _LOCKS = "locks"
 # Lower case alone, because some file systems do not tell `Blk` from `blk`.
 _PLAIN_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9._-]{0,98}[a-z0-9_-])?")
@@ -110,6 +112,10 @@ class PoolEntry:
         with file_lock(
             self._lock_file("lock"), f"the quantized tensors of {name}", timeout=timeout, on_wait=on_wait
         ):
+            if _leads_elsewhere(self.directory):
+                raise StoreError(
+                    f"{self.directory} is a link to elsewhere, where lqtui writes nothing. Remove the link."
+                )
             make_directory(self.directory)
             for partial in self.directory.rglob(f".*{PARTIAL_SUFFIX}"):
                 partial.unlink(missing_ok=True)
@@ -255,9 +261,15 @@ class Pool:
 
     def _entries(self) -> Iterator[PoolEntry]:
         for directory in sorted(self.root.glob("*/*")):
-            if directory.parent.name != _LOCKS and directory.is_dir():
+            is_entry = directory.parent.name != _LOCKS and directory.is_dir()
+            if is_entry and not _leads_elsewhere(directory):
                 about = _read_about(directory)
                 yield PoolEntry(about.model_digest, about.engine, directory, about.label)
+
+
+def _leads_elsewhere(directory: Path) -> bool:
+    """Whether an entry's folder, or its model's, is a link, which lqtui never makes."""
+    return directory.is_symlink() or directory.parent.is_symlink()
 
 
 def safe_name(name: str) -> str:
@@ -299,8 +311,8 @@ def _last_used(folder: Path) -> float:
 
 def _read_about(directory: Path) -> _About:
     try:
-        return msgspec.json.decode((directory / _ABOUT).read_bytes(), type=_About)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(read_at_most(directory / _ABOUT, _LARGEST_ABOUT), type=_About)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _About(directory.parent.name, directory.name)
 
 

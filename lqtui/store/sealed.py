@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from lqtui.store.reading import opened_at_once
+
 SEAL_BYTES = 32
 _PIECE = 1 << 20
 _known_whole: set[tuple[Path, str, tuple[int, ...]]] = set()
@@ -40,7 +42,7 @@ def is_sealed(path: Path, n_bytes: int, of: str) -> bool:
     It is read once in the life of this process, as long as it does not change.
     """
     try:
-        with path.open("rb") as file:
+        with opened_at_once(path) as file:
             status = os.fstat(file.fileno())
             if status.st_size != n_bytes + SEAL_BYTES:
                 return False

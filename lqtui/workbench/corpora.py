@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lqtui.store.files import atomic_write
 from lqtui.store.paths import Paths, expanded, make_directory
+from lqtui.store.reading import opened_at_once
 from lqtui.workbench.demo import is_demo
 from lqtui.workbench.jobs import RunningJob, new_log
 from lqtui.workbench.values import OpenModel, WorkbenchError
@@ -100,30 +101,44 @@ def halves(corpus: Corpus, paths: Paths) -> tuple[Corpus, Corpus]:
 
     Raises WorkbenchError where the text cannot be read, StoreError where the halves cannot be kept.
     """
-    parts = _halves_of(corpus, paths)
-    if not all(part.path.exists() for part in parts):
-        text = corpus.path.read_text(encoding="utf-8", errors="surrogateescape")
+    parts, digest = _halves_of(corpus, paths)
+    if not _are_halves(parts, digest):
+        with corpus.path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            text = file.read()
         cut = _middle(text)
         make_directory(parts[0].path.parent)
         for part, half in zip(parts, (text[:cut], text[cut:]), strict=True):
             with atomic_write(part.path) as temporary:
-                temporary.write_text(half, encoding="utf-8", errors="surrogateescape")
+                temporary.write_text(half, encoding="utf-8", errors="surrogateescape", newline="")
     return parts
 
 
 def kept_halves(corpus: Corpus, paths: Paths) -> tuple[Corpus, Corpus] | None:
     """The halves of a text where it was cut before, None elsewhere; WorkbenchError if it cannot be read."""
-    parts = _halves_of(corpus, paths)
-    return parts if all(part.path.exists() for part in parts) else None
+    parts, digest = _halves_of(corpus, paths)
+    return parts if _are_halves(parts, digest) else None
 
 
-def _halves_of(corpus: Corpus, paths: Paths) -> tuple[Corpus, Corpus]:
+def _are_halves(parts: tuple[Corpus, Corpus], digest: str) -> bool:
+    """Whether the files of two halves are there, and together the whole text: a damaged one is cut anew."""
+    whole = hashlib.sha256()
+    try:
+        for part in parts:
+            with opened_at_once(part.path) as file:
+                while piece := file.read(_LOOKED_AT):
+                    whole.update(piece)
+    except OSError:
+        return False
+    return whole.hexdigest() == digest
+
+
+def _halves_of(corpus: Corpus, paths: Paths) -> tuple[tuple[Corpus, Corpus], str]:
     folder, digest = paths.cache / "corpora", corpus_digest(corpus.path)
     first, second = (
         Corpus(f"{corpus.name}, {name} half", folder / f"{digest[:16]}-{name}-half.txt")
         for name in ("first", "second")
     )
-    return first, second
+    return (first, second), digest
 
 
 def _middle(text: str) -> int:
@@ -140,11 +155,20 @@ def _python_topics(paths: Paths) -> Path:
     text = "\n\n".join(topics.topics[name] for name in sorted(topics.topics))
     digest = hashlib.sha256(text.encode()).hexdigest()
     path = paths.cache / "corpora" / f"python-topics-{digest[:12]}.txt"
-    if not path.exists():
+    if not _is_of(path, digest):
         make_directory(path.parent)
         with atomic_write(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8", newline="\n")
     return path
+
+
+def _is_of(path: Path, digest: str) -> bool:
+    """Whether a file is there and has a SHA-256."""
+    try:
+        with opened_at_once(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == digest
+    except OSError:
+        return False
 
 
 def check_text(path: Path) -> None:

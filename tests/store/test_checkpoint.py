@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,30 @@ def test_python_that_comes_with_a_model_is_found(tmp_path: Path, file: str, name
     folder = write_checkpoint(tmp_path / "model")
     (folder / file).write_text(json.dumps({"auto_map": named}))
     assert read_checkpoint(folder).code == "tok.Tok"
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json", "model.safetensors"])
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(name: str, tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "model")
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(StoreError, match=r"pipe or device|has no"):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("raw", [b"\xda\xff{", b'{"weight_map": ' + b"[" * 200_000])
+def test_an_index_that_is_no_text_or_nests_without_end_is_damaged(raw: bytes, tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "model")
+    (folder / "model.safetensors.index.json").write_bytes(raw)
+    with pytest.raises(StoreError, match="is damaged"):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("shape", ["[-4, 4]", f"[{', '.join(['9223372036854775807'] * 300)}]", "[1e3]"])
+@pytest.mark.parametrize("offsets", ["[0, 32]", "[-1, 32]"])
+def test_extents_that_no_tensor_has_are_damage(shape: str, offsets: str, tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "model")
+    entry = f'{{"a": {{"dtype": "F16", "shape": {shape}, "data_offsets": {offsets}}}}}'.encode()
+    (folder / "more.safetensors").write_bytes(len(entry).to_bytes(8, "little") + entry + bytes(32))
+    with pytest.raises(StoreError, match="is damaged"):
+        read_checkpoint(folder)

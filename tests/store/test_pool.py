@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from lqtui.store.errors import InUseError
+from lqtui.store.errors import InUseError, StoreError
 from lqtui.store.pool import SCRATCH_PREFIX, Pool, PoolEntry, safe_name
 
 SMOL, QWEN = "a1" * 32, "b2" * 32
@@ -247,6 +247,29 @@ def test_an_entry_without_its_description_is_still_listed_and_pruned(tmp_path: P
     (entry.directory / "entry.json").write_text("{ damaged")
     assert [model.model_digest for model in pool.models()] == [SMOL]
     assert len(pool.prune(keep_bytes=0).removed) == 1
+
+
+@pytest.mark.parametrize("part", ["model", "engine"])
+def test_a_link_out_of_the_pool_is_neither_written_through_nor_pruned(part: str, tmp_path: Path) -> None:
+    pool, elsewhere = Pool(tmp_path / "pool"), tmp_path / "elsewhere"
+    entry = pool.entry(SMOL, ENGINE)
+    link = entry.directory if part == "engine" else entry.directory.parent
+    kept = elsewhere / (entry.directory.relative_to(link)) / ".x.gguf.1-0.part"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("somebody's own")
+    link.parent.mkdir(parents=True)
+    link.symlink_to(elsewhere)
+    with pytest.raises(StoreError, match="is a link to elsewhere"), entry.lock():
+        pass
+    assert pool.models() == [] and pool.prune(keep_bytes=0).removed == ()
+    assert kept.read_text() == "somebody's own"
+
+
+@pytest.mark.parametrize("about", [b"[" * 200_000, b"\xff\xfe", b" " * (1 << 20)])
+def test_a_description_that_cannot_be_read_is_not_there(about: bytes, tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+    (fill(pool, SMOL, 10).directory / "entry.json").write_bytes(about)
+    assert [model.model_digest for model in pool.models()] == [SMOL]
 
 
 # Keeping to a limit

@@ -208,3 +208,27 @@ async def test_a_chosen_text_is_called_by_its_file_and_nothing_is_fetched(
     opened.configure(replace(opened.settings, corpus=tiny_corpus))
     await done(opened, measure(opened, "uniform_q4_0"))
     assert opened.corpus_name == "tiny" and hub.requests == []
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_halves_are_cut_anew_where_they_are_not_the_whole_text_any_more(
+    ends: str, paths: Paths, tmp_path: Path
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_bytes((f"some words of a line{ends}" * 500).encode())
+    corpus = corpora.Corpus("text", text)
+    parts = corpora.halves(corpus, paths)
+    cut = [part.path.read_bytes() for part in parts]
+    assert b"".join(cut) == text.read_bytes()
+    assert corpora.kept_halves(corpus, paths) == parts
+    for damaged in (cut[1][:-1], b"X" + cut[1][1:], b""):
+        parts[1].path.write_bytes(damaged)
+        assert corpora.kept_halves(corpus, paths) is None
+        assert [part.path.read_bytes() for part in corpora.halves(corpus, paths)] == cut
+
+
+def test_pythons_own_texts_are_written_anew_where_they_are_damaged(paths: Paths) -> None:
+    at_hand = corpora.Corpora(paths).at_hand(None, None).path
+    text = at_hand.read_bytes()
+    at_hand.write_bytes(text[:1000])
+    assert corpora.Corpora(paths).at_hand(None, None).path.read_bytes() == text
