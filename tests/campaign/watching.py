@@ -34,8 +34,23 @@ _CHANGES = {
     "os.truncate": 1, "os.chmod": 1, "os.chown": 1, "os.utime": 1, "os.mkfifo": 1, "os.mknod": 1,
 }  # fmt: skip
 """Events that change files, and how many of their first arguments are paths."""
+_FOLLOWING = ("os.truncate", "os.chmod", "os.chown", "os.utime")
+"""Those of them that change what a link leads to, and not the link."""
 _LOOKS = ("os.listdir", "os.scandir", "sqlite3.connect")
-_SYSTEM = ("/proc", "/sys", "/etc", "/usr", "/lib", "/lib64", "/bin", "/dev/null", "/dev/urandom", "/dev/tty")
+_SYSTEM = (
+    "/proc",
+    "/sys",
+    "/etc",
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/bin",
+    "/dev/null",
+    "/dev/urandom",
+    "/dev/tty",
+    "/dev/zero",
+    "/dev/full",
+)
 _ENDS_TOO_SOON = 0.5
 """Seconds before the time is up when it is written down where the process stands."""
 
@@ -152,6 +167,12 @@ def _limit_memory(n_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def _itself(path: str) -> str:
+    """Where a path lies that is itself renamed or removed, be it a link to elsewhere or not."""
+    folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100
+    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
+
+
 def _listener(reads: Sequence[str], writes: Sequence[str]) -> Callable[[str, tuple[Any, ...]], None]:
     """An audit hook that reports what is touched outside these folders."""
     written = tuple(map(os.path.realpath, writes))
@@ -163,7 +184,7 @@ def _listener(reads: Sequence[str], writes: Sequence[str]) -> Callable[[str, tup
         text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else None
         if text is None or text in ("", ":memory:"):  # a descriptor was judged when it was opened
             return
-        real = os.path.realpath(text)
+        real = _itself(text) if what in _CHANGES and what not in _FOLLOWING else os.path.realpath(text)
         if not any(real == each or real.startswith(each + "/") for each in allowed):
             os.write(_REPORT, f"{what} {text!r}\n".encode())
 
