@@ -12,11 +12,11 @@ import random
 import shutil
 import subprocess
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.campaign.fault_app import app_fault
 from tests.campaign.fault_gpus import gpu_faults
 from tests.campaign.fault_kinds import KINDS, Injection
 from tests.campaign.fault_lane import COMMANDS, Ended, Lane, Reference, left_running, run_lqtui
@@ -24,18 +24,20 @@ from tests.campaign.row import Row
 
 DEFAULT = 504
 _PATIENCE = 60.0
+_COMMANDS_AN_APP = 40
+"""So many commands for each time that the app is run, which takes longer."""
 _MUST_SAY = "lqtui: "
 _SHIM = Path(__file__).with_name("failing.c")
 
 
 def run(count: int, seed: int, work: Path, tell: Callable[[str], None], only: int | None = None) -> Row:
     """Inject `count` faults, one for each command, and every error of NVML; see `row.Row`."""
-    shim = _built(work)
     deaths: list[str] = []
     lost: list[str] = []
     kinds: Counter[str] = Counter()
     refused = 0
     with tempfile.TemporaryDirectory(prefix="lqtui-faults-") as folder:
+        shim = _built(Path(folder))
         numbers = range(count) if only is None else [only]
         commands = {number: list(COMMANDS)[number // len(KINDS) % len(COMMANDS)] for number in numbers}
         reference = Reference.made(Path(folder), sorted(set(commands.values())))
@@ -56,12 +58,19 @@ def run(count: int, seed: int, work: Path, tell: Callable[[str], None], only: in
             shutil.rmtree(lane.folder, ignore_errors=True)
             if number % 20 == 19:
                 tell(f"faults: {number + 1} of {count}")
+        n_apps = 0 if shim is None or only is not None else count // _COMMANDS_AN_APP
+        for number in range(n_apps):
+            assert shim is not None
+            found = app_fault(Path(folder), seed, number, shim)
+            deaths += [f"--seed {seed}, the app, {number}: {each}" for each in found]
+            tell(f"faults: app {number + 1} of {n_apps}")
     n_gpus, gpu_deaths = gpu_faults() if only is None else (0, [])
     said = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
     return Row(
         "faults",
-        f"{kinds.total()} commands, {refused} of which could not be done ({said}); {n_gpus} errors of NVML",
-        kinds.total() + n_gpus,
+        f"{kinds.total()} commands, {refused} of which could not be done ({said}); "
+        f"{n_apps} times the app; {n_gpus} errors of NVML",
+        kinds.total() + n_apps + n_gpus,
         lost=len(lost),
         deaths=len(deaths) + len(gpu_deaths),
         details=(*deaths, *lost, *gpu_deaths),
@@ -143,7 +152,7 @@ def _built(work: Path) -> Path | None:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         return None
-    out = work / f"failing-{time.monotonic_ns()}.so"
+    out = work / "failing.so"
     command = [compiler, "-O1", "-shared", "-fPIC", "-o", str(out), str(_SHIM), "-ldl"]
     done = subprocess.run(command, capture_output=True, check=False)
     return out if done.returncode == 0 else None

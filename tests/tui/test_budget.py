@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from model_shapes import fit_of, llama_shape
 from panes import PaneApp, lines_of, text_of
@@ -65,6 +67,13 @@ async def test_a_gpu_that_may_be_there_is_not_said_to_be_missing() -> None:
     async with PaneApp(pane).run_test(size=(80, 10)):
         pane.show_meters(snapshot(absent=False))
         assert "GPU unknown" in lines_of(pane)[2]
+
+
+async def test_a_gpu_that_went_away_is_said_to_have_gone() -> None:
+    pane = BudgetPane()
+    async with PaneApp(pane).run_test(size=(80, 10)):
+        pane.show_meters(replace(snapshot(absent=True), gpu_gone=True))
+        assert "GPU went away" in lines_of(pane)[2]
 
 
 async def test_the_memory_needed_is_marked_as_a_prediction() -> None:
