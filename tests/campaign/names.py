@@ -240,14 +240,14 @@ def errors(case: Case) -> Found:
             ("plan", case.model, "--recipe", case.model),
             ("plan", case.model, "--preset", missing.name),
             ("plan", case.model, "--preset", "Q4_0", "--imatrix", missing),
-            ("inspect", case.model, missing.name, "--type", "Q4_0"),
+            ("inspect", "--type", "Q4_0", "--", case.model, missing.name),
             ("measure", case.model, "--preset", "Q4_0", "--corpus", missing, *_QUICK),
             ("quantize", case.model, missing / "out.gguf", "--preset", "Q4_0"),
             ("export", case.model, "--preset", "Q4_0", "-o", missing / "out.sh"),
             ("compare", case.model, missing),
             ("report", case.model, "-o", missing),
             ("convert", missing),
-            ("models", "pull", missing.name),
+            ("models", "pull", "--", missing.name),
         )
     )
     return _joined(case.lqtui(*wrong))
@@ -260,7 +260,7 @@ def tensors(case: Case) -> Found:
         return _joined(told)
     names = [tensor["name"] for tensor in json.loads(told.stdout)["tensors"]]
     strange = next((name for name in names if name.startswith("blk.0.") and not name.isascii()), names[1])
-    looked = case.lqtui("inspect", case.model, strange, "--type", "Q4_0")
+    looked = case.lqtui("inspect", "--type", "Q4_0", "--", case.model, strange)
     compared = case.lqtui("compare", case.model, case.recipe)
     return _joined(told, looked, compared)
 
