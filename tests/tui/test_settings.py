@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -109,6 +110,28 @@ def test_a_file_that_is_no_settings_file_gives_the_defaults(file: Path, raw: byt
     file.unlink()
     file.mkdir()
     assert "cannot be read: Is a directory" in own_settings(file).problems[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[keys]\n" + "a." * 100_000 + "a = 'f6'",
+        "theme = " + "[" * 100_000,
+        "theme = " + "1" * 5000,
+        "theme = 0x" + "f" * 5000,
+        "ascii = {" + "a = {" * 5000,
+    ],
+)
+def test_settings_that_no_reader_should_follow_are_a_short_sentence_at_once(file: Path, text: str) -> None:
+    file.write_text(text)
+    read = own_settings(file)
+    assert read.preferences == Preferences()
+    assert len(read.problems) == 1 and len(read.problems[0]) < 500
+
+
+def test_a_pipe_in_the_place_of_the_settings_is_told_and_not_waited_for(file: Path) -> None:
+    os.mkfifo(file)
+    assert "pipe" in own_settings(file).problems[0]
 
 
 def test_two_commands_may_swap_their_keys_and_share_one_where_they_always_did() -> None:
