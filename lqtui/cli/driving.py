@@ -29,7 +29,7 @@ def workbench(chosen: Settings) -> Workbench:
     """A workbench on the person's own folders; where they cannot be used, say so and exit."""
     try:
         return Workbench(Paths.from_environment(), chosen)
-    except WorkbenchError as error:
+    except (WorkbenchError, StoreError) as error:
         output.fail(str(error), 1)
 
 

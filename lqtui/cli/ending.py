@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, NoReturn
 
+from lqtui.store.errors import StoreError
+
 _TURNING = re.compile("[\x80-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _ENDING = ("SIGTERM", "SIGHUP")
 
@@ -55,6 +57,9 @@ def told_in_a_sentence() -> Iterator[None]:
             sys.exit(1)
         where = f"{os.fsdecode(error.filename)}:" if error.filename else "the output cannot be written:"
         _fail(f"{where} {error.strerror or error}")
+    except StoreError as error:
+        _drop_output()
+        _fail(str(error))
     except MemoryError:
         _drop_output()
         _fail("the memory does not suffice; close something, or choose a smaller model")

@@ -31,18 +31,27 @@ class Paths:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Return the folders under `$LQTUI_HOME` where it is set, else the platform's own."""
+        """Return the folders under `$LQTUI_HOME` where it is set, else the platform's own.
+
+        Raises:
+            StoreError: neither is there.
+        """
         home = os.environ.get(HOME_VARIABLE, "")
         if home:
             return cls.under(Path(home))
         directories = platformdirs.PlatformDirs("lqtui", appauthor=False)
-        return cls(
-            cache=directories.user_cache_path,
-            data=directories.user_data_path,
-            state=directories.user_state_path,
-            logs=directories.user_log_path,
-            config=directories.user_config_path,
-        )
+        try:
+            return cls(
+                cache=directories.user_cache_path,
+                data=directories.user_data_path,
+                state=directories.user_state_path,
+                logs=directories.user_log_path,
+                config=directories.user_config_path,
+            )
+        except RuntimeError:
+            raise StoreError(
+                f"This account has no home folder; set {HOME_VARIABLE} to a folder that lqtui can write to."
+            ) from None
 
     @classmethod
     def under(cls, home: Path) -> Self:

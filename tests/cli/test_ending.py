@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import Done
+from tests.cli.running import Done, refused
 
 if sys.platform == "win32":
     pytest.skip("needs a POSIX shell", allow_module_level=True)
@@ -96,3 +96,29 @@ def test_a_terminal_that_hangs_up_does_not_stop_what_nohup_keeps(tiny_model: Pat
         tiny_corpus,
     )
     assert done.returncode == 0, done.stderr
+
+
+_NOBODY = """
+import os, pwd, sys
+def unknown(number):
+    raise KeyError(number)
+pwd.getpwuid = unknown
+os.environ.pop("HOME", None)
+os.environ.pop("LQTUI_HOME", None)
+for name in [name for name in os.environ if name.startswith("XDG_")]:
+    del os.environ[name]
+from lqtui.cli import main
+sys.argv = ["lqtui", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "command", [["cache"], ["doctor"], ["settings"], ["plan", "{}", "--preset", "ffn_q8"]]
+)
+def test_an_account_without_a_home_is_told_how_to_give_lqtui_one(
+    command: list[str], tiny_model: Path
+) -> None:
+    arguments = [part.format(tiny_model) for part in command]
+    done = subprocess.run([sys.executable, "-c", _NOBODY, *arguments], capture_output=True, text=True)
+    refused(done, "This account has no home folder; set LQTUI_HOME to a folder", 1)
