@@ -28,6 +28,8 @@ Those go first that were not used for longest. What this process has used stays,
 began with the first chunks of a text, and so will the next one.
 """
 _BEGAN = time.time()
+_CLOCK_SECONDS = 60.0
+"""So much may the clocks of a disk and a processor differ."""
 _PROOFS = "restarts.json"
 
 
@@ -103,7 +105,7 @@ class BaseStates:
 
     def _make_room(self, needed: int) -> bool:
         """Whether so many bytes more are within the cap, once what was not used for longest is removed."""
-        files = [(path.stat().st_mtime, path.stat().st_size, path) for path in self._folder.glob("*.states")]
+        files = [(_used(path), path.stat().st_size, path) for path in self._folder.glob("*.states")]
         if needed + sum(size for used, size, _ in files if used >= _BEGAN) > _CAP_BYTES:
             return False
         total = needed + sum(size for _, size, _ in files)
@@ -112,6 +114,12 @@ class BaseStates:
                 path.unlink(missing_ok=True)
                 total -= size
         return True
+
+
+def _used(path: Path) -> float:
+    """When a file was used; of one that a clock gone wrong has stamped with a time to come, long ago."""
+    used = path.stat().st_mtime
+    return used if used <= time.time() + _CLOCK_SECONDS else 0.0
 
 
 def _digest(path: Path, pieces: list[bytes]) -> bytes:

@@ -70,6 +70,16 @@ def test_what_was_not_used_for_longest_makes_room_for_another_text(kept: BaseSta
     assert known(kept, 8) == [0, 2, 7]
 
 
+def test_what_a_clock_gone_wrong_has_stamped_with_a_time_to_come_does_not_keep_all_others_out(
+    kept: BaseStates, tmp_path: Path
+) -> None:
+    save(kept, 0, 1, 2)
+    for path in tmp_path.rglob("*.states"):
+        os.utime(path, ns=(4 * 10**18, 4 * 10**18))
+    save(kept, 7)
+    assert kept.has(chunk(7)) and len(known(kept, 8)) == 3
+
+
 def test_what_is_larger_than_all_room_removes_nothing(kept: BaseStates, tmp_path: Path) -> None:
     save(kept, 0, 1, 2)
     another_process_begins(tmp_path)
