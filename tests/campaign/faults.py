@@ -114,14 +114,15 @@ def _deaths(ended: Ended, injection: Injection) -> list[str]:
             found.append(f"{sign}: {said[-600:]}")
     if ended.code < 0 and -ended.code not in injection.may_end_by:
         found.append(f"ended by signal {-ended.code}: {said[-300:]}")
-    if ended.code > 0 and injection.tells and not _is_told(ended):
+    is_signal = ended.code - 128 in injection.may_end_by  # that early, nothing is there yet to be told of
+    if ended.code > 0 and injection.tells and not is_signal and not _is_told(ended):
         found.append(f"ended with {ended.code} and no sentence: {said[-300:]!r}")
     return found
 
 
 def _is_told(ended: Ended) -> bool:
     lines = ended.stderr.strip().splitlines()
-    return bool(lines) and lines[-1].startswith(_MUST_SAY)
+    return bool(lines) and (lines[-1].startswith(_MUST_SAY) or lines[-1] == "Aborted!")
 
 
 def _half_written(lane: Lane, reference: Reference, *, must_be: bool = False) -> list[str]:
