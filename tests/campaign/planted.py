@@ -53,3 +53,8 @@ def say(text: str) -> None:
 
 def take(n_bytes: int) -> None:
     bytearray(n_bytes)
+
+
+def refuse(*lines: str) -> None:
+    print(*lines, sep="\n", file=sys.stderr)
+    sys.exit(2)

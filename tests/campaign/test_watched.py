@@ -28,6 +28,8 @@ def watched(work: Path) -> Iterator[Watched]:
     ("fault", "sentence"),
     [
         (("raise_error",), "traceback"),
+        (("refuse", "lqtui: it is no model", "and more"), "no sentence"),
+        (("refuse", "lqtui: a defect in lqtui (ValueError)"), "stopped at a defect"),
         (("end", 1), "no sentence"),
         (("end", 3), "ended with 3"),
         (("die", signal.SIGSEGV), "ended with -11"),
@@ -70,3 +72,5 @@ def test_the_command_works_and_a_refusal_is_neither_death_nor_leak(watched: Watc
     refused = watched.lqtui("plan", work / "none.gguf", "--preset", "Q4_0")
     assert (refused.code, refused.deaths, refused.leaks) == (2, (), ())
     assert "does not exist" in refused.stderr
+    noted = watched.call(f"{_PLANTED}:refuse", "lqtui: a note", "lqtui: it is no model")
+    assert (noted.code, noted.deaths) == (2, ())

@@ -55,6 +55,8 @@ class Seen:
             found.append(f"ended with {self.code}: {self.stderr[-400:]}")
         elif "Traceback (most recent call last)" in self.stdout + self.stderr:
             found.append(f"printed a traceback: {self.stderr[-600:]}")
+        elif "a defect in lqtui" in self.stderr:
+            found.append(f"stopped at a defect: {self.stderr[-400:]}")
         elif self.code and not self._is_told():
             found.append(f"ended with {self.code} and no sentence: {self.stderr[-400:]!r}")
         return tuple(found)
@@ -67,8 +69,7 @@ class Seen:
         return (*self.outside, *told)
 
     def _is_told(self) -> bool:
-        said = [line for line in self.stderr.splitlines() if line.startswith("lqtui: ")]
-        return len(said) == 1 and self.stderr.splitlines()[-1] == said[0]
+        return self.stderr.splitlines()[-1:] != [] and self.stderr.splitlines()[-1].startswith("lqtui: ")
 
 
 class Watched:
