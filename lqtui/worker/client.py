@@ -35,6 +35,11 @@ from lqtui.worker.messages import (
 _GRACE_SECONDS = 1.0
 """How long a child may take to remove what it has half-written, once it is told to stop."""
 _LOG_TAIL_BYTES = 64 << 10
+_LOG_MOST_BYTES = 8 << 20
+"""A log that grows beyond this while its job runs loses all but its last part."""
+_LOG_KEPT_BYTES = 1 << 20
+_LOG_SECONDS = 0.5
+"""How often a running job's log is looked at."""
 _living: set[int] = set()
 """The children that are there: the number of one that is gone may be another program's."""
 _TELLING = re.compile(r"error|assert|fatal|abort|failed", re.IGNORECASE)
@@ -86,7 +91,8 @@ async def run_task(
     except UnicodeEncodeError:
         raise TaskRefused("a file name in this job is not valid Unicode; rename the file") from None
     try:
-        log_file = log.open("wb")
+        log.write_bytes(b"")
+        log_file = log.open("ab")  # so that the child goes on at the end of what is left of it
     except OSError as error:
         raise JobFailed(f"the job's log {log} cannot be written: {error.strerror}") from None
     with log_file:
@@ -95,6 +101,7 @@ async def run_task(
         except OSError as error:
             raise JobFailed(f"no process can be started for the engine: {error.strerror}") from None
         answered = False
+        shortening = asyncio.create_task(_keep_short(log))
         _living.add(child.pid)
         try:
             if on_start:
@@ -104,6 +111,7 @@ async def run_task(
             if not answered:
                 await _exited(child)
         finally:
+            shortening.cancel()
             try:
                 await _end(child, answered)
             finally:
@@ -138,6 +146,19 @@ def log_tail(log: Path, lines: int = 200) -> str:
     except OSError:
         return ""
     return "\n".join(text.splitlines()[-lines:])
+
+
+async def _keep_short(log: Path) -> None:
+    """Let no log fill the disk, however long a job runs and whatever its process says."""
+    while True:
+        await asyncio.sleep(_LOG_SECONDS)
+        with contextlib.suppress(OSError), log.open("ab+") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > _LOG_MOST_BYTES:
+                file.seek(size - _LOG_KEPT_BYTES)
+                last = file.read(_LOG_KEPT_BYTES).partition(b"\n")[2]
+                file.truncate(0)
+                file.write(b"(what the log said before is left out)\n" + last)
 
 
 async def _start(log_file: IO[bytes]) -> asyncio.subprocess.Process:
