@@ -32,7 +32,6 @@ def test_a_fault_is_told_with_what_repeats_it_and_its_input_kept(
     assert (row.deaths, row.leaks) == (1, 1)
     assert row.details[0].startswith("--seed 5 --only 0: GGUF files, planted: printed a traceback")
     assert (tmp_path / "failed" / "0" / "m.gguf").read_bytes() == b"GGUF"
-    assert files.run(2, 5, tmp_path, print, only=0).injected == 1
 
 
 def test_the_same_seed_and_number_make_the_same_input(tmp_path: Path) -> None:
