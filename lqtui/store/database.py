@@ -103,8 +103,10 @@ class Database:
 
     def _refuse_foreign(self, migrations: Sequence[Sequence[str]]) -> None:
         """Leave another program's database alone: one without a version of ours that has tables already."""
+        self._connection.execute("BEGIN")  # of one moment: another lqtui may just be making the tables
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         version = self._version()
+        self._connection.execute("COMMIT")
         if (
             (version == 0 and tables)
             or version < 0

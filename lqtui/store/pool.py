@@ -335,9 +335,10 @@ def _remove(entry: PoolEntry) -> bool:
 
 
 def _tree_size(directory: Path) -> int:
+    """Bytes of the files in a folder, as far as another lqtui does not remove them meanwhile."""
     total = 0
-    for path in directory.rglob("*"):
-        with contextlib.suppress(OSError):  # removed meanwhile by another lqtui
-            if path.is_file():
-                total += path.stat().st_size
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += Path(folder, name).stat().st_size
     return total

@@ -33,5 +33,5 @@ async def test_a_process_that_says_a_lot_leaves_a_short_log_that_ends_as_it_ende
     with pytest.raises(EngineDied, match="error: the end"):
         await run_task(Describe(), log)
     assert log.stat().st_size < 9 << 20
-    assert log.read_bytes().startswith(b"(what the log said before is left out)\na line of eighty")
+    assert b"(what the log said before is left out)\n" in log.read_bytes()
     assert log_tail(log, 2).splitlines()[-1] == "error: the end"
