@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from lqtui.store.errors import InUseError, StoreError
 from lqtui.store.paths import HOME_VARIABLE, make_directory
 
 _POLL_SECONDS = 0.05
+_ITSELF = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _TAKEN = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 
 if sys.platform == "win32":
@@ -113,11 +115,19 @@ def shared_lock(path: Path, what: str) -> Iterator[None]:
 
 
 def _opened(path: Path, what: str) -> int:
+    """Open a lock file, which is written to: never what a link leads to, nor a pipe or device."""
     make_directory(path.parent)
+    named = f"{path}, the lock of {what},"
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _ITSELF, 0o666)
     except OSError as error:
-        raise StoreError(f"{path}, the lock of {what}, cannot be opened: {error.strerror}.") from error
+        if error.errno == errno.ELOOP:
+            raise StoreError(f"{named} is a link, not a file; remove it.") from error
+        raise StoreError(f"{named} cannot be opened: {error.strerror}.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise StoreError(f"{named} is not a file but a pipe or device; remove it.")
+    return descriptor
 
 
 def _cannot_lock(path: Path, error: OSError) -> StoreError:
