@@ -180,11 +180,11 @@ def _listener(reads: Sequence[str], writes: Sequence[str]) -> Callable[[str, tup
     readable = (*written, *map(os.path.realpath, (*reads, *own, *sys.path)), *_SYSTEM)
     is_listening = True
 
-    def report(what: str, path: object, allowed: Sequence[str]) -> None:
+    def report(what: str, path: object, allowed: Sequence[str], follows: bool = True) -> None:
         text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else None
         if text is None or text in ("", ":memory:"):  # a descriptor was judged when it was opened
             return
-        real = _itself(text) if what in _CHANGES and what not in _FOLLOWING else os.path.realpath(text)
+        real = os.path.realpath(text) if follows else _itself(text)
         if not any(real == each or real.startswith(each + "/") for each in allowed):
             os.write(_REPORT, f"{what} {text!r}\n".encode())
 
@@ -198,10 +198,11 @@ def _listener(reads: Sequence[str], writes: Sequence[str]) -> Callable[[str, tup
                 path, mode, flags = arguments
                 writing = bool((flags or 0) & _WRITING) or any(letter in (mode or "") for letter in "wxa+")
                 devices = ("/dev/null", "/dev/tty")
-                report("wrote" if writing else "read", path, (*written, *devices) if writing else readable)
+                allowed = (*written, *devices) if writing else readable
+                report("wrote" if writing else "read", path, allowed, not (flags or 0) & os.O_NOFOLLOW)
             elif event in _CHANGES:
                 for path in arguments[event == "os.symlink" : _CHANGES[event]]:
-                    report(event, path, written)
+                    report(event, path, written, event in _FOLLOWING)
             elif event in _LOOKS:
                 report(event, arguments[0], readable)
             elif event in ("os.system", "os.exec", "pty.spawn"):
